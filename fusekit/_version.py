@@ -1,0 +1,6 @@
+"""The version of the distribution, and the version of the plugin contract, which moves on its own."""
+
+__version__ = "0.1.0"
+
+API_VERSION = "1.0"
+"""Version of the contract (interfaces, hooks, component specs) that plugins are written against."""

@@ -1,0 +1,1 @@
+"""Data: image files, the colour policy, datasets, and the batches that training sees."""

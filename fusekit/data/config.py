@@ -1,0 +1,320 @@
+"""Options of the built-in datasets, and what they say about their data. Imports no torch."""
+
+from __future__ import annotations
+
+import colorsys
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, model_validator
+
+from fusekit.interfaces.config import Field
+from fusekit.interfaces.context import ClassTable
+from fusekit.interfaces.dataset_config import DatasetConfig, Provenance
+
+SplitName = Literal["train", "val", "test"]
+
+MSRS_TABLE = ClassTable(
+    names=(
+        "unlabelled",
+        "car",
+        "person",
+        "bike",
+        "curve",
+        "car_stop",
+        "guardrail",
+        "color_cone",
+        "bump",
+    ),
+    palette=(
+        (0, 0, 0),
+        (64, 0, 128),
+        (64, 64, 0),
+        (0, 128, 192),
+        (0, 0, 192),
+        (128, 128, 0),
+        (64, 64, 128),
+        (192, 128, 128),
+        (192, 64, 0),
+    ),
+    ignore_index=255,
+    unlabelled=0,
+)
+"""Classes and colours of MSRS, in the order of its label files."""
+
+
+def _below_root(value: str) -> str:
+    """A recipe from a stranger must not reach outside the data root that the user named."""
+    inside = value and not PurePosixPath(value).is_absolute() and not PureWindowsPath(value).drive
+    if not inside or ".." in re.split(r"[/\\]", value):
+        raise ValueError(f"{value!r} must be a path below the data root, without '..'")
+    return value
+
+
+def _pattern(value: str) -> str:
+    if re.search(r"[{}]", value.replace("{split}", "")):
+        raise ValueError(f"{value!r}: the only placeholder is {{split}}")
+    return _below_root(value)
+
+
+BelowRoot = Annotated[str, AfterValidator(_below_root)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+
+
+class FolderConfig(DatasetConfig):
+    """Options shared by datasets that are folders of files with one stem per scene.
+
+    A split is a folder name, put for ``{split}`` in the patterns, and may be narrowed by a list of stems.
+    Without a validation folder or list, validation uses the test split, and `provenance` says so.
+    """
+
+    train_folder: BelowRoot | None = Field(
+        "train", description="name of the training split's folder; null where there is none"
+    )
+    val_folder: BelowRoot | None = Field(
+        None, description="name of the validation split's folder; the test split is used when absent"
+    )
+    test_folder: BelowRoot = Field("test", description="name of the test split's folder")
+    train_list: BelowRoot | None = Field(
+        None, description="text file below the root, one stem a line: the scenes of the training split"
+    )
+    val_list: BelowRoot | None = Field(
+        None, description="as `train_list`, for validation; in the test folder unless `val_folder` is given"
+    )
+    test_list: BelowRoot | None = Field(None, description="as `train_list`, for the test split")
+    labelled: Literal["required", "optional", "off"] = Field(
+        "required",
+        description="`required`: every scene has a class map; `optional`: a missing one is a map full of the "
+        "ignore value; `off`: class maps are not read",
+    )
+    label_kind: Literal["human", "pseudo"] = Field(
+        "human", description="who made the class maps: people, or networks (`pseudo`)"
+    )
+    skip_unpaired: bool = Field(
+        False, description="leave out scenes that lack a source, instead of refusing the folder"
+    )
+
+    @model_validator(mode="after")
+    def _splits_differ(self) -> FolderConfig:
+        if self.train_folder == self.test_folder and not (self.train_list and self.test_list):
+            raise ValueError(
+                f"training and test would both be all of {self.test_folder!r}; give train_list and test_list"
+            )
+        return self
+
+    def source_patterns(self) -> Mapping[str, str]:
+        """Folder of each role's files below the root, with ``{split}``; ordered by role."""
+        raise NotImplementedError(f"{type(self).__name__} does not say where its sources lie")
+
+    def label_pattern(self) -> str | None:
+        """Folder of the class maps below the root, with ``{split}``; None where they are not read."""
+        raise NotImplementedError(f"{type(self).__name__} does not say where its class maps lie")
+
+    def title(self) -> str:
+        """Name of the dataset in messages."""
+        raise NotImplementedError(f"{type(self).__name__} does not say its name")
+
+    def roles(self) -> tuple[str, ...]:
+        """The roles of `source_patterns`, in its order."""
+        return tuple(self.source_patterns())
+
+    def split_folder(self, split: SplitName) -> str | None:
+        """What ``{split}`` stands for."""
+        if split == "train":
+            return self.train_folder
+        return (self.val_folder or self.test_folder) if split == "val" else self.test_folder
+
+    def split_list(self, split: SplitName) -> str | None:
+        """The list that narrows a split; None: everything in its folder."""
+        if split == "train":
+            return self.train_list
+        if split == "test" or self._validates_on_test():
+            return self.test_list
+        return self.val_list
+
+    def _validates_on_test(self) -> bool:
+        return self.val_folder is None and self.val_list is None
+
+    def provenance(self) -> Provenance:
+        """Name of the data, who labelled it, and whether validation saw the test split."""
+        note = "Validation uses the test split." if self._validates_on_test() else ""
+        labels = None if self.label_pattern() is None else self.label_kind
+        return Provenance(self.title(), labels=labels, note=note)
+
+    def missing(self, root: Path | None) -> str | None:
+        """Names every folder and list that is not below `root`, and the tree that is expected."""
+        expected = self._expected()
+        tree = "\n".join(f"  {root or '<data.root>'}/{path}" for path in expected.values())
+        if root is None:
+            return f"{self.title()}: no data root is given; set data.root to a folder that holds\n{tree}"
+        if not root.is_dir():
+            return f"{self.title()}: the data root {root} does not exist; make it hold\n{tree}"
+        absent = [path for path in expected if not (root / path).exists()]
+        if not absent:
+            return None
+        sentence = f"{self.title()}: below {root} there is no {', no '.join(absent)}; put there\n{tree}"
+        inner = next(
+            (d for d in sorted(root.iterdir()) if all((d / path).exists() for path in expected)), None
+        )
+        return sentence if inner is None else f"{sentence}\n{inner} has them all: is that the data root?"
+
+    def _expected(self) -> dict[str, str]:
+        """What must be below the root → how to show it."""
+        expected: dict[str, str] = {}
+        patterns = [*self.source_patterns().values()]
+        if self.labelled != "optional" and (labels := self.label_pattern()) is not None:
+            patterns.append(labels)
+        for split in ("train", "val", "test"):
+            folder = self.split_folder(split)
+            if folder is None:
+                continue
+            for pattern in patterns:
+                path = pattern.replace("{split}", folder)
+                expected[path] = f"{path}/NAME.png"
+            if (stems := self.split_list(split)) is not None:
+                expected[stems] = stems
+        return expected
+
+
+class MsrsConfig(FolderConfig):
+    """MSRS, laid out as published: ``{train,test}/{vi,ir,Segmentation_labels}/NAME.png``.
+
+    Other layouts through the names of the folders. MSRS has no validation split of its own: see
+    `FolderConfig`.
+    """
+
+    infrared: BelowRoot = Field("ir", description="folder of the infrared images inside a split's folder")
+    visible: BelowRoot = Field("vi", description="folder of the visible images inside a split's folder")
+    labels: BelowRoot | None = Field(
+        "Segmentation_labels",
+        description="folder of the class maps inside a split's folder; null where there is none",
+    )
+
+    def source_patterns(self) -> Mapping[str, str]:
+        """Infrared, then visible."""
+        return {"infrared": f"{{split}}/{self.infrared}", "visible": f"{{split}}/{self.visible}"}
+
+    def label_pattern(self) -> str | None:
+        """The class maps' folder."""
+        return None if self.labels is None or self.labelled == "off" else f"{{split}}/{self.labels}"
+
+    def title(self) -> str:
+        """The dataset's published name."""
+        return "MSRS"
+
+    def classes(self) -> ClassTable | None:
+        """The nine classes of MSRS, where class maps are read."""
+        return None if self.label_pattern() is None else MSRS_TABLE
+
+
+class PairsConfig(FolderConfig):
+    """Any folders whose files match by stem; extensions may differ between folders."""
+
+    name: str = Field("pairs", min_length=1, description="name of the data, shown beside every number")
+    sources: dict[str, Pattern] = Field(
+        default_factory=lambda: {"infrared": "{split}/ir", "visible": "{split}/vi"},
+        min_length=1,
+        description="role → folder below the root, in order; `{split}` is the split's folder",
+    )
+    labels: Pattern | None = Field(
+        None, description="folder of class maps, as in `sources`; none when absent"
+    )
+    class_names: list[str] = Field(
+        default_factory=list, max_length=256, description="names of the classes in the order of their index"
+    )
+    ignore_index: int = Field(255, ge=0, le=65535, description="value of pixels that carry no label")
+    unlabelled: int | None = Field(
+        None, ge=0, description="index of the class that means nothing of interest, where there is one"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PairsConfig:
+        for role in self.sources:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", role):
+                raise ValueError(f"role {role!r} must be lower-case letters, digits and '_'")
+        patterns = [*self.sources.values(), *([self.labels] if self.labels else [])]
+        if len(set(patterns)) != len(patterns):
+            raise ValueError("two of sources and labels are the same folder")
+        count = len(self.class_names)
+        if self.labels is not None and count == 0:
+            raise ValueError("labels needs class_names: what do the values of the class maps mean?")
+        if len(set(self.class_names)) != count:
+            raise ValueError("class_names holds a name twice")
+        if self.ignore_index < count:
+            raise ValueError(
+                f"ignore_index {self.ignore_index} is the index of a class; choose one ≥ {count}"
+            )
+        if self.unlabelled is not None and self.unlabelled >= count:
+            raise ValueError(f"unlabelled {self.unlabelled} is not the index of a class (0 to {count - 1})")
+        whole = all("{split}" not in pattern for pattern in self.sources.values())
+        if whole and self.train_folder is not None and not (self.train_list and self.test_list):
+            raise ValueError(
+                "no source has {split} in its folder, so training and test would be the same files; "
+                "give train_list and test_list, or train_folder: null"
+            )
+        return self
+
+    def source_patterns(self) -> Mapping[str, str]:
+        """The `sources` option."""
+        return self.sources
+
+    def label_pattern(self) -> str | None:
+        """The `labels` option, unless `labelled` is off."""
+        return None if self.labelled == "off" else self.labels
+
+    def title(self) -> str:
+        """The `name` option."""
+        return self.name
+
+    def classes(self) -> ClassTable | None:
+        """The named classes with generated colours, where class maps are read."""
+        if self.label_pattern() is None:
+            return None
+        return ClassTable(
+            names=tuple(self.class_names),
+            palette=make_palette(len(self.class_names), self.unlabelled),
+            ignore_index=self.ignore_index,
+            unlabelled=self.unlabelled,
+        )
+
+
+class SyntheticConfig(DatasetConfig):
+    """Rendered street scenes with exact labels in the classes of MSRS."""
+
+    train: int = Field(64, ge=1, description="scenes in the training split")
+    val: int = Field(8, ge=1, description="scenes in the validation split")
+    test: int = Field(16, ge=1, description="scenes in the test split")
+    height: int = Field(480, ge=16, le=4096, description="height of the scenes, pixels")
+    width: int = Field(640, ge=16, le=4096, description="width of the scenes, pixels")
+    night: Literal["mixed", "day", "night"] = Field("mixed", description="time of day of the scenes")
+
+    def roles(self) -> tuple[str, ...]:
+        """Infrared, then visible."""
+        return ("infrared", "visible")
+
+    def classes(self) -> ClassTable | None:
+        """The nine classes of MSRS."""
+        return MSRS_TABLE
+
+    def provenance(self) -> Provenance:
+        """Rendered, with exact labels."""
+        return Provenance(
+            "synthetic scenes",
+            synthetic=True,
+            labels="exact",
+            note="Rendered by a program: numbers made with it say nothing about photographs.",
+        )
+
+
+def make_palette(count: int, unlabelled: int | None = None) -> tuple[tuple[int, int, int], ...]:
+    """Colours that tell neighbouring classes apart; the unlabelled class is black."""
+    colours = []
+    for index in range(count):
+        hue = (index * 0.618033988749895) % 1.0  # the golden ratio spreads any number of hues evenly
+        rgb = colorsys.hsv_to_rgb(hue, 0.65 + 0.35 * (index % 2), 0.95 - 0.25 * (index // 2 % 2))
+        colours.append((round(255 * rgb[0]), round(255 * rgb[1]), round(255 * rgb[2])))
+    if unlabelled is not None:
+        colours[unlabelled] = (0, 0, 0)
+    return tuple(colours)

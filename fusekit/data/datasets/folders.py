@@ -1,0 +1,217 @@
+"""Folders of files that belong together by stem: finding the scenes, and reading them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from fusekit.data.config import FolderConfig
+from fusekit.data.image_io import IMAGE_SUFFIXES, read_image, read_label
+from fusekit.errors import DataError
+from fusekit.interfaces.dataset import FusionDataset, Sample, Split
+from fusekit.interfaces.dataset_config import DatasetConfig
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The files of a scene.
+
+    Attributes:
+        stem: Common name of its files.
+        images: One file per role, in order.
+        label: The class map, where there is one.
+    """
+
+    stem: str
+    images: tuple[Path, ...]
+    label: Path | None
+
+
+def natural_key(text: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
+    """Sorting key by which ``scene2`` comes before ``scene10``; the text itself decides ties."""
+    parts = (part for part in re.split(r"([0-9]+)", text) if part)
+    key = tuple((0, int(p), "") if p[0] in "0123456789" else (1, 0, p.casefold()) for p in parts)
+    return key, text
+
+
+def files_by_stem(folder: Path) -> dict[str, Path]:
+    """Image files of a folder by stem. Hidden files and files that are no images are passed over.
+
+    Raises:
+        DataError: The folder is not there, or two of its files have the same stem.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
+            continue
+        if path.stem in found:
+            raise DataError(
+                f"{folder}: {found[path.stem].name} and {path.name} have the same stem, which names a scene",
+                hint="Move one of them elsewhere.",
+            )
+        found[path.stem] = path
+    return found
+
+
+def read_stems(path: Path) -> list[str]:
+    """Stems of a list file in its order; blank lines, ``#`` comments and image suffixes are dropped.
+
+    Raises:
+        DataError: The file cannot be read, is empty, or names a stem twice.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: the list of scenes cannot be read ({error})") from error
+    names = [line.split("#", 1)[0].strip() for line in lines]
+    stems = [n[: -len(Path(n).suffix)] if Path(n).suffix.lower() in IMAGE_SUFFIXES else n for n in names if n]
+    if not stems:
+        raise DataError(f"{path}: the list names no scene")
+    twice = sorted({stem for stem in stems if stems.count(stem) > 1}) if len(set(stems)) < len(stems) else []
+    if twice:
+        raise DataError(f"{path}: the list names {_some(twice)} more than once")
+    return stems
+
+
+def find_scenes(config: FolderConfig, root: Path, split: Split) -> list[Scene]:
+    """Pairs up the files of a split; reads no pixels.
+
+    Raises:
+        DataError: A folder or list is missing, files do not pair up, the split is empty, or shares scenes
+            of one folder with the test split.
+    """
+    folder = config.split_folder(split)
+    if folder is None:
+        raise DataError(f"{config.title()}: the recipe says there is no {split} split ({split}_folder: null)")
+    files = {
+        role: files_by_stem(root / pattern.replace("{split}", folder))
+        for role, pattern in config.source_patterns().items()
+    }
+    listed = config.split_list(split)
+    if listed is None:
+        stems = _paired_stems(config, files, f"{config.title()} {split} split below {root}")
+    else:
+        stems = read_stems(root / listed)
+        _check_listed(files, stems, root / listed)
+    if split == "train":
+        _check_unseen(config, root, stems)
+    labels = _labels(config, root, folder, stems)
+    return [Scene(s, tuple(of_role[s] for of_role in files.values()), labels.get(s)) for s in stems]
+
+
+def _paired_stems(config: FolderConfig, files: dict[str, dict[str, Path]], where: str) -> list[str]:
+    every = set().union(*files.values())
+    paired = every.intersection(*files.values())
+    if every != paired and not config.skip_unpaired:
+        lacking = "; ".join(
+            f"{len(absent)} have no {role} image: {_some(absent)}"
+            for role, of_role in files.items()
+            if (absent := sorted(every - set(of_role), key=natural_key))
+        )
+        raise DataError(
+            f"{where}: of {len(every)} scenes, {lacking}",
+            hint="Files of a scene have one name in every folder; `skip_unpaired: true` leaves out the rest.",
+        )
+    if not paired:
+        raise DataError(
+            f"{where}: no scene was found", hint=f"Images end in {', '.join(sorted(IMAGE_SUFFIXES))}."
+        )
+    return sorted(paired, key=natural_key)
+
+
+def _check_listed(files: dict[str, dict[str, Path]], stems: Sequence[str], listing: Path) -> None:
+    for role, of_role in files.items():
+        if absent := [stem for stem in stems if stem not in of_role]:
+            raise DataError(f"{listing}: {len(absent)} listed scenes have no {role} image: {_some(absent)}")
+
+
+def _check_unseen(config: FolderConfig, root: Path, stems: Iterable[str]) -> None:
+    """Training must not see test scenes, which only lists over the same folder can bring about."""
+    same = all(
+        pattern.replace("{split}", str(config.train_folder)) == pattern.replace("{split}", config.test_folder)
+        for pattern in config.source_patterns().values()
+    )
+    if not same or config.test_list is None:
+        return
+    if both := sorted(set(stems) & set(read_stems(root / config.test_list)), key=natural_key):
+        raise DataError(
+            f"{root}: {len(both)} scenes are in both the training and the test split: {_some(both)}",
+            hint="Take them out of one of the two lists.",
+        )
+
+
+def _labels(config: FolderConfig, root: Path, folder: str, stems: Sequence[str]) -> dict[str, Path]:
+    pattern = config.label_pattern()
+    if pattern is None:
+        return {}
+    place = root / pattern.replace("{split}", folder)
+    if config.labelled == "optional" and not place.is_dir():
+        return {}
+    found = files_by_stem(place)
+    if config.labelled == "required" and (absent := [stem for stem in stems if stem not in found]):
+        raise DataError(
+            f"{place}: {len(absent)} of {len(stems)} scenes have no class map: {_some(absent)}",
+            hint="`labelled: optional` takes them as unknown everywhere, `labelled: off` reads no class map.",
+        )
+    return found
+
+
+def _some(stems: Sequence[str]) -> str:
+    rest = len(stems) - _SHOWN
+    return ", ".join(stems[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+class FolderDataset(FusionDataset):
+    """A dataset made of folders, as a `FolderConfig` describes them."""
+
+    Config: ClassVar[type[DatasetConfig]] = FolderConfig
+
+    def __init__(self, config: DatasetConfig, root: Path | None, split: Split, *, seed: int = 0) -> None:
+        assert isinstance(config, FolderConfig)
+        if root is None:
+            raise DataError(config.missing(None) or f"{config.title()}: no data root is given")
+        self._classes = config.classes()
+        try:
+            self._scenes = find_scenes(config, root, split)
+        except DataError as error:
+            # A missing folder is best answered with the tree that is expected.
+            raise DataError(error.message, hint=error.hint or config.missing(root)) from error
+        self._ids = tuple(scene.stem for scene in self._scenes)
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Stems of the scenes: in natural order, or in the order of the split's list."""
+        return self._ids
+
+    def __getitem__(self, index: int) -> Sample:
+        """Reads a scene; a missing optional class map becomes a map full of the ignore value."""
+        scene = self._scenes[index]
+        images = tuple(read_image(path) for path in scene.images)
+        height, width = images[0].shape[-2:]
+        for path, image in zip(scene.images, images, strict=True):
+            _check_same_size(scene.images[0], (height, width), path, (image.shape[-2], image.shape[-1]))
+        label = None
+        if self._classes is not None and scene.label is not None:
+            label = read_label(scene.label, self._classes)
+            _check_same_size(scene.images[0], (height, width), scene.label, (label.shape[0], label.shape[1]))
+        elif self._classes is not None:
+            label = torch.full((height, width), self._classes.ignore_index, dtype=torch.int64)
+        return Sample(scene.stem, images, label)
+
+
+def _check_same_size(first: Path, size: tuple[int, int], other: Path, other_size: tuple[int, int]) -> None:
+    if size != other_size:
+        raise DataError(
+            f"{other}: is {other_size[0]}x{other_size[1]} (height x width), but {first} of the same scene is "
+            f"{size[0]}x{size[1]}",
+            hint="Images of a scene must be registered: the same size, pixel for pixel.",
+        )

@@ -1,0 +1,128 @@
+"""From a file to its pixels: the header decides which decoder keeps every bit."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from fusekit.data import png
+from fusekit.data.raster import Raster, check_size, reading, upright_size
+from fusekit.data.tiff import SIGNATURES as TIFF_SIGNATURES
+from fusekit.data.tiff import TiffSource
+from fusekit.errors import DataError
+
+_PILLOW_FORMATS = ("BMP", "JPEG", "PNG", "TIFF")
+_ORIENTATION = 0x0112
+_SPREAD = {1: 255, 2: 85, 4: 17}
+"""Factor by which grey samples of so many bits are spread over 0 to 255."""
+
+
+def read_raster(path: Path, *, indices: bool = False) -> Raster:
+    """Decodes BMP, JPEG, PNG or TIFF without losing bits.
+
+    Args:
+        path: The file.
+        indices: The numbers are wanted as stored, for class maps: palettes are not looked up, samples of
+            few bits are not spread over the range. Lossy formats are refused.
+
+    Raises:
+        DataError: Anything that keeps the picture from being read exactly, with path and cause.
+    """
+    with reading(path):
+        start = _first_bytes(path)
+        if start.startswith(png.SIGNATURE):
+            with path.open("rb") as file:
+                header = png.read_header(path, file)
+            if header.animated:
+                raise DataError(f"{path}: is an animation; one picture is expected")
+            if header.deep:
+                return png.decode_deep(path, header)
+            return _decode_with_pillow(path, indices=indices, stored_bits=header.depth)
+        if start.startswith(TIFF_SIGNATURES):
+            with tifffile.TiffFile(path) as tiff:
+                source = TiffSource(path, tiff)
+                if source.deep:
+                    return source.decode()
+            return _decode_with_pillow(path, indices=indices)
+        if indices:
+            raise DataError(
+                f"{path}: is neither PNG nor TIFF; other formats do not keep class indices",
+                hint="Save class maps as single-channel PNG.",
+            )
+        return _decode_with_pillow(path)
+
+
+def raster_size(path: Path) -> tuple[int, int]:
+    """(height, width) of the upright picture, from the header alone.
+
+    Raises:
+        DataError: The header cannot be read.
+    """
+    with reading(path):
+        start = _first_bytes(path)
+        if start.startswith(png.SIGNATURE):
+            with path.open("rb") as file:
+                header = png.read_header(path, file)
+            return upright_size(header.height, header.width, header.orientation)
+        if start.startswith(TIFF_SIGNATURES):
+            with tifffile.TiffFile(path) as tiff:
+                return TiffSource(path, tiff).size()
+        with _pillow(path) as image:
+            return upright_size(image.height, image.width, int(image.getexif().get(_ORIENTATION, 1)))
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        start = file.read(8)
+    if not start:
+        raise DataError(f"{path}: is empty (0 bytes)", hint="Copy the file again.")
+    return start
+
+
+@contextmanager
+def _pillow(path: Path) -> Iterator[Image.Image]:
+    with warnings.catch_warnings():
+        # Our own limit (check_size) stands in for Pillow's warning about large pictures.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            image = Image.open(path, formats=_PILLOW_FORMATS)
+        except UnidentifiedImageError as error:
+            raise DataError(
+                f"{path}: is not an image that fusekit reads", hint="It reads BMP, JPEG, PNG and TIFF."
+            ) from error
+        except Image.DecompressionBombError as error:
+            raise DataError(f"{path}: claims more pixels than fusekit opens ({error})") from error
+        with image:
+            yield image
+
+
+def _decode_with_pillow(path: Path, *, indices: bool = False, stored_bits: int = 8) -> Raster:
+    with _pillow(path) as opened:
+        check_size(path, opened.height, opened.width)
+        opened.load()  # a TIFF is turned upright here, and then carries no orientation any more
+        image = ImageOps.exif_transpose(opened)
+        mode = image.mode
+        if mode == "1":
+            image = image.convert("L")
+        elif mode in ("P", "PA") and not indices:
+            image = image.convert("RGB")
+        elif mode.startswith("I;16"):
+            return Raster(np.asarray(image).astype(np.uint16), 65535.0)
+        elif mode not in ("L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"):
+            raise DataError(
+                f"{path}: has colour mode {mode}; grey, palette and RGB are read",
+                hint="Convert it to RGB with a program that knows its colour profile.",
+            )
+        pixels = np.asarray(image)
+    # Alpha is cut off, not blended: it may hold anything, and the colours below it are the measurement.
+    if pixels.ndim == 3:
+        pixels = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., 0]
+    if indices and stored_bits in _SPREAD and mode in ("1", "L"):
+        pixels = pixels // _SPREAD[stored_bits]
+    return Raster(pixels, 255.0)

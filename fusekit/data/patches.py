@@ -1,0 +1,36 @@
+"""Cutting images on a grid, and leaving out patches that show nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from fusekit.data.transforms import Window
+
+
+def grid(height: int, width: int, size: int, stride: int) -> list[Window]:
+    """The whole square patches of an image, row by row; what is left at the right and bottom is not used.
+
+    An image smaller than `size` has none: mirror its borders first (`fusekit.data.transforms.reflect_pad`).
+    """
+    return [
+        Window(top, left, size, size)
+        for top in range(0, height - size + 1, stride)
+        for left in range(0, width - size + 1, stride)
+    ]
+
+
+def contrast(plane: npt.NDArray[np.floating]) -> float:
+    """(p90 - p10) / p90 of the values of a luminance plane; 0 where the 90th percentile is 0."""
+    low, high = np.percentile(plane, (10, 90))
+    return float((high - low) / high) if high > 0 else 0.0
+
+
+def is_flat(planes: Iterable[npt.NDArray[np.floating]], threshold: float) -> bool:
+    """Whether any source of a patch is below the contrast threshold; never at threshold 0.
+
+    A patch whose 90th percentile is 0 has contrast 0, and is flat at every other threshold.
+    """
+    return threshold > 0 and any(contrast(plane) < threshold for plane in planes)

@@ -1,0 +1,115 @@
+"""TIFF files with more than 8 bits a sample: every bit is kept, or the file is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from fusekit.data.raster import IO_EXTRA, Raster, check_size, upright, upright_size
+from fusekit.errors import DataError
+
+SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_UNSIGNED = 1
+
+
+class TiffSource:
+    """The only page of an open TIFF file.
+
+    Attributes:
+        deep: Whether samples are other than unsigned integers of at most 8 bits.
+    """
+
+    def __init__(self, path: Path, file: tifffile.TiffFile) -> None:
+        if len(file.pages) != 1:
+            raise DataError(
+                f"{path}: holds {len(file.pages)} pages; one picture is expected",
+                hint="Save the page that is meant as a file of its own.",
+            )
+        page = file.pages[0]
+        assert isinstance(page, tifffile.TiffPage)  # the first page is never a bare frame
+        self._path = path
+        self._page = page
+        tag = page.tags.get("Orientation")
+        self._orientation = int(tag.value) if tag is not None else 1
+        self.deep = page.bitspersample > 8 or page.sampleformat != _UNSIGNED
+
+    def size(self) -> tuple[int, int]:
+        """(height, width), upright."""
+        return upright_size(self._page.imagelength, self._page.imagewidth, self._orientation)
+
+    def decode(self) -> Raster:
+        """Decodes the page.
+
+        Raises:
+            DataError: The kind of sample or of colour has no agreed range, values of a floating point
+                picture are not in [0, 1], or the compression needs imagecodecs.
+        """
+        page, path = self._page, self._path
+        check_size(path, page.imagelength, page.imagewidth)
+        self._check_kind()
+        try:
+            pixels = page.asarray()
+        except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
+            raise DataError(
+                f"{path}: is compressed with {tifffile.COMPRESSION(page.compression).name}, which needs "
+                "the imagecodecs package",
+                hint=f"Install it ({IO_EXTRA}), or save the file without compression.",
+            ) from error
+        if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
+            pixels = np.moveaxis(pixels, 0, -1)
+        if page.photometric == tifffile.PHOTOMETRIC.RGB:
+            pixels = pixels[..., :3]
+        elif pixels.ndim == 3:
+            pixels = pixels[..., 0]
+        pixels = upright(pixels, self._orientation)
+        if pixels.dtype.kind == "f":
+            return Raster(_unit_range(path, pixels), 1.0)
+        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+            pixels = 65535 - pixels.astype(np.uint16)
+        return Raster(pixels, 65535.0)
+
+    def _check_kind(self) -> None:
+        page, photometric = self._page, tifffile.PHOTOMETRIC
+        dtype = page.dtype
+        if dtype is None or not (dtype.kind == "f" or (dtype == np.uint16 and page.bitspersample == 16)):
+            name = f"{page.bitspersample}-bit {dtype.name if dtype is not None else 'unknown'}"
+            raise DataError(
+                f"{self._path}: holds {name} samples, whose range is not agreed",
+                hint="Convert it to 8-bit or 16-bit unsigned integers, or to floating point in [0, 1].",
+            )
+        colour = page.samplesperpixel - len(page.extrasamples)
+        if page.photometric == photometric.RGB:
+            known = colour == 3
+        else:
+            integer = dtype.kind != "f"
+            inverted = page.photometric == photometric.MINISWHITE
+            known = colour == 1 and (page.photometric == photometric.MINISBLACK or (inverted and integer))
+        if not known:
+            raise DataError(
+                f"{self._path}: is a {photometric(page.photometric).name} TIFF of {page.samplesperpixel} "
+                "samples a pixel; grey and RGB are read",
+                hint="Convert it to grey or RGB.",
+            )
+
+
+def _unit_range(path: Path, pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+    # Half precision fits float32 exactly; double is rounded to float32, the precision fusekit works in.
+    values = pixels.astype(np.float32)
+    bad = int(np.count_nonzero(~np.isfinite(values)))
+    if bad:
+        raise DataError(
+            f"{path}: {bad} of its {values.size} floating point values are NaN or infinite",
+            hint="Replace them before fusing.",
+        )
+    low, high = float(values.min()), float(values.max())
+    if low < 0.0 or high > 1.0:
+        raise DataError(
+            f"{path}: its floating point values lie in [{low:g}, {high:g}]; [0, 1] is expected",
+            hint="Scale the file to [0, 1]: fusekit cannot know which values mean black and white.",
+        )
+    return values

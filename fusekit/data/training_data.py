@@ -1,0 +1,212 @@
+"""The batches that training sees, as a pure function of where training stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from fusekit.data import streams
+from fusekit.data.cache import ByteCache
+from fusekit.data.colour import luminance
+from fusekit.data.packing import PackedSample, pack
+from fusekit.data.patches import grid, is_flat
+from fusekit.data.transforms import (
+    Window,
+    crop,
+    random_flip,
+    random_window,
+    reflect_pad,
+    resize,
+    sample_size,
+    swap_sources,
+)
+from fusekit.errors import DataError
+from fusekit.interfaces.dataset import FusionDataset, Sample
+from fusekit.interfaces.types import Batch
+from fusekit.recipe.schema import SamplingSection
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a training sample comes from: a scene, and in patch mode a window of it."""
+
+    scene: int
+    window: Window | None = None
+
+
+class TrainingData:
+    """Training samples of a dataset, in batches.
+
+    `batch` depends on the seed, the stream, the epoch and the index only, never on what was asked before.
+    That is what makes a resumed run equal an uninterrupted one bit for bit. Each stream shuffles anew every
+    epoch; what augmentation draws for a sample depends on the sample, not on its place in the order.
+
+    Scenes stay in memory up to `cache_bytes`, as the 8-bit or 16-bit levels of their files; what is not
+    exactly such levels stays float32 (`fusekit.data.packing`). The cache changes speed only.
+
+    An image smaller than a patch or crop is mirrored at its borders, if it has at least half the size.
+
+    Args:
+        dataset: The scenes.
+        sampling: What a sample is. In patch mode every scene is read once here, to lay the grid and to
+            measure contrast.
+        batch: Samples in a batch.
+        seed: Root seed of the run.
+        colour: ``"luma"`` gives (B, 1, H, W) luminance, ``"rgb"`` (B, 3, H, W) with grey repeated.
+        on_progress: Called with (done, total) scenes while patches are laid out.
+        cache_bytes: Most bytes of scenes kept in memory.
+
+    Raises:
+        DataError: There is no scene, no patch passes the contrast filter, or a scene cannot be read.
+    """
+
+    def __init__(
+        self,
+        dataset: FusionDataset,
+        sampling: SamplingSection,
+        batch: int,
+        *,
+        seed: int,
+        colour: Literal["luma", "rgb"] = "luma",
+        on_progress: Callable[[int, int], None] | None = None,
+        cache_bytes: int = 2 << 30,
+    ) -> None:
+        if len(dataset) == 0:
+            raise DataError("the training split has no scene")
+        self._dataset = dataset
+        self._sampling = sampling
+        self._batch = batch
+        self._seed = seed
+        self._colour = colour
+        self._cache: ByteCache[int, PackedSample] = ByteCache(cache_bytes, lambda scene: scene.nbytes)
+        self._places: Sequence[_Place]
+        if sampling.mode == "patches":
+            self._places = self._lay_patches(on_progress)
+        else:
+            self._places = [_Place(scene) for scene in range(len(dataset))]
+
+    def __len__(self) -> int:
+        """Number of samples in one pass."""
+        return len(self._places)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Whole batches in one pass; a data set smaller than a batch gives one smaller batch."""
+        return max(1, len(self._places) // self._batch)
+
+    def batch(self, stream: str, epoch: int, index: int) -> Batch:
+        """One batch.
+
+        Args:
+            stream: Who asks (the name of a step of the plan); streams differ in order and augmentation.
+            epoch: Which pass, from 0.
+            index: Which batch of it, from 0. At and beyond `batches_per_epoch` further passes follow, each
+                shuffled anew, for strategies that draw more batches in an epoch than a pass has.
+
+        Raises:
+            DataError: A scene cannot be read, samples of a batch differ in size, or only some have labels.
+        """
+        if epoch < 0 or index < 0:
+            raise ValueError(f"epoch {epoch} and index {index} must not be negative")
+        turn, position = divmod(index, self.batches_per_epoch)
+        order = self._order(stream, epoch, turn)
+        chosen = order[position * self._batch : (position + 1) * self._batch]
+        return self._collate([self._sample(stream, epoch, turn, int(number)) for number in chosen])
+
+    def _order(self, name: str, epoch: int, turn: int) -> npt.NDArray[np.int64]:
+        return streams.stream(self._seed, "shuffle", name, epoch, turn).permutation(len(self._places))
+
+    def _sample(self, name: str, epoch: int, turn: int, number: int) -> Sample:
+        random = streams.stream(self._seed, "augment", name, epoch, turn, number)
+        sampling, place = self._sampling, self._places[number]
+        packed = self._scene(place.scene)
+        height, width = sampling.resize or packed.size
+        window = place.window
+        if sampling.mode == "crop":
+            size = sampling.size
+            window = random_window(max(height, size), max(width, size), size, random)
+        if window is None or sampling.resize is not None or min(height, width) < sampling.size:
+            sample = self._prepare(packed.unpack())
+            sample = crop(sample, window) if window is not None else sample
+        else:
+            sample = self._coloured(packed.unpack(window))  # the common case touches only what it needs
+        return random_flip(sample, random) if sampling.flip else sample
+
+    def _scene(self, number: int) -> PackedSample:
+        return self._cache.get(number, lambda: pack(self._dataset[number]))
+
+    def _prepare(self, sample: Sample) -> Sample:
+        """A whole scene, ready to be cut."""
+        sample = self._coloured(sample)
+        if self._sampling.resize is not None:
+            sample = resize(sample, self._sampling.resize)
+        return sample if self._sampling.mode == "full" else reflect_pad(sample, self._sampling.size)
+
+    def _coloured(self, sample: Sample) -> Sample:
+        convert = luminance if self._colour == "luma" else _rgb
+        return Sample(sample.id, tuple(convert(image) for image in sample.images), sample.label)
+
+    def _lay_patches(self, on_progress: Callable[[int, int], None] | None) -> list[_Place]:
+        sampling, total = self._sampling, len(self._dataset)
+        places: list[_Place] = []
+        for number in range(total):
+            sample = self._prepare(self._scene(number).unpack())
+            planes = [luminance(image)[0].numpy() for image in sample.images]
+            for window in grid(*sample_size(sample), sampling.size, sampling.stride or sampling.size):
+                rows = slice(window.top, window.top + window.height)
+                columns = slice(window.left, window.left + window.width)
+                if not is_flat((plane[rows, columns] for plane in planes), sampling.min_contrast):
+                    places.append(_Place(number, window))
+            if on_progress is not None:
+                on_progress(number + 1, total)
+        if not places:
+            raise DataError(
+                f"none of the patches of {total} scenes has a contrast of {sampling.min_contrast:g} in every "
+                "source",
+                hint="Lower train.sampling.min_contrast.",
+            )
+        return places
+
+    def _collate(self, samples: Sequence[Sample]) -> Batch:
+        ids = tuple(sample.id for sample in samples)
+        _check_alike(samples)
+        if self._sampling.swap:
+            samples = [*samples, *(swap_sources(sample) for sample in samples)]
+            ids += ids
+        labels = [sample.label for sample in samples if sample.label is not None]
+        sources = tuple(
+            torch.stack([sample.images[k] for sample in samples]) for k in range(len(samples[0].images))
+        )
+        return Batch(sources, torch.stack(labels) if labels else None, ids)
+
+
+def _rgb(image: Tensor) -> Tensor:
+    return image if image.shape[0] == 3 else image.expand(3, -1, -1)
+
+
+def _check_alike(samples: Sequence[Sample]) -> None:
+    first = samples[0]
+    for other in samples[1:]:
+        if sample_size(other) != sample_size(first):
+            (h, w), (p, q) = sample_size(first), sample_size(other)
+            raise DataError(
+                f"scenes of a batch differ in size: {first.id!r} is {h}x{w}, {other.id!r} is {p}x{q}",
+                hint="Set train.sampling.resize, or train on crops or patches.",
+            )
+        if len(other.images) != len(first.images):
+            raise DataError(
+                f"scene {first.id!r} has {len(first.images)} sources, but {other.id!r} {len(other.images)}"
+            )
+        if (other.label is None) != (first.label is None):
+            has, lacks = (first.id, other.id) if other.label is None else (other.id, first.id)
+            raise DataError(
+                f"scene {has!r} has a class map, but {lacks!r} has none",
+                hint="A dataset gives a class map with every scene (the ignore value where nothing is known) "
+                "or with none.",
+            )

@@ -1,0 +1,117 @@
+"""Changes of geometry that treat every source of a scene and its class map alike.
+
+Each takes a `Sample` and returns a new one. What is random is drawn from a generator that the caller names,
+so that a sample depends on nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from fusekit.errors import DataError
+from fusekit.interfaces.dataset import Sample
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of an image, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def sample_size(sample: Sample) -> tuple[int, int]:
+    """(height, width) of a scene."""
+    height, width = sample.images[0].shape[-2:]
+    return height, width
+
+
+def crop(sample: Sample, window: Window) -> Sample:
+    """The part of a scene inside a window, which must lie inside the scene."""
+    rows = slice(window.top, window.top + window.height)
+    columns = slice(window.left, window.left + window.width)
+    return _everywhere(sample, lambda plane: plane[..., rows, columns])
+
+
+def random_window(height: int, width: int, size: int, random: np.random.Generator) -> Window:
+    """A square window, each place inside (height, width) equally likely."""
+    top = int(random.integers(height - size + 1))
+    left = int(random.integers(width - size + 1))
+    return Window(top, left, size, size)
+
+
+def flip(sample: Sample, *, horizontal: bool, vertical: bool) -> Sample:
+    """Mirrors a scene left to right, top to bottom, or both."""
+    axes = [axis for axis, wanted in ((-1, horizontal), (-2, vertical)) if wanted]
+    return _everywhere(sample, lambda plane: plane.flip(axes)) if axes else sample
+
+
+def random_flip(sample: Sample, random: np.random.Generator) -> Sample:
+    """Each of the two flips with probability one half."""
+    horizontal, vertical = (bool(draw) for draw in random.integers(2, size=2))
+    return flip(sample, horizontal=horizontal, vertical=vertical)
+
+
+def resize(sample: Sample, size: tuple[int, int]) -> Sample:
+    """Scales a scene to (height, width): images bilinear and antialiased, the class map by nearest pixel."""
+    if sample_size(sample) == size:
+        return sample
+    images = tuple(
+        interpolate(image[None], size, mode="bilinear", antialias=True, align_corners=False)[0].clamp(0, 1)
+        for image in sample.images
+    )
+    label = sample.label
+    if label is not None:
+        rows = _nearest(label.shape[0], size[0])
+        columns = _nearest(label.shape[1], size[1])
+        label = label[rows][:, columns]
+    return replace(sample, images=images, label=label)
+
+
+def reflect_pad(sample: Sample, size: int) -> Sample:
+    """Mirrors the borders outwards until both sides are at least `size`; larger sides stay.
+
+    Raises:
+        DataError: A side is below half of `size`: most of the sample would be mirror images.
+    """
+    height, width = sample_size(sample)
+    if min(height, width) >= size:
+        return sample
+    if 2 * min(height, width) < size:
+        raise DataError(
+            f"scene {sample.id!r} is {height}x{width} (height x width), less than half of the {size} pixels "
+            "that training samples have",
+            hint="Lower train.sampling.size, or set train.sampling.resize.",
+        )
+    rows, columns = _reflected(height, max(height, size)), _reflected(width, max(width, size))
+    return _everywhere(sample, lambda plane: plane[..., rows, :][..., columns])
+
+
+def swap_sources(sample: Sample) -> Sample:
+    """The same scene with its sources in reversed order."""
+    return replace(sample, images=sample.images[::-1])
+
+
+def _everywhere(sample: Sample, change: Callable[[Tensor], Tensor]) -> Sample:
+    label = None if sample.label is None else change(sample.label)
+    return replace(sample, images=tuple(change(image) for image in sample.images), label=label)
+
+
+def _nearest(old: int, new: int) -> Tensor:
+    # The pixel below the centre, floor((i + 1/2) · old / new) in integers: taking the one below the corner
+    # would shift the class map against the images.
+    return (2 * torch.arange(new) + 1) * old // (2 * new)
+
+
+def _reflected(old: int, new: int) -> Tensor:
+    before = (new - old) // 2
+    index = torch.arange(-before, new - before).abs()
+    return torch.where(index < old, index, 2 * (old - 1) - index)

@@ -1,0 +1,1 @@
+"""Evaluation: metrics and their dialects, benchmarks, downstream protocols and reports."""

@@ -1,0 +1,11 @@
+"""Options of the straight path. Imports no torch."""
+
+from __future__ import annotations
+
+from fusekit.interfaces.config import ComponentConfig, Field
+
+
+class StraightPathConfig(ComponentConfig):
+    """Options of the straight path."""
+
+    steps: int = Field(5, ge=1, description="number of path points K")

@@ -1,0 +1,48 @@
+"""The fusion backbone: several sources in, one image out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+from torch import nn
+
+from fusekit.interfaces.config import ComponentConfig
+from fusekit.interfaces.context import BuildContext
+from fusekit.interfaces.guidance import Guidance
+from fusekit.interfaces.types import FusionOutput, Sources
+
+
+class FusionBackbone(nn.Module, ABC):
+    """Fuses N ≥ 1 registered sources into one image.
+
+    A backbone may have no parameters (a mean is one), and may wrap another backbone. It accepts any
+    H, W ≥ 16: where it needs a multiple of something it pads and crops back by itself.
+
+    Attributes:
+        colour: ``"luma"``: sources have one channel; chroma is put back afterwards by the colour policy.
+            ``"rgb"``: sources have three channels, and so has the result.
+        uses_guidance: Whether `forward` looks at its ``guidance``; where False none is made for it.
+        source_count: Number of sources it takes, or None for any.
+    """
+
+    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
+    colour: ClassVar[Literal["luma", "rgb"]] = "luma"
+    uses_guidance: ClassVar[bool] = False
+    source_count: ClassVar[int | None] = None
+
+    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> FusionOutput:
+        """Fuses the sources.
+
+        Args:
+            sources: N images, each (B, C, H, W) in [0, 1], ordered by role; never modified.
+            guidance: What a task network says about the images; None where there is no task network.
+                A backbone must work without it.
+
+        Returns:
+            The fused image, (B, C, H, W) in [0, 1], of the size of the sources.
+        """

@@ -1,0 +1,72 @@
+"""How a component describes its parameters. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "BackboneRef",
+    "ComponentConfig",
+    "ComponentRef",
+    "DatasetRef",
+    "Field",
+    "NestedKind",
+    "PathwayRef",
+    "ProposerRef",
+    "StageRef",
+    "StrategyRef",
+    "TaskRef",
+]
+
+
+class ComponentConfig(BaseModel):
+    """Base of every component's ``Config``: frozen, no unknown keys, every field described.
+
+    A recipe's ``params`` are validated against it (strictly: a text is never taken for a number). Give each
+    field a ``description``: it is the documentation that users see in ``fusekit plugins show``.
+
+    A field may hold another component; write its type as one of the references below
+    (``stage: StageRef = ComponentRef(use="uaafusion.stage")``) and build it with `BuildContext.build`.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    def needs(self) -> frozenset[str]:
+        """Kinds of part that must stand beside this component, such as ``{"task"}``.
+
+        Checked before anything is built, so that a recipe that lacks a part is refused with a sentence.
+        May depend on the options.
+        """
+        return frozenset()
+
+    def needs_second_order(self) -> bool:
+        """Whether the task network beside this component will be differentiated twice."""
+        return False
+
+
+class ComponentRef(BaseModel):
+    """A component by name, with its parameters: ``{use: uaafusion.stage, params: {channels: 32}}``."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+    use: str = Field(description="name of the component, `namespace.component`")
+    params: dict[str, Any] = Field(default_factory=dict, description="its parameters, checked by its own Config")
+
+
+@dataclass(frozen=True)
+class NestedKind:
+    """Marks a reference field with the kind of component that it takes."""
+
+    kind: str
+
+
+BackboneRef = Annotated[ComponentRef, NestedKind("backbone")]
+ProposerRef = Annotated[ComponentRef, NestedKind("loss-proposer")]
+TaskRef = Annotated[ComponentRef, NestedKind("task")]
+StageRef = Annotated[ComponentRef, NestedKind("stage")]
+DatasetRef = Annotated[ComponentRef, NestedKind("dataset")]
+StrategyRef = Annotated[ComponentRef, NestedKind("strategy")]
+PathwayRef = Annotated[ComponentRef, NestedKind("pathway")]

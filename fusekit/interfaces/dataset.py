@@ -1,0 +1,71 @@
+"""The dataset: registered sources by role, with labels where there are any."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from fusekit.interfaces.dataset_config import DatasetConfig
+
+Split = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One scene.
+
+    Attributes:
+        id: Identifier, unique in its split; used as the name of output files.
+        images: The sources as they are on disk, in the order of the roles: (1 or 3, H, W) float32 in [0, 1].
+        label: Class map (H, W) int64, or None.
+    """
+
+    id: str
+    images: tuple[Tensor, ...]
+    label: Tensor | None = None
+
+
+class FusionDataset(ABC):
+    """Scenes of one split, in a fixed order.
+
+    The config says roles, class table and provenance (`DatasetConfig`), because these are wanted before
+    anything is read.
+    """
+
+    Config: ClassVar[type[DatasetConfig]] = DatasetConfig
+
+    @abstractmethod
+    def __init__(self, config: DatasetConfig, root: Path | None, split: Split, *, seed: int = 0) -> None:
+        """Finds the scenes of a split; reads no pixels.
+
+        Args:
+            config: An instance of this class's ``Config``.
+            root: Folder of the data, for datasets that read one.
+            split: Which part.
+            seed: Seed of data that is made, not read.
+
+        Raises:
+            DataError: The data is not there, or files do not pair up.
+        """
+
+    @property
+    @abstractmethod
+    def ids(self) -> Sequence[str]:
+        """Identifiers of the scenes, in order."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample:
+        """Reads a scene.
+
+        Raises:
+            DataError: A file is unreadable or truncated, sizes of a scene differ, a label has an unknown
+                value.
+        """

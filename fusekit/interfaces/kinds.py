@@ -1,0 +1,17 @@
+"""The kinds of component, and where each kind's interface stands. Imports no torch."""
+
+from __future__ import annotations
+
+KINDS: dict[str, str] = {
+    "backbone": "fusekit.interfaces.backbone:FusionBackbone",
+    "loss-proposer": "fusekit.interfaces.loss:LossProposer",
+    "reconstruction": "fusekit.interfaces.reconstruction:ReconstructionHead",
+    "task": "fusekit.interfaces.task:TaskNetwork",
+    "stage": "fusekit.interfaces.stage:UnfoldingStage",
+    "dataset": "fusekit.interfaces.dataset:FusionDataset",
+    "metric": "fusekit.interfaces.metric:Metric",
+    "strategy": "fusekit.interfaces.strategy:Strategy",
+    "pathway": "fusekit.interfaces.pathway:Pathway",
+    "importer": "fusekit.interfaces.importer:WeightsImporter",
+}
+"""Kind of component → ``module:class`` of the interface it implements."""

@@ -1,0 +1,43 @@
+"""The loss proposer: decides, pixel by pixel, which source the fused image should follow."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import nn
+
+from fusekit.interfaces.config import ComponentConfig
+from fusekit.interfaces.context import BuildContext
+from fusekit.interfaces.guidance import Guidance
+from fusekit.interfaces.types import LossProposal, Sources
+
+
+class LossProposer(nn.Module, ABC):
+    """Proposes the weights of the fusion loss.
+
+    The weights may be learned (ReFusion), attributed by a task network (UAAFusion) or fixed (mean, maximum).
+    Every proposer works with every backbone, because both meet in one function,
+    `fusekit.training.fusion_loss`.
+
+    Attributes:
+        uses_guidance: Whether `forward` looks at its ``guidance``.
+    """
+
+    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
+    uses_guidance: ClassVar[bool] = False
+
+    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> LossProposal:
+        """Proposes the weights for a batch.
+
+        Args:
+            sources: N images, each (B, C, H, W) in [0, 1], ordered by role; never modified.
+            guidance: What a task network says about the images; None where there is none.
+
+        Returns:
+            Weights (B, N, H, W), each ≥ 0, summing to 1 over N.
+        """

@@ -1,0 +1,79 @@
+"""The metric: a number about a fused image, always with the dialect it was computed in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from fusekit.interfaces.config import ComponentConfig
+from fusekit.interfaces.context import BuildContext
+
+
+@dataclass(frozen=True)
+class MetricValue:
+    """A measured value.
+
+    Attributes:
+        value: The metric; NaN where it is undefined for these images.
+        per_source: One value per source where the metric is a sum or mean over sources, else empty.
+    """
+
+    value: float
+    per_source: tuple[float, ...] = ()
+
+
+class Metric(ABC):
+    """Measures one fused image against its sources. Stateless: results never depend on a batch.
+
+    Attributes:
+        name: As tables print it.
+        dialect: Which of the incompatible definitions this is.
+        higher_is_better: Direction.
+        unit: Unit of the value, or empty.
+        minimum_size: Shortest image side for which the metric is defined, pixels.
+    """
+
+    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
+    name: ClassVar[str]
+    dialect: ClassVar[str]
+    higher_is_better: ClassVar[bool] = True
+    unit: ClassVar[str] = ""
+    minimum_size: ClassVar[int] = 1
+
+    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
+        pass
+
+    @abstractmethod
+    def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
+        """The metric itself.
+
+        Args:
+            fused: (H, W) uint8 grey image.
+            sources: N ≥ 1 grey images of the same size and type.
+        """
+
+    def __call__(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
+        """Checks the images, then measures.
+
+        Raises:
+            ValueError: An image is not (H, W) uint8, or sizes differ, or there is no source.
+        """
+        if not sources:
+            raise ValueError(f"{self.name}: no source image")
+        for what, image in [("fused", fused), *((f"source {i}", s) for i, s in enumerate(sources))]:
+            if image.dtype != torch.uint8 or image.ndim != 2:
+                raise ValueError(
+                    f"{self.name}: {what} must be (H, W) uint8, got {tuple(image.shape)} {image.dtype}"
+                )
+            if image.shape != fused.shape:
+                raise ValueError(
+                    f"{self.name}: {what} is {tuple(image.shape)}, the fused image {tuple(fused.shape)}"
+                )
+        if min(fused.shape) < self.minimum_size:
+            return MetricValue(float("nan"))
+        return self.measure(fused, sources)

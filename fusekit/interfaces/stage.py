@@ -1,0 +1,41 @@
+"""The unfolding stage: one iteration of an optimiser, unrolled into a layer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import nn
+
+from fusekit.interfaces.config import ComponentConfig
+from fusekit.interfaces.context import BuildContext
+from fusekit.interfaces.guidance import Guidance
+from fusekit.interfaces.types import Sources, UnfoldingState
+
+
+class UnfoldingStage(nn.Module, ABC):
+    """One stage of an unfolding backbone: a step on the data term, then a learned proximal step.
+
+    The backbone owns the list of stages and the first state; a stage only maps state to state.
+    """
+
+    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
+
+    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def forward(
+        self, state: UnfoldingState, sources: Sources, guidance: Guidance | None = None
+    ) -> UnfoldingState:
+        """Advances the state by one stage.
+
+        Args:
+            state: State f_k with its memory; ``memory["long"]`` and ``memory["short"]`` hold the backbone's
+                initial features, (B, channels, H, W), at the first stage.
+            sources: N images, each (B, C, H, W) in [0, 1].
+            guidance: What a task network says about images, or None.
+
+        Returns:
+            The next state: ``fused`` is f_{k+1} in [0, 1], ``previous`` is f_k, ``index`` is one more.
+        """

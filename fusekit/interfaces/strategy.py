@@ -1,0 +1,128 @@
+"""The strategy: the only place where a training algorithm lives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from fusekit.interfaces.backbone import FusionBackbone
+from fusekit.interfaces.config import ComponentConfig
+from fusekit.interfaces.context import BuildContext
+from fusekit.interfaces.guidance import Guidance
+from fusekit.interfaces.loss import LossProposer
+from fusekit.interfaces.reconstruction import ReconstructionHead
+from fusekit.interfaces.task import TaskNetwork
+from fusekit.interfaces.types import Batch, LossTerms
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """One step of an epoch: what it is called and how many batches it takes.
+
+    Each name draws from its own shuffled stream of the training data.
+    """
+
+    name: str
+    batches: int = 1
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What a step reports.
+
+    Attributes:
+        losses: Named scalars, for the curves.
+    """
+
+    losses: Mapping[str, float] = field(default_factory=dict)
+
+
+class Updater(Protocol):
+    """Minimises a loss over a fixed set of parameters: backward, finite check, clipping, optimiser step."""
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the current step."""
+        ...
+
+    def __call__(self, loss: Tensor | LossTerms) -> None:
+        """One update.
+
+        Raises:
+            NonFiniteError: The loss or a gradient is not finite; names the term.
+        """
+        ...
+
+
+class TrainingContext(Protocol):
+    """What the trainer gives to a strategy: the parts of the model, and the means to update them."""
+
+    backbone: FusionBackbone
+    proposer: LossProposer | None
+    reconstruction: ReconstructionHead | None
+    task: TaskNetwork | None
+    device: torch.device
+
+    def updater(self, name: str, parameters: Iterable[nn.Parameter]) -> Updater:
+        """An updater with the recipe's optimiser, schedule and clipping; its state is checkpointed."""
+        ...
+
+    def guidance(self, batch: Batch) -> Guidance | None:
+        """Guidance of the model's task network for one batch; None without a task network."""
+        ...
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The recipe's precision: bf16 autocast, or nothing."""
+        ...
+
+
+class Strategy(ABC):
+    """A training algorithm. The trainer keeps the books; a strategy reads as the paper's algorithm.
+
+    Its ``Config.needs()`` says which parts it needs (``{"backbone", "loss-proposer", "task"}``).
+
+    Attributes:
+        trains: Names of the parts whose weights it changes (``"backbone"``, ``"task"``, …).
+    """
+
+    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
+    trains: ClassVar[frozenset[str]] = frozenset({"backbone"})
+
+    @abstractmethod
+    def __init__(self, config: ComponentConfig, context: BuildContext) -> None:
+        """Keeps the options; nothing is touched yet."""
+
+    @abstractmethod
+    def setup(self, training: TrainingContext) -> None:
+        """Takes the parts and makes its updaters. Called once, before the first step or a resume."""
+
+    def plan(self, batches: int) -> Sequence[StepPlan]:
+        """The steps of one epoch.
+
+        Args:
+            batches: Number of batches in one pass over the training data.
+        """
+        return [StepPlan("train")] * batches
+
+    @abstractmethod
+    def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
+        """Does one step of the plan.
+
+        Args:
+            plan: Which step of the epoch's plan this is.
+            batches: As many batches as the plan asked for, on the training device.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """State beyond the parts' weights and the updaters (tensors and plain data only)."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Puts back what `state_dict` returned."""
+        return None

@@ -1,0 +1,89 @@
+"""The task network: the recognition task that fused images are for."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fusekit.interfaces.config import ComponentConfig
+from fusekit.interfaces.context import BuildContext, ClassTable
+
+
+class TaskNetwork(nn.Module, ABC):
+    """A network that solves a task on one image; a segmenter is one kind of it.
+
+    It takes the images that fusekit has, one or three channels in [0, 1] at any H, W ≥ 16, and does its own
+    normalising, channel repeating and padding. Building it never downloads anything.
+
+    Attributes:
+        second_order: Whether its output can be differentiated twice with respect to the image. Strategies
+            that differentiate through a differentiable step refuse a network that says False.
+    """
+
+    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
+    second_order: bool = False
+
+    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, image: Tensor) -> Tensor:
+        """Raw output of the network.
+
+        Args:
+            image: (B, 1 or 3, H, W) in [0, 1].
+
+        Returns:
+            Logits; for a segmenter (B, K, H, W).
+        """
+
+    @abstractmethod
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The task's loss, a scalar, of `forward`'s output against the target."""
+
+    @abstractmethod
+    def predict(self, logits: Tensor) -> Tensor:
+        """The task's answer, of `forward`'s output."""
+
+
+class SegmentationNetwork(TaskNetwork):
+    """A task network that gives every pixel a class.
+
+    Attributes:
+        classes: The class table; K classes.
+        ignored: Label values that take no part in the loss and in the scores.
+    """
+
+    classes: ClassTable
+    ignored: frozenset[int]
+
+    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
+        super().__init__(config, context)
+        if context is None or context.classes is None:
+            raise ValueError("a segmentation network needs a class table: the dataset has no labels")
+        self.classes = context.classes
+        self.ignored = frozenset({context.classes.ignore_index})
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Mean cross entropy over the pixels whose label is not ignored; zero where there are none.
+
+        Args:
+            logits: (B, K, H, W).
+            target: (B, H, W) int64 class map.
+        """
+        void = self.classes.ignore_index
+        if len(self.ignored) > 1 or void not in self.ignored:
+            masked = target.clone()
+            for value in self.ignored:
+                masked[target == value] = void
+            target = masked
+        if not bool((target != void).any()):
+            return logits.sum() * 0.0
+        return F.cross_entropy(logits, target, ignore_index=void)
+
+    def predict(self, logits: Tensor) -> Tensor:
+        """Most likely class of every pixel, (B, H, W) int64."""
+        return logits.argmax(dim=1)

@@ -1,0 +1,18 @@
+"""Plugins: how components are declared, found, loaded and named. Imports no torch.
+
+A plugin's entry module needs two names from here::
+
+    from fusekit.plugin import component, hookimpl
+
+    @hookimpl
+    def fusekit_components():
+        return [component("task", "toyseg.small", target="fusekit_toyseg.net:SmallSegmenter",
+                          summary="A segmenter of 40 thousand parameters")]
+"""
+
+from __future__ import annotations
+
+from fusekit.plugin.hookspecs import hookimpl
+from fusekit.plugin.specs import ComponentSpec, component
+
+__all__ = ["ComponentSpec", "component", "hookimpl"]

@@ -1,0 +1,59 @@
+"""Imports what a component spec names."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fusekit.errors import UsageError
+
+
+def load_target(target: str) -> Any:
+    """Imports ``package.module:Name`` and returns the object.
+
+    Components may sit on timm or segmentation-models-pytorch, which import torchvision; where that fails
+    beside a CPU torch, the compat step of `fusekit.compat.torchvision_ops` is taken and the import repeated.
+
+    Raises:
+        Exception: Whatever the module raises; the registry turns it into a PluginError.
+    """
+    module_name, _, attribute = target.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        from fusekit.compat.torchvision_ops import import_torchvision
+
+        import_torchvision()
+        module = importlib.import_module(module_name)
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        raise ImportError(f"module {module_name} has no {attribute}") from None
+
+
+def load_file(path: Path) -> ModuleType:
+    """Executes a local Python file as a module, so that its classes can be targets.
+
+    Raises:
+        UsageError: There is no such file, or it is not Python by name.
+        Exception: Whatever the file raises.
+    """
+    if not path.is_file() or path.suffix != ".py":
+        raise UsageError(f"--with {path}: no such Python file")
+    name = f"fusekit_local_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: dataclasses and pickling look their module up by name
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -1,0 +1,64 @@
+"""What a plugin says about a component."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fusekit.interfaces.kinds import KINDS
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]*\.[a-z][a-z0-9_-]*")
+_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True)
+class ComponentSpec:
+    """A component by name, and where its class is imported from. Made with `component`."""
+
+    kind: str
+    name: str
+    target: str
+    summary: str
+    config: str | None = None
+    paper: str | None = None
+
+    @property
+    def namespace(self) -> str:
+        """The part of the name before the dot."""
+        return self.name.partition(".")[0]
+
+
+def component(
+    kind: str,
+    name: str,
+    *,
+    target: str,
+    summary: str,
+    config: str | None = None,
+    paper: str | None = None,
+) -> ComponentSpec:
+    """Declares a component.
+
+    Args:
+        kind: What it is, a key of `fusekit.interfaces.KINDS`.
+        name: ``namespace.component`` in lower case; the namespace is the name of the plugin's entry point.
+        target: Where its class is, ``package.module:Class``; imported when the component is used.
+        summary: One sentence, shown in lists.
+        config: Where its ``Config`` is, ``package.module:Class``, if that module imports no torch: recipes
+            that use the component are then validated without importing torch. The class still carries the
+            same object as its ``Config``.
+        paper: Where the method was published, such as ``"arXiv 2502.01467"``.
+
+    Raises:
+        ValueError: The kind is unknown, or a name or target has another form.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"component {name!r}: unknown kind {kind!r}; kinds are {', '.join(KINDS)}")
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"component name {name!r} is not of the form namespace.component in lower case")
+    for what, value in (("target", target), ("config", config)):
+        if value is not None and not _TARGET.fullmatch(value):
+            raise ValueError(f"component {name!r}: {what} {value!r} is not of the form package.module:Class")
+    if not summary.strip():
+        raise ValueError(f"component {name!r} has no summary")
+    return ComponentSpec(kind, name, target, summary, config, paper)

@@ -1,0 +1,182 @@
+"""The second phase: every component that a recipe names exists, and its parameters are right.
+
+Imports no torch, unless a plugin does not say where its ``Config`` stands apart from its class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from fusekit.errors import FusekitError, PluginError
+from fusekit.interfaces.config import ComponentConfig, ComponentRef
+from fusekit.interfaces.dataset_config import DatasetConfig
+from fusekit.plugin.registry import Registry
+from fusekit.recipe.diagnose import problems_of
+from fusekit.recipe.fields import Reference, references
+from fusekit.recipe.problems import Problem, RecipeProblems, dotted, nearest
+from fusekit.recipe.strict import validate_plain
+from fusekit.recipe.tree import Node
+
+
+@dataclass(frozen=True)
+class Component:
+    """A component that a recipe names, and its validated parameters.
+
+    Attributes:
+        reference: Where and how the recipe names it.
+        config: Its parameters; None where the recipe can give it none, as for metrics.
+    """
+
+    reference: Reference
+    config: ComponentConfig | None
+
+    @property
+    def label(self) -> str:
+        """Kind and name, for messages: ``task 'toyseg.small'``."""
+        return f"{self.reference.kind} {self.reference.ref.use!r}"
+
+
+def validate_components(frame: BaseModel, registry: Registry, tree: Node) -> list[Component]:
+    """Finds every component of a recipe, also inside the parameters of others, and validates its parameters.
+
+    Args:
+        frame: The validated frame of the recipe.
+        registry: The components that are installed.
+        tree: The recipe, for positions.
+
+    Returns:
+        The components; each stands before those inside its own parameters.
+
+    Raises:
+        RecipeProblems: Unknown components and wrong parameters, all of them.
+        PluginError: Nothing is wrong with the recipe, but with plugins that it needs.
+    """
+    found: list[Component] = []
+    problems: list[Problem] = []
+    faults: list[PluginError] = []
+    waiting = list(references(frame))
+    while waiting:
+        reference = waiting.pop(0)
+        problem = _absence(reference, registry, tree)
+        if problem is not None:
+            problems.append(problem)
+            continue
+        try:
+            registry.find(reference.kind, reference.ref.use)
+            config = None if reference.bare else _configure(reference, registry)
+        except ValidationError as error:
+            owner = f"{reference.kind} {reference.ref.use!r}"
+            model = registry.config_class(reference.kind, reference.ref.use)
+            problems += problems_of(error, model, tree, reference.params_path, owner=owner)
+            continue
+        except PluginError as error:
+            faults.append(_placed(error, reference, tree))
+            continue
+        found.append(Component(reference, config))
+        if config is not None:
+            waiting = [*references(config, reference.params_path), *waiting]
+    if problems:
+        raise RecipeProblems([*problems, *(Problem("", fault.message) for fault in faults)])
+    if faults:
+        raise _together(faults)
+    return found
+
+
+def configure(kind: str, ref: ComponentRef, registry: Registry) -> ComponentConfig:
+    """The validated parameters of one component.
+
+    Raises:
+        RecipeProblems: A parameter is wrong.
+        PluginError: The component is missing or broken.
+    """
+    try:
+        return _configure(Reference(kind, ref, ()), registry)
+    except ValidationError as error:
+        tree = Node({"params": Node({})})
+        model = registry.config_class(kind, ref.use)
+        raise RecipeProblems(
+            problems_of(error, model, tree, ("params",), owner=f"{kind} {ref.use!r}")
+        ) from None
+
+
+def resolved_plain(frame: BaseModel, components: Sequence[Component]) -> dict[str, Any]:
+    """The recipe as plain data with every default filled in, those of components too."""
+    plain: dict[str, Any] = frame.model_dump(mode="json", by_alias=True)
+    for component in components:  # outer ones first: the dump of a config holds its inner references as given
+        if component.config is None:
+            continue
+        holder: Any = plain
+        for key in component.reference.path:
+            holder = holder[key]
+        holder["params"] = component.config.model_dump(mode="json", by_alias=True)
+    return plain
+
+
+def ask(component: Component, method: str, *args: Any) -> Any:
+    """Calls a method of a component's config.
+
+    Raises:
+        PluginError: It raised; that is its plugin's fault.
+    """
+    try:
+        return getattr(component.config, method)(*args)
+    except FusekitError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"{component.label} cannot be used: {method}() of its Config raised {type(error).__name__}: {error}",
+            hint="it is the plugin that needs mending",
+        ) from error
+
+
+def _configure(reference: Reference, registry: Registry) -> ComponentConfig:
+    kind, ref = reference.kind, reference.ref
+    model = registry.config_class(kind, ref.use)
+    if kind == "dataset" and not issubclass(model, DatasetConfig):
+        raise PluginError(f"dataset {ref.use!r} cannot be used: its Config is no DatasetConfig")
+    try:
+        return validate_plain(model, ref.params)
+    except ValidationError:
+        raise
+    except Exception as error:  # a validator of the plugin's own that fails in another way than it may
+        raise PluginError(
+            f"{kind} {ref.use!r} cannot be used: checking its parameters raised {type(error).__name__}: {error}",
+            hint="it is the plugin that needs mending",
+        ) from error
+
+
+def _absence(reference: Reference, registry: Registry, tree: Node) -> Problem | None:
+    """The problem of a name that no plugin has; None where it exists, or where a plugin is to blame."""
+    kind, use = reference.kind, reference.ref.use
+    names = [spec.name for spec in registry.specs(kind)]
+    namespace = use.partition(".")[0]
+    if use in names or any(r.namespace == namespace and r.state != "loaded" for r in registry.reports):
+        return None
+    others = sorted({spec.kind for spec in registry.specs() if spec.name == use})
+    message = f"{use!r} is a {others[0]}, not a {kind}" if others else f"no {kind} named {use!r}"
+    near = None if others else nearest(use, names)
+    if near is None and not others and not any(r.namespace == namespace for r in registry.reports):
+        message += f"; no plugin {namespace!r} is installed (fusekit plugins list shows those that are)"
+    elif near is None and names:
+        message += f"; installed: {', '.join(names)}"
+    place = reference.use_path
+    return Problem(dotted(place), message, str(tree.where(place)), near)
+
+
+def _placed(error: PluginError, reference: Reference, tree: Node) -> PluginError:
+    place = reference.use_path
+    where = f"{tree.where(place)} {dotted(place)}: ".lstrip()
+    placed = PluginError(where + error.message, hint=error.hint)
+    placed.__cause__ = error.__cause__ or error
+    return placed
+
+
+def _together(faults: Sequence[PluginError]) -> PluginError:
+    hints = list(dict.fromkeys(fault.hint for fault in faults if fault.hint))
+    together = PluginError("\n".join(dict.fromkeys(f.message for f in faults)), hint="\n".join(hints) or None)
+    together.__cause__ = faults[0].__cause__
+    return together

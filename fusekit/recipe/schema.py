@@ -1,0 +1,188 @@
+"""The frame of a recipe: its sections and their plain settings. Imports no torch.
+
+What stands under ``params`` belongs to the component and is checked by the component's own ``Config``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fusekit.interfaces.config import (
+    BackboneRef,
+    ComponentRef,
+    NestedKind,
+    PathwayRef,
+    ProposerRef,
+    StrategyRef,
+    TaskRef,
+)
+
+SCHEMA_VERSION = 1
+
+ReconstructionRef = Annotated[ComponentRef, NestedKind("reconstruction")]
+MetricName = Annotated[str, NestedKind("metric")]
+
+
+class Section(BaseModel):
+    """A mapping of a recipe: unknown keys are refused, every field is described."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class DataSection(Section):
+    """Which dataset, and where it lies."""
+
+    use: Annotated[str, NestedKind("dataset")] = Field(description="name of the dataset component")
+    root: str | None = Field(
+        None, description="folder of the data; `${NAME}` and `${NAME:-default}` read the environment"
+    )
+    params: dict[str, Any] = Field(default_factory=dict, description="parameters of the dataset")
+
+
+class GuidanceSection(Section):
+    """How the task network is asked about images."""
+
+    pathway: PathwayRef | None = Field(
+        None, description="path along which sources are attributed; a straight line from zero when absent"
+    )
+    scope: Literal["image", "batch"] = Field(
+        "image",
+        description="take class means over each image, or over the whole batch as UAAFusion's release does",
+    )
+    chunk: int = Field(
+        16, ge=1, description="most class directions differentiated at once; lower it to save memory"
+    )
+
+
+class ModelSection(Section):
+    """The parts that are assembled."""
+
+    backbone: BackboneRef = Field(description="fuses the sources")
+    proposer: ProposerRef | None = Field(None, description="proposes the weights of the fusion loss")
+    reconstruction: ReconstructionRef | None = Field(None, description="recovers the sources from the result")
+    task: TaskRef | None = Field(None, description="the recognition task that the images are for")
+    guidance: GuidanceSection = Field(
+        default_factory=GuidanceSection, description="how the task network is asked about images"
+    )
+
+
+class SamplingSection(Section):
+    """What a training sample is."""
+
+    mode: Literal["patches", "crop", "full"] = Field(
+        "crop",
+        description="`patches`: every image cut on a grid; `crop`: one random crop of every image; "
+        "`full`: whole images (all must have one size, or `resize` be set)",
+    )
+    size: int = Field(256, ge=16, description="side of a patch or crop, pixels")
+    stride: int | None = Field(None, ge=1, description="grid spacing of patches; `size` when absent")
+    min_contrast: float = Field(
+        0.0, ge=0, lt=1, description="drop patches where (p90 - p10) / p90 of any source is below this"
+    )
+    resize: tuple[int, int] | None = Field(
+        None, description="resize images to [height, width] before cutting"
+    )
+    flip: bool = Field(False, description="random horizontal and vertical flips")
+    swap: bool = Field(False, description="append every batch's copy with its sources in reversed order")
+
+
+class OptimiserSection(Section):
+    """The optimiser of every updater of a phase."""
+
+    name: Literal["adam", "adamw", "sgd"] = Field("adam", description="which optimiser")
+    lr: float = Field(1e-4, gt=0, description="initial learning rate")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="decay rates of Adam's moments")
+    eps: float = Field(1e-8, gt=0, description="Adam's epsilon")
+    weight_decay: float = Field(0.0, ge=0, description="weight decay")
+    momentum: float = Field(0.0, ge=0, lt=1, description="momentum of SGD")
+
+
+class ScheduleSection(Section):
+    """How the learning rate changes."""
+
+    name: Literal["constant", "step", "cosine"] = Field("constant", description="which schedule")
+    every: int = Field(10, ge=1, description="step: epochs between two drops")
+    gamma: float = Field(0.5, gt=0, le=1, description="step: factor of a drop")
+    final: float = Field(0.0, ge=0, le=1, description="cosine: last rate as a share of the first")
+    warmup: int = Field(0, ge=0, description="steps of linear warm-up from zero, before any schedule")
+
+
+class TrainSection(Section):
+    """One training phase."""
+
+    strategy: StrategyRef = Field(description="the training algorithm")
+    epochs: int = Field(1, ge=0, description="passes over the training data")
+    max_steps: int | None = Field(None, ge=1, description="stop after so many steps, whatever `epochs` says")
+    batch: int = Field(8, ge=1, description="samples in a batch")
+    sampling: SamplingSection = Field(default_factory=SamplingSection, description="what a sample is")
+    optimiser: OptimiserSection = Field(default_factory=OptimiserSection, description="the optimiser")
+    schedule: ScheduleSection = Field(default_factory=ScheduleSection, description="the learning rate")
+    clip: float | None = Field(None, gt=0, description="largest gradient norm of an update; none when absent")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast of forward passes")
+    checkpoint_every: int | None = Field(
+        None, ge=1, description="steps between checkpoints; once an epoch when absent"
+    )
+    keep: int = Field(2, ge=1, description="checkpoints kept")
+
+
+class FuseSection(Section):
+    """What is fused after training."""
+
+    split: Literal["train", "val", "test"] = Field("test", description="which split is fused")
+    limit: int | None = Field(None, ge=1, description="only the first so many scenes")
+    range: Literal["clip", "stretch"] = Field(
+        "clip", description="clip: the network's own range; stretch: per-image min to max, as papers' scripts"
+    )
+
+
+class EvaluateSection(Section):
+    """What is measured on the fused images."""
+
+    metrics: list[MetricName] = Field(
+        default_factory=lambda: [
+            f"strict.{name}" for name in ("en", "sd", "sf", "ag", "mi", "cc", "scd", "vif", "qabf", "ssim")
+        ],
+        description="names of metric components",
+    )
+    baselines: list[BackboneRef] = Field(
+        default_factory=lambda: [
+            ComponentRef(use="baselines.copy"),
+            ComponentRef(use="baselines.mean"),
+            ComponentRef(use="baselines.max"),
+        ],
+        description="methods that stand beside the model in every table",
+    )
+    task: bool = Field(True, description="score the model's task network on fused and on single sources")
+    pictures: int = Field(4, ge=0, description="scenes shown in the report")
+
+
+class RecipeModel(Section):
+    """A whole recipe."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, populate_by_name=True
+    )
+
+    schema_version: Literal[1] = Field(alias="schema", description="version of this format")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the run; its folder is runs/NAME"
+    )
+    description: str = Field("", description="what this recipe is for, one sentence")
+    requires: list[str] = Field(
+        default_factory=list, description="distributions that must be installed, as `fusekit-toyseg>=0.1`"
+    )
+    seed: int = Field(0, ge=0, description="root seed of every random stream")
+    data: DataSection = Field(description="the dataset")
+    model: ModelSection = Field(description="the parts")
+    pretrain: dict[str, TrainSection] = Field(
+        default_factory=dict, description="training phases before the main one, by name, in order"
+    )
+    train: TrainSection | None = Field(None, description="the main training phase")
+    fuse: FuseSection = Field(default_factory=FuseSection, description="what is fused after training")
+    evaluate: EvaluateSection = Field(default_factory=EvaluateSection, description="what is measured")
+    when_missing: dict[str, Any] = Field(
+        default_factory=dict,
+        description="changes to this recipe where its data is missing and no data root was given",
+    )

@@ -1,0 +1,148 @@
+"""The third phase: the parts of a recipe fit together. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import metadata
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from fusekit._version import __version__
+from fusekit.errors import PluginError
+from fusekit.interfaces.context import ClassTable
+from fusekit.plugin.loader import DISTRIBUTION
+from fusekit.recipe.components import Component, ask
+from fusekit.recipe.fields import field_kind, fields_of
+from fusekit.recipe.problems import Problem, RecipeProblems, TreePath, dotted
+from fusekit.recipe.schema import ModelSection, RecipeModel
+from fusekit.recipe.tree import Node
+
+LABELS = "labels"
+"""What a component may need that is no part but a property of the data."""
+
+_NOUNS = {
+    "backbone": "a fusion backbone",
+    "loss-proposer": "a loss proposer",
+    "reconstruction": "a reconstruction head",
+    "task": "a task network",
+}
+
+
+def check_requirements(frame: RecipeModel, tree: Node) -> None:
+    """Checks the distributions that a recipe ``requires``; before its components, which they may provide.
+
+    Raises:
+        RecipeProblems: An entry is no requirement.
+        PluginError: A distribution is not installed, or has another version.
+    """
+    problems, unmet, install = [], [], []
+    for index, text in enumerate(frame.requires):
+        path = ("requires", index)
+        where = str(tree.where(path))
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            message = f"{text!r} is no requirement; write it as `fusekit-toyseg>=0.1`"
+            problems.append(Problem(dotted(path), message, where))
+            continue
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        version = _installed(requirement.name)
+        if version is None or not requirement.specifier.contains(version, prereleases=True):
+            state = "it is not installed" if version is None else f"installed is {version}"
+            unmet.append(str(Problem(dotted(path), f"this recipe requires {requirement}; {state}", where)))
+            install.append(f"'{requirement}'")
+    if problems:
+        raise RecipeProblems(problems)
+    if unmet:
+        raise PluginError("\n".join(unmet), hint=f"pip install {' '.join(install)}")
+
+
+def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node) -> None:
+    """Checks that every part finds beside it what it needs, and that class counts agree.
+
+    Raises:
+        RecipeProblems: Everything that does not fit.
+        PluginError: A component asks for something that recipes do not have.
+    """
+    dataset = next(c for c in components if c.reference.path == ("data",))
+    classes: ClassTable | None = ask(dataset, "classes")
+    problems: list[Problem] = []
+    for component in components:
+        if component.config is None:
+            continue
+        missing = _missing_parts(component, frame, classes is not None)
+        place = component.reference.use_path
+        problems += [
+            Problem(dotted(place), f"{component.label} needs {what}", str(tree.where(place)))
+            for what in (_lack(need, dataset) for need in missing)
+        ]
+        if classes is not None:
+            problems += _class_count_problems(component, dataset, classes, tree)
+    if problems:
+        raise RecipeProblems(problems)
+
+
+def part_fields() -> dict[str, str]:
+    """Kind of part → its key under ``model``."""
+    return {
+        kind: key for key, info in fields_of(ModelSection).items() if (kind := field_kind(info)) is not None
+    }
+
+
+def _missing_parts(component: Component, frame: RecipeModel, labelled: bool) -> list[str]:
+    fields = part_fields()
+    needs = set(ask(component, "needs"))
+    if component.reference.kind == "task":
+        needs.add(LABELS)
+    unknown = sorted(needs - set(fields) - {LABELS})
+    if unknown:
+        raise PluginError(
+            f"{component.label} cannot be used: it needs {unknown[0]!r}, which is no part of a recipe; "
+            f"parts are {', '.join([*fields, LABELS])}",
+            hint="it is the plugin that needs mending",
+        )
+    present = {kind for kind, key in fields.items() if getattr(frame.model, key) is not None}
+    return sorted(needs - present - ({LABELS} if labelled else set()))
+
+
+def _lack(need: str, dataset: Component) -> str:
+    if need == LABELS:
+        return f"labels; {dataset.label} has none: choose data with a class table"
+    return f"{_NOUNS.get(need, need)}; the recipe has none: add model.{part_fields()[need]}"
+
+
+def _class_count_problems(
+    component: Component, dataset: Component, classes: ClassTable, tree: Node
+) -> list[Problem]:
+    count, params = _class_count(component), component.reference.params_path
+    if count is None or count == len(classes):
+        return []
+    written = tree.find(params)
+    keys = [k for k in ("classes", "num_classes") if written is not None and written.child(k) is not None]
+    place: TreePath = (*params, keys[0]) if keys else component.reference.use_path
+    shown = ", ".join(classes.names[:4]) + (", …" if len(classes) > 4 else "")
+    message = (
+        f"{component.label} is made for {count} classes, but {dataset.label} has {len(classes)} ({shown}); "
+        f"the two must agree"
+    )
+    return [Problem(dotted(place), message, str(tree.where(place)))]
+
+
+def _class_count(component: Component) -> int | None:
+    """How many classes a component is made for, if its parameters say so."""
+    if hasattr(component.config, "class_count"):
+        count: int | None = ask(component, "class_count")
+        return count
+    value = getattr(component.config, "classes", None) if component.reference.kind == "task" else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _installed(name: str) -> str | None:
+    if canonicalize_name(name) == DISTRIBUTION:
+        return __version__  # also where fusekit runs from a source tree without metadata
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

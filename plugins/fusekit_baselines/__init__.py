@@ -1,0 +1,52 @@
+"""Parameter-free fusion methods and fixed loss proposals. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fusekit.plugin import ComponentSpec, component, hookimpl
+
+FUSEKIT_API = ">=1.0,<2"
+_OPTIONLESS = "fusekit_baselines.config:NoOptions"
+
+
+@hookimpl
+def fusekit_components() -> Sequence[ComponentSpec]:
+    """Rules that stand in every table, and proposals to compare a learned one with."""
+    return [
+        component(
+            "backbone",
+            "baselines.copy",
+            target="fusekit_baselines.rules:Copy",
+            config="fusekit_baselines.config:CopyConfig",
+            summary="Copies one source",
+        ),
+        component(
+            "backbone",
+            "baselines.mean",
+            target="fusekit_baselines.rules:Mean",
+            config=_OPTIONLESS,
+            summary="Mean of the sources",
+        ),
+        component(
+            "backbone",
+            "baselines.max",
+            target="fusekit_baselines.rules:Maximum",
+            config=_OPTIONLESS,
+            summary="Pixelwise maximum of the sources",
+        ),
+        component(
+            "loss-proposer",
+            "baselines.equal",
+            target="fusekit_baselines.proposals:EqualProposer",
+            config=_OPTIONLESS,
+            summary="Equal weights for all sources",
+        ),
+        component(
+            "loss-proposer",
+            "baselines.brightest",
+            target="fusekit_baselines.proposals:BrightestProposer",
+            config=_OPTIONLESS,
+            summary="All weight on the brightest source of each pixel",
+        ),
+    ]

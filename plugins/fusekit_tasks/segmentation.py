@@ -1,0 +1,120 @@
+"""Segmentation networks of segmentation-models-pytorch as task networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from fusekit.errors import UsageError
+from fusekit.interfaces import BuildContext, SegmentationNetwork
+from fusekit_tasks.config import SmpConfig
+
+_LUMA = (0.299, 0.587, 0.114)
+
+
+class SmpSegmenter(SegmentationNetwork):
+    """Any architecture and encoder of segmentation-models-pytorch.
+
+    Takes (B, 1 or 3, H, W) in [0, 1] at any H, W ≥ 16: converts to the network's channel count, centres to
+    [-1, 1], pads by replication to a multiple of 32 and crops the logits (B, K, H, W) back. Classes and
+    ignored labels come from the dataset's class table. Building it downloads nothing.
+    """
+
+    Config = SmpConfig
+    stride = 32
+
+    def __init__(self, config: SmpConfig | None = None, context: BuildContext | None = None) -> None:
+        super().__init__(config, context)
+        config = config or SmpConfig()
+        self.channels, self.activation, self.balance = config.channels, config.activation, config.balance
+        if config.ignore_unlabelled and self.classes.unlabelled is not None:
+            self.ignored = self.ignored | {self.classes.unlabelled}
+        self.net = _create(config, len(self.classes))
+        self._second_order: bool | None = None
+
+    @property
+    def second_order(self) -> bool:  # type: ignore[override]
+        """Whether the network can be differentiated twice: tried once, on a small image."""
+        if self._second_order is None:
+            self._second_order = _differentiates_twice(self)
+        return self._second_order
+
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        x = self._to_channels(image) * 2.0 - 1.0
+        below, right = -height % self.stride, -width % self.stride
+        if below or right:
+            x = F.pad(x, (0, right, 0, below), mode="replicate")
+        # Fused attention has no second derivative; its math form has.
+        with sdpa_kernel(SDPBackend.MATH):
+            logits = self.net(x)[..., :height, :width]
+        return torch.sigmoid(logits) if self.activation == "sigmoid" else logits
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Cross entropy over the labelled pixels, classes weighed by `balance`."""
+        if not self.balance:
+            return super().loss(logits, target)
+        taken = torch.ones_like(target, dtype=torch.bool)
+        for value in self.ignored:
+            taken &= target != value
+        if not bool(taken.any()):
+            return logits.sum() * 0.0
+        counts = torch.bincount(target[taken], minlength=logits.shape[1]).to(logits.dtype)
+        weights = torch.where(counts > 0, (counts.sum() / counts.clamp_min(1.0)) ** self.balance, 0.0)
+        void = self.classes.ignore_index
+        return F.cross_entropy(logits, target.masked_fill(~taken, void), weight=weights, ignore_index=void)
+
+    def _to_channels(self, image: Tensor) -> Tensor:
+        if image.shape[1] == self.channels:
+            return image
+        if self.channels == 3:
+            return image.expand(-1, 3, -1, -1)
+        luma = torch.tensor(_LUMA, device=image.device, dtype=image.dtype)
+        return (image * luma[:, None, None]).sum(dim=1, keepdim=True)
+
+
+def _create(config: SmpConfig, classes: int) -> nn.Module:
+    """Builds the network; every refusal says what to change in the recipe."""
+    from fusekit_tasks.pretrained import require_cached
+
+    arguments: dict[str, Any] = dict(config.options)
+    if config.weights is not None:
+        require_cached(config.encoder, config.weights)
+    try:
+        return smp.create_model(
+            config.architecture,
+            encoder_name=config.encoder,
+            encoder_weights=config.weights,
+            in_channels=config.channels,
+            classes=classes,
+            **arguments,
+        )
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        text = str(error).strip("\"'").splitlines()[0][:300]
+        raise UsageError(
+            f"tasks.smp cannot build architecture {config.architecture!r} with encoder {config.encoder!r}: {text}",
+            hint="architectures and encoders are those of segmentation-models-pytorch; `options` are the "
+            "architecture's own arguments",
+        ) from error
+
+
+def _differentiates_twice(network: nn.Module) -> bool:
+    """Second derivative of a small case, in evaluation mode; nothing of the network is changed."""
+    from fusekit.guidance.task import undisturbed
+
+    parameter = next(network.parameters())
+    size = 64
+    ramp = torch.linspace(0.1, 0.9, size * size, device=parameter.device, dtype=parameter.dtype)
+    with undisturbed(network), torch.enable_grad():
+        image = ramp.view(1, 1, size, size).clone().requires_grad_()
+        try:
+            (first,) = torch.autograd.grad(network(image).square().mean(), image, create_graph=True)
+            (second,) = torch.autograd.grad(first.square().sum(), image)
+        except (RuntimeError, NotImplementedError):
+            return False
+    return bool(torch.isfinite(second).all())

@@ -1,0 +1,73 @@
+"""UAAFusion (Bai et al., arXiv 2502.01467, TCSVT 2024) as a plugin. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fusekit.plugin import ComponentSpec, component, hookimpl
+
+FUSEKIT_API = ">=1.0,<2"
+_PAPER = "arXiv 2502.01467"
+
+
+@hookimpl
+def fusekit_components() -> Sequence[ComponentSpec]:
+    """The parts of UAAFusion."""
+    return [
+        component(
+            "backbone",
+            "uaafusion.unfolding",
+            target="fusekit_uaafusion.unfolding:UnfoldingBackbone",
+            config="fusekit_uaafusion.config:UnfoldingConfig",
+            summary="Unfolding network with pluggable stages and attribution attention",
+            paper=_PAPER,
+        ),
+        component(
+            "stage",
+            "uaafusion.stage",
+            target="fusekit_uaafusion.stage:AttributionStage",
+            config="fusekit_uaafusion.config:StageConfig",
+            summary="Gradient step, attribution attention, proximal network, memory augmentation",
+            paper=_PAPER,
+        ),
+        component(
+            "loss-proposer",
+            "uaafusion.attribution",
+            target="fusekit_uaafusion.proposer:AttributionProposer",
+            config="fusekit_uaafusion.config:AttributionConfig",
+            summary="Weights from the region attribution of each source",
+            paper=_PAPER,
+        ),
+        component(
+            "pathway",
+            "uaafusion.straight_path",
+            target="fusekit.guidance.straight:StraightPath",
+            config="fusekit.guidance.config:StraightPathConfig",
+            summary="Straight line from black to the source, as released",
+            paper=_PAPER,
+        ),
+        component(
+            "pathway",
+            "uaafusion.unfolding_path",
+            target="fusekit_uaafusion.pathway:UnfoldingPath",
+            config="fusekit_uaafusion.config:UnfoldingPathConfig",
+            summary="The iterates that the unfolding takes from the mean towards the source",
+            paper=_PAPER,
+        ),
+        component(
+            "strategy",
+            "uaafusion.joint",
+            target="fusekit_uaafusion.joint:JointTraining",
+            config="fusekit_uaafusion.config:JointConfig",
+            summary="Fusion and segmentation network trained together",
+            paper=_PAPER,
+        ),
+        component(
+            "importer",
+            "uaafusion.release",
+            target="fusekit_uaafusion.importer:ReleaseImporter",
+            config="fusekit_uaafusion.config:ReleaseImporterConfig",
+            summary="Weights of the authors' release",
+            paper=_PAPER,
+        ),
+    ]

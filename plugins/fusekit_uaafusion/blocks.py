@@ -1,0 +1,41 @@
+"""The two building blocks of UAAFusion's networks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class ConvUnit(nn.Sequential):
+    """3×3 convolution, PReLU with one parameter, 3×3 convolution; reflect padding, with biases."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, hidden, 3, padding=1, padding_mode="reflect"),
+            nn.PReLU(),
+            nn.Conv2d(hidden, outputs, 3, padding=1, padding_mode="reflect"),
+        )
+
+
+class ConvLSTM(nn.Module):
+    """Convolutional LSTM cell: 3×3, reflect padding, biases on both the input and the state convolution.
+
+    The four gates stand in one convolution each for input and state, in the order forget, input, output,
+    candidate. The first step has no previous state: c = i · j, h = o · c, without tanh.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.of_input = nn.Conv2d(channels, 4 * channels, 3, padding=1, padding_mode="reflect")
+        self.of_state = nn.Conv2d(channels, 4 * channels, 3, padding=1, padding_mode="reflect")
+
+    def forward(self, x: Tensor, h: Tensor | None, c: Tensor | None) -> tuple[Tensor, Tensor]:
+        """One step: input and state (B, C, H, W) to the next hidden state h and cell state c."""
+        gates = self.of_input(x)
+        if h is None or c is None:
+            _, i, o, j = gates.chunk(4, dim=1)
+            c = torch.sigmoid(i) * torch.tanh(j)
+            return torch.sigmoid(o) * c, c
+        f, i, o, j = (gates + self.of_state(h)).chunk(4, dim=1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(j)
+        return torch.sigmoid(o) * torch.tanh(c), c

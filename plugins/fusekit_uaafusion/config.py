@@ -1,0 +1,57 @@
+"""Every option of UAAFusion. Imports no torch."""
+
+from __future__ import annotations
+
+from fusekit.interfaces.config import ComponentConfig, ComponentRef, Field, StageRef
+
+
+class StageConfig(ComponentConfig):
+    """Options of one unfolding stage."""
+
+    channels: int = Field(32, ge=1, description="feature channels; must equal the backbone's")
+    gradient_step: bool = Field(
+        True,
+        description="take the gradient step towards the weighted sources; "
+        "the released code computes and discards it, so released weights want false",
+    )
+    alpha: float = Field(0.001, gt=0, description="initial step length of the gradient step, learned")
+
+
+class UnfoldingConfig(ComponentConfig):
+    """Options of the unfolding backbone."""
+
+    stages: int = Field(5, ge=1, description="number of unfolding stages")
+    channels: int = Field(32, ge=2, description="feature channels of the long and short memory")
+    stage: StageRef = Field(ComponentRef(use="uaafusion.stage"), description="what every stage is")
+    share_stages: bool = Field(False, description="one set of weights for all stages")
+
+
+class AttributionConfig(ComponentConfig):
+    """Options of the attribution proposer."""
+
+    epsilon: float = Field(1e-8, gt=0, description="added to each attribution before they are compared")
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"task"})
+
+
+class UnfoldingPathConfig(ComponentConfig):
+    """Options of the unfolding path."""
+
+    steps: int = Field(5, ge=1, description="number of iterates, the number of unfolding stages")
+    step_length: float = Field(0.5, gt=0, le=1, description="share of the way that one iterate goes")
+
+
+class JointConfig(ComponentConfig):
+    """Options of joint training."""
+
+    task_weight: float = Field(0.1, ge=0, description="weight of the segmentation loss")
+    intensity: float = Field(1.0, ge=0, description="weight of the intensity term of the fusion loss")
+    gradient: float = Field(1.0, ge=0, description="weight of the gradient term of the fusion loss")
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"backbone", "loss-proposer"} | ({"task"} if self.task_weight else set()))
+
+
+class ReleaseImporterConfig(ComponentConfig):
+    """The importer has no options."""

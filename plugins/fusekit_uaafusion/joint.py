@@ -1,0 +1,68 @@
+"""UAAFusion's training: fusion network and segmentation network together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fusekit.interfaces import (
+    Batch,
+    BuildContext,
+    LossTerms,
+    StepPlan,
+    StepRecord,
+    Strategy,
+    TrainingContext,
+)
+from fusekit.training.fusion_loss import fusion_loss
+from fusekit_uaafusion.config import JointConfig
+
+
+class JointTraining(Strategy):
+    """One step: attribute, fuse, and minimise L_f + 0.1 · L_seg over both networks (arXiv 2502.01467)."""
+
+    Config = JointConfig
+    trains = frozenset({"backbone", "task"})
+
+    def __init__(self, config: JointConfig, context: BuildContext) -> None:
+        self.config = config
+
+    def setup(self, training: TrainingContext) -> None:
+        assert training.proposer is not None
+        self.training = training
+        self.backbone, self.proposer = training.backbone, training.proposer
+        self.task = training.task if self.config.task_weight else None
+        parameters = [*self.backbone.parameters(), *self.proposer.parameters()]
+        if self.task is not None:
+            parameters += self.task.parameters()
+        self.update = training.updater("joint", parameters)
+
+    def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
+        batch = batches[0]
+        self.backbone.train()
+
+        # Attribution of the current segmentation network: computed once, used by the loss and by the backbone.
+        guidance = self.training.guidance(batch)
+        with self.training.autocast():
+            proposal = self.proposer(batch.sources, guidance=guidance)
+            fused = self.backbone(batch.sources, guidance=guidance).image
+
+            # L_f with the attribution weights.
+            fusion = fusion_loss(
+                fused,
+                batch.sources,
+                proposal,
+                intensity=self.config.intensity,
+                gradient=self.config.gradient,
+            )
+            terms, total = dict(fusion.terms), fusion.total
+
+            # L_seg: mean of the segmentation losses on the fused image and on every source.
+            if self.task is not None and batch.labels is not None:
+                self.task.train()
+                images = (fused, *batch.sources)
+                losses = [self.task.loss(self.task(image), batch.labels) for image in images]
+                terms["segmentation"] = sum(losses) / len(losses)
+                total = total + self.config.task_weight * terms["segmentation"]
+
+        self.update(LossTerms(total, terms))
+        return StepRecord({"total": total.item(), **{name: term.item() for name, term in terms.items()}})

@@ -1,0 +1,77 @@
+"""UAAFusion's unfolding network: the start, then the stages."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from fusekit.interfaces import (
+    BuildContext,
+    FusionBackbone,
+    FusionOutput,
+    Guidance,
+    Sources,
+    UnfoldingState,
+)
+from fusekit_uaafusion.blocks import ConvUnit
+from fusekit_uaafusion.config import UnfoldingConfig
+from fusekit_uaafusion.weights import attribution_weights
+
+
+class UnfoldingBackbone(FusionBackbone):
+    """Unfolding fusion network (UAAFusion, arXiv 2502.01467).
+
+    f_0 is the mean of the sources; each source's features, concatenated, are the first long and short
+    memory; then every stage refines the image. Without guidance all sources weigh the same and the attention
+    is zero. Sources and result are (B, 1, H, W).
+    """
+
+    Config = UnfoldingConfig
+    uses_guidance = True
+
+    def __init__(self, config: UnfoldingConfig | None = None, context: BuildContext | None = None) -> None:
+        super().__init__(config, context)
+        config = config or UnfoldingConfig()
+        context = context or _own_stages()
+        count = len(context.roles)
+        if config.channels % count:
+            raise ValueError(f"{config.channels} channels cannot be shared by {count} sources equally")
+        each = config.channels // count
+        self.source_features = nn.ModuleList(ConvUnit(1, each, each) for _ in range(count))
+        distinct = 1 if config.share_stages else config.stages
+        self.stages = nn.ModuleList(context.build("stage", config.stage) for _ in range(distinct))
+        self.stage_count = config.stages
+
+    def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> FusionOutput:
+        if len(sources) != len(self.source_features):
+            raise ValueError(f"built for {len(self.source_features)} sources, got {len(sources)}")
+        images = torch.cat(sources, dim=1)  # (B, N, H, W)
+        features = torch.cat([unit(s) for unit, s in zip(self.source_features, sources, strict=True)], dim=1)
+        weights = (
+            attribution_weights(guidance)
+            if guidance is not None
+            else torch.full_like(images, 1.0 / len(sources))
+        )
+        state = UnfoldingState(
+            fused=images.mean(dim=1, keepdim=True),
+            previous=None,
+            weights=weights,
+            memory={"long": features, "short": features},
+        )
+        iterates = [state.fused]
+        for k in range(self.stage_count):
+            stage = self.stages[k % len(self.stages)]
+            state = stage(state, sources, guidance)
+            iterates.append(state.fused)
+        return FusionOutput(state.fused, weights=weights, stages=tuple(iterates))
+
+
+def _own_stages() -> BuildContext:
+    """Context of a backbone built by hand: two sources, stages of this plugin."""
+    from fusekit_uaafusion.config import StageConfig
+    from fusekit_uaafusion.stage import AttributionStage
+
+    return BuildContext(
+        roles=("infrared", "visible"),
+        builder=lambda kind, ref: AttributionStage(StageConfig(**ref.params)),
+    )
