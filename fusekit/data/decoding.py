@@ -111,10 +111,11 @@ def _decode_with_pillow(path: Path, *, indices: bool = False, stored_bits: int =
         if mode == "1":
             image = image.convert("L")
         elif mode in ("P", "PA") and not indices:
+            image.info.pop("transparency", None)  # else Pillow warns that RGB will not have it
             image = image.convert("RGB")
         elif mode.startswith("I;16"):
             return Raster(np.asarray(image).astype(np.uint16), 65535.0)
-        elif mode not in ("L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"):
+        elif mode not in ("L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa"):
             raise DataError(
                 f"{path}: has colour mode {mode}; grey, palette and RGB are read",
                 hint="Convert it to RGB with a program that knows its colour profile.",

@@ -32,6 +32,12 @@ class TiffSource:
         assert isinstance(page, tifffile.TiffPage)  # the first page is never a bare frame
         self._path = path
         self._page = page
+        unknown = [extra for extra in page.extrasamples if extra == tifffile.EXTRASAMPLE.UNSPECIFIED]
+        if unknown:
+            raise DataError(
+                f"{path}: has {page.samplesperpixel} samples a pixel, {len(unknown)} without a meaning",
+                hint="Save grey or RGB, with or without alpha: fusekit will not guess which channels count.",
+            )
         tag = page.tags.get("Orientation")
         self._orientation = int(tag.value) if tag is not None else 1
         self.deep = page.bitspersample > 8 or page.sampleformat != _UNSIGNED

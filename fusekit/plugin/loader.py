@@ -130,7 +130,12 @@ def discover(path: Sequence[str] | None = None) -> list[Candidate]:
             name = canonicalize_name(distribution.metadata["Name"] or "unknown") if points else ""
             for point in points:
                 candidate = Candidate(
-                    point.name, point.value, name, distribution.version, tuple(distribution.requires or ()), point
+                    point.name,
+                    point.value,
+                    name,
+                    distribution.version,
+                    tuple(distribution.requires or ()),
+                    point,
                 )
                 found.setdefault((name, point.name, point.value), candidate)
         except Exception:  # damaged metadata of one distribution must not hide all the others
@@ -154,14 +159,14 @@ def load_plugins(
     clashes = _namespace_clashes(found)
     reports = []
     for candidate in found:
-        report = PluginReport(
-            candidate.namespace, candidate.distribution, candidate.version, candidate.value
-        )
+        report = PluginReport(candidate.namespace, candidate.distribution, candidate.version, candidate.value)
         refused = policy.refuses(candidate.namespace, report.builtin)
         if refused is not None:
             reports.append(replace(report, state="disabled", reason=refused))
         elif candidate in clashes:
-            reports.append(replace(report, state="conflict", reason=clashes[candidate][0], hint=clashes[candidate][1]))
+            reports.append(
+                replace(report, state="conflict", reason=clashes[candidate][0], hint=clashes[candidate][1])
+            )
         else:
             reports.append(_load_one(manager, candidate, report))
     return reports
@@ -190,7 +195,10 @@ def _namespace_clashes(found: Sequence[Candidate]) -> dict[Candidate, tuple[str,
         names = " and ".join(sorted({f"{c.distribution} ({c.value})" for c in rivals}))
         for candidate in rivals:
             if namespace == LOCAL_NAMESPACE:
-                clashes[candidate] = ("the namespace 'local' is kept for --with FILE.py", "rename the entry point")
+                clashes[candidate] = (
+                    "the namespace 'local' is kept for --with FILE.py",
+                    "rename the entry point",
+                )
             elif candidate.distribution != DISTRIBUTION:
                 clashes[candidate] = (
                     f"namespace {namespace!r} is claimed by {names}",
@@ -268,7 +276,9 @@ def _check_specs(specs: Sequence[Any], namespace: str) -> None:
     seen = set()
     for spec in specs:
         if not isinstance(spec, ComponentSpec):
-            raise TypeError(f"fusekit_components() returned {spec!r}; make specs with fusekit.plugin.component")
+            raise TypeError(
+                f"fusekit_components() returned {spec!r}; make specs with fusekit.plugin.component"
+            )
         if spec.namespace != namespace:
             raise ValueError(f"component {spec.name!r} is outside its plugin's namespace {namespace!r}")
         if (spec.kind, spec.name) in seen:

@@ -42,9 +42,9 @@ class Registry:
         """
         report = load_local(path)
         if report.state != "loaded":
-            raise PluginError(f"--with {path}: {report.reason}", hint=report.hint + "; --debug shows the trace") from (
-                RuntimeError(report.trace)
-            )
+            raise PluginError(
+                f"--with {path}: {report.reason}", hint=report.hint + "; --debug shows the trace"
+            ) from (RuntimeError(report.trace))
         self.reports.append(report)
         self._specs.update({(s.kind, s.name): s for s in report.components})
         return report
@@ -52,7 +52,8 @@ class Registry:
     def specs(self, kind: str | None = None) -> list[ComponentSpec]:
         """All components, or those of one kind, by name."""
         return sorted(
-            (s for s in self._specs.values() if kind is None or s.kind == kind), key=lambda s: (s.kind, s.name)
+            (s for s in self._specs.values() if kind is None or s.kind == kind),
+            key=lambda s: (s.kind, s.name),
         )
 
     def find(self, kind: str, name: str) -> ComponentSpec:

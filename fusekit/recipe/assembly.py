@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,9 +13,10 @@ from fusekit.interfaces.context import BuildContext, ClassTable
 from fusekit.interfaces.dataset import FusionDataset, Split
 from fusekit.interfaces.strategy import Strategy
 from fusekit.plugin.registry import Registry, registry
-from fusekit.recipe.diagnose import validate_strict
+from fusekit.recipe.components import configure
 from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.schema import ModelSection, TrainSection
+from fusekit.recipe.strict import validate_plain
 from fusekit.recipe.system import FusionSystem
 from fusekit.seeds import stream_seed
 
@@ -44,7 +44,7 @@ class Builder:
             UsageError: Its parameters do not fit.
         """
         found = self.registry.component_class(kind, ref.use)
-        config: ComponentConfig = validate_strict(found.Config, ref.params, ref.use)  # type: ignore[attr-defined]
+        config = configure(kind, ref, self.registry)
         try:
             return found(config, self.context)
         except FusekitError:
@@ -119,9 +119,8 @@ def build_dataset(recipe: Recipe, split: Split) -> FusionDataset:
     """
     section = recipe.model.data
     found = recipe.registry.component_class("dataset", section.use)
-    root = Path(section.root) if section.root is not None else None
     seed = stream_seed(recipe.model.seed, "data")
-    dataset: FusionDataset = found(recipe.data_config, root, split, seed=seed)
+    dataset: FusionDataset = found(recipe.data_config, recipe.data_root, split, seed=seed)
     return dataset
 
 
@@ -148,6 +147,6 @@ def check_second_order(config: ComponentConfig, name: str, system: FusionSystem)
         )
 
 
-def describe(section: Mapping[str, Any]) -> ModelSection:
+def model_section(section: Mapping[str, Any]) -> ModelSection:
     """Validates the plain ``model`` section of a model file."""
-    return validate_strict(ModelSection, dict(section), "model")
+    return validate_plain(ModelSection, dict(section))

@@ -74,7 +74,7 @@ def validate_components(frame: BaseModel, registry: Registry, tree: Node) -> lis
             problems += problems_of(error, model, tree, reference.params_path, owner=owner)
             continue
         except PluginError as error:
-            faults.append(_placed(error, reference, tree))
+            faults.append(placed(error, reference, tree))
             continue
         found.append(Component(reference, config))
         if config is not None:
@@ -128,7 +128,8 @@ def ask(component: Component, method: str, *args: Any) -> Any:
         raise
     except Exception as error:
         raise PluginError(
-            f"{component.label} cannot be used: {method}() of its Config raised {type(error).__name__}: {error}",
+            f"{component.label} cannot be used: {method}() of its Config raised "
+            f"{type(error).__name__}: {error}",
             hint="it is the plugin that needs mending",
         ) from error
 
@@ -144,7 +145,8 @@ def _configure(reference: Reference, registry: Registry) -> ComponentConfig:
         raise
     except Exception as error:  # a validator of the plugin's own that fails in another way than it may
         raise PluginError(
-            f"{kind} {ref.use!r} cannot be used: checking its parameters raised {type(error).__name__}: {error}",
+            f"{kind} {ref.use!r} cannot be used: checking its parameters raised "
+            f"{type(error).__name__}: {error}",
             hint="it is the plugin that needs mending",
         ) from error
 
@@ -167,12 +169,13 @@ def _absence(reference: Reference, registry: Registry, tree: Node) -> Problem | 
     return Problem(dotted(place), message, str(tree.where(place)), near)
 
 
-def _placed(error: PluginError, reference: Reference, tree: Node) -> PluginError:
+def placed(error: PluginError, reference: Reference, tree: Node) -> PluginError:
+    """The same error with the place in the recipe that needs the component."""
     place = reference.use_path
     where = f"{tree.where(place)} {dotted(place)}: ".lstrip()
-    placed = PluginError(where + error.message, hint=error.hint)
-    placed.__cause__ = error.__cause__ or error
-    return placed
+    made = PluginError(where + error.message, hint=error.hint)
+    made.__cause__ = error.__cause__ or error
+    return made
 
 
 def _together(faults: Sequence[PluginError]) -> PluginError:

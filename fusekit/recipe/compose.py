@@ -109,7 +109,7 @@ def cleaned(tree: Node) -> Node:
 
 
 def _clean(node: Node, annotation: Any) -> Node:
-    bare = annotation if annotation is ANY else strip(annotation)[0]
+    bare = strip(annotation)[0]
     if isinstance(node.value, dict) and is_model(bare):
         fields = fields_of(bare)
         kept = {}

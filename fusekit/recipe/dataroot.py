@@ -34,7 +34,7 @@ def expand_root(tree: Node, environment: Mapping[str, str] | None = None) -> tup
     """Replaces ``${NAME}`` and ``${NAME:-default}`` in ``data.root``; an empty variable counts as unset.
 
     Returns:
-        The tree with the expanded root, as written where a variable is unset; and how the root was given.
+        The tree with the expanded root, without one where a variable is unset; and how the root was given.
 
     Raises:
         RecipeProblems: A ``${`` is not of these forms.
@@ -55,13 +55,12 @@ def expand_root(tree: Node, environment: Mapping[str, str] | None = None) -> tup
     if "${" in _VARIABLE.sub("", node.value):
         message = f"{node.value!r} holds a `${{` that is neither ${{NAME}} nor ${{NAME:-default}}"
         raise RecipeProblems([Problem("data.root", message, str(node.at))])
-    if unset is not None:
-        return tree, DataRoot(False, unset)
-    root = node.with_value(expanded + node.value[end:])
+    root = node.with_value(expanded + node.value[end:] if unset is None else None)
     data = tree.value["data"]
-    return tree.with_value({**tree.value, "data": data.with_value({**data.value, "root": root})}), DataRoot(
-        explicit
-    )
+    data = data.with_value({**data.value, "root": root})
+    # A default in place of an unset variable is the recipe's own idea, not somebody's wish.
+    given = DataRoot(node.at.override or (explicit and unset is None), unset)
+    return tree.with_value({**tree.value, "data": data}), given
 
 
 def missing_data(dataset: Component, root: str | None, given: DataRoot) -> str | None:
@@ -71,8 +70,6 @@ def missing_data(dataset: Component, root: str | None, given: DataRoot) -> str |
         PluginError: The dataset's own check failed.
         DataError: Folders cannot be read.
     """
-    if given.unset is not None:
-        return f"the environment variable {given.unset}, from which data.root is read, is not set"
     path = root_path(root)
     if dataset.config is None:
         return None
@@ -82,6 +79,8 @@ def missing_data(dataset: Component, root: str | None, given: DataRoot) -> str |
         if isinstance(error.__cause__, OSError):
             raise DataError(f"{path}: {error.__cause__.strerror}") from error
         raise
+    if sentence is not None and given.unset is not None:
+        return f"the environment variable {given.unset}, from which data.root is read, is not set"
     return sentence
 
 

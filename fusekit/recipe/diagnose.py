@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from fusekit.recipe.fields import field_at, field_paths, fields_of, model_at
 from fusekit.recipe.problems import Problem, TreePath, dotted, nearest
-from fusekit.recipe.tree import Node
+from fusekit.recipe.tree import Mark, Node
 from fusekit.recipe.yaml12 import describe
 
 _WANTED = {
@@ -51,25 +51,23 @@ def problems_of(
         owner: Whose parameters these are, such as ``"task 'toyseg.small'"``, for the messages.
 
     Returns:
-        One problem for each value that is wrong, in the order of the model's fields.
+        One problem for each value that is wrong, in the order in which they are written.
     """
-    found: dict[TreePath, list[Problem]] = {}
+    found: dict[TreePath, list[tuple[Mark, Problem]]] = {}
     for entry in error.errors(include_url=False):
         path = _real_path(tuple(entry["loc"]), entry["type"], tree.find(base))
-        problem = _problem(entry, path, model, tree, base, owner)
+        mark, problem = _problem(entry, path, model, tree, base, owner)
         same = found.setdefault(path, [])
-        if problem.message not in [p.message for p in same]:
-            same.append(problem)
-    # A union reports every member that did not fit; to a reader that is one problem.
-    return [
-        Problem(
-            same[0].path,
-            "; or: ".join(p.message for p in same),
-            same[0].where,
-            next((p.suggestion for p in same if p.suggestion), None),
-        )
-        for same in found.values()
-    ]
+        if problem.message not in [p.message for _, p in same]:
+            same.append((mark, problem))
+    made = []
+    for same in found.values():
+        # A union reports every member that did not fit; to a reader that is one problem.
+        mark, first = same[0]
+        suggestion = next((p.suggestion for _, p in same if p.suggestion), None)
+        message = "; or: ".join(p.message for _, p in same)
+        made.append((mark, Problem(first.path, message, first.where, suggestion)))
+    return [p for _, p in sorted(made, key=lambda item: (item[0].source, item[0].line, item[0].column))]
 
 
 def _real_path(loc: TreePath, kind: str, node: Node | None) -> TreePath:
@@ -90,7 +88,7 @@ def _real_path(loc: TreePath, kind: str, node: Node | None) -> TreePath:
 
 def _problem(
     entry: Mapping[str, Any], path: TreePath, model: type[BaseModel], tree: Node, base: TreePath, owner: str
-) -> Problem:
+) -> tuple[Mark, Problem]:
     kind = entry["type"]
     message, suggestion = _message(entry)
     if kind == "extra_forbidden" and path:
@@ -106,7 +104,7 @@ def _problem(
             message = str(entry["msg"]) + (f", not {given}" if given else "")
     full = (*base, *path)
     where = tree.where(full, key=kind == "extra_forbidden")
-    return Problem(dotted(full), message or "", str(where), suggestion)
+    return where, Problem(dotted(full), message or "", str(where), suggestion)
 
 
 def _message(entry: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -114,12 +112,12 @@ def _message(entry: Mapping[str, Any]) -> tuple[str | None, str | None]:
     kind, context, given = entry["type"], entry.get("ctx") or {}, entry["input"]
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return f"must be {words} {context[key]}, not {given}", None
+        return f"must be {words} {context[key]:g}, not {given}", None
     if kind in ("literal_error", "enum"):
         expected = str(context["expected"])
-        words = [part.strip("'\" ") for part in expected.replace(" or ", ", ").split(", ")]
-        suggestion = nearest(given, words) if isinstance(given, str) else None
-        one = "must be" if len(words) == 1 else "must be one of"
+        allowed = [part.strip("'\" ") for part in expected.replace(" or ", ", ").split(", ")]
+        suggestion = nearest(given, allowed, 0.8) if isinstance(given, str) else None
+        one = "must be" if len(allowed) == 1 else "must be one of"
         return f"{one} {expected}, not {describe(given)}", suggestion
     if kind in ("value_error", "assertion_error"):
         return str(context.get("error", entry["msg"])), None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -79,6 +79,16 @@ def field_kind(info: FieldInfo) -> str | None:
     return marked or strip(info.annotation)[1]
 
 
+def held_kind(info: FieldInfo) -> str | None:
+    """The kind of component that a field takes, or holds a list or mapping of."""
+    return field_kind(info) or _kind_inside(info.annotation)
+
+
+def _kind_inside(annotation: Any) -> str | None:
+    found = strip(annotation)[1]
+    return found or next((k for a in get_args(annotation) if (k := _kind_inside(a)) is not None), None)
+
+
 def item_type(annotation: Any) -> Any:
     """The type of the values of a mapping or the items of a list; `ANY` where it is not known."""
     bare, _, _ = strip(annotation)
@@ -89,7 +99,7 @@ def item_type(annotation: Any) -> Any:
     return ANY
 
 
-def is_model(annotation: Any) -> bool:
+def is_model(annotation: Any) -> TypeGuard[type[BaseModel]]:
     """Whether a stripped type is a pydantic model."""
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
@@ -111,7 +121,7 @@ def field_at(model: type[BaseModel], path: TreePath) -> FieldInfo | None:
     annotation: Any = model
     info: FieldInfo | None = None
     for key in path:
-        bare = annotation if annotation is ANY else strip(annotation)[0]
+        bare = strip(annotation)[0]
         if is_model(bare):
             info = fields_of(bare).get(str(key))
             if info is None:
@@ -126,13 +136,13 @@ def model_at(model: type[BaseModel], path: TreePath) -> type[BaseModel] | None:
     """The model of the mapping that a path leads to, or None where that is no model."""
     annotation: Any = model
     for key in path:
-        bare = annotation if annotation is ANY else strip(annotation)[0]
+        bare = strip(annotation)[0]
         if is_model(bare):
             info = fields_of(bare).get(str(key))
             annotation = info.annotation if info is not None else ANY
         else:
             annotation = item_type(bare)
-    bare = annotation if annotation is ANY else strip(annotation)[0]
+    bare = strip(annotation)[0]
     return bare if is_model(bare) else None
 
 

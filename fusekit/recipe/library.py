@@ -80,7 +80,8 @@ def find_parent(name: str, child: Path | None) -> tuple[Path | None, str | None]
 
     Args:
         name: Relative path, or the name of a shipped recipe.
-        child: The file that says so; None for plain data, whose parents are sought from the working directory.
+        child: The file that says so; None for plain data, whose parents are sought from the working
+            directory.
 
     Returns:
         The file, or None and the nearest name.
@@ -96,7 +97,7 @@ def find_parent(name: str, child: Path | None) -> tuple[Path | None, str | None]
 
 def header_comment(text: str) -> str:
     """The first block of comment lines of a file, without their ``#`` and without editors' mode lines."""
-    lines = []
+    lines: list[str] = []
     for line in text.splitlines():
         if not line.startswith("#"):
             if lines:

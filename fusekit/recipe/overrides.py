@@ -15,7 +15,8 @@ from fusekit.recipe.yaml12 import parse_scalar, parse_yaml
 def apply_overrides(tree: Node, overrides: Sequence[str], *, skip: str | None = None) -> Node:
     """Applies ``a.b.c=value`` changes by the rules by which recipes are merged.
 
-    They are applied in order, but changes of ``use`` come first: they would drop parameters given before them.
+    They are applied in order, but changes of ``use`` come first: they would drop parameters given before
+    them.
 
     Args:
         tree: The recipe.
@@ -47,7 +48,7 @@ def apply_overrides(tree: Node, overrides: Sequence[str], *, skip: str | None = 
         except RecipeProblems as error:
             problems += [Problem(dotted(path), p.message, str(mark)) for p in error.problems]
     if problems:
-        raise RecipeProblems(problems)
+        raise RecipeProblems(sorted(problems, key=lambda p: int(p.where[4:].partition(" ")[0])))
     return tree
 
 

@@ -68,8 +68,8 @@ class Recipe:
             path_or_name: A file, or the name of a shipped recipe.
             overrides: Changes as after ``-o``, such as ``"train.epochs=5"``.
             registry: Components to choose from; the installed ones when absent.
-            check_data: Refuse a recipe whose data is missing. False reports it in `missing`, and validates the
-                recipe both as written and with its ``when_missing`` applied.
+            check_data: Refuse a recipe whose data is missing. False reports it in `missing`, and validates
+                the recipe both as written and with its ``when_missing`` applied.
 
         Raises:
             RecipeProblems: The recipe is wrong; carries everything that the failing phase found.
@@ -92,8 +92,8 @@ class Recipe:
         """Validates a recipe that is given as plain data, by the same rules as a file.
 
         Args:
-            plain: Mappings, sequences, text, numbers, booleans, None. Paths in ``extends`` are sought from the
-                working directory.
+            plain: Mappings, sequences, text, numbers, booleans, None. Paths in ``extends`` are sought from
+                the working directory.
             overrides: As for `load`.
             registry: As for `load`.
             check_data: As for `load`.
@@ -123,14 +123,14 @@ class Recipe:
     ) -> Recipe:
         written = _Variant.validate(as_written(tree, overrides), registry)
         sentence = written.missing()
-        fallback: _Variant | None = None
-        if sentence is None or not written.given.explicit:
-            changed = with_fallback(tree, overrides) if sentence is not None or not check_data else None
-            fallback = _Variant.validate(changed, registry) if changed is not None else None
+        # Data that somebody asked for by hand is never replaced by other data.
+        replaceable = sentence is not None and not written.given.explicit
+        changed = with_fallback(tree, overrides) if replaceable or not check_data else None
+        fallback = _Variant.validate(changed, registry) if changed is not None else None
         if sentence is None:
             return written.recipe(registry, text, source)
-        still = fallback.missing() if fallback is not None else None
-        if fallback is not None and (still is None or not check_data):
+        still = fallback.missing() if fallback is not None and replaceable else None
+        if fallback is not None and replaceable and (still is None or not check_data):
             return fallback.recipe(registry, text, source, synthetic_fallback=sentence, missing=still)
         if check_data:
             raise _data_error(written, sentence, still)
@@ -219,8 +219,9 @@ def _data_error(written: _Variant, sentence: str, still: str | None) -> DataErro
     if still is not None:
         return DataError(f"{where}{sentence}", hint=f"when_missing does not help: {still}")
     hint = None
-    if written.given.unset is not None:
-        hint = f"set {written.given.unset}, or write ${{{written.given.unset}:-default}}, or add -o data.root=FOLDER"
+    unset = written.given.unset
+    if unset is not None:
+        hint = f"set {unset}, or write ${{{unset}:-default}}, or add -o data.root=FOLDER"
     elif not written.given.explicit:
         hint = "give the folder of the data with -o data.root=FOLDER"
     return DataError(f"{where}{sentence}", hint=hint)

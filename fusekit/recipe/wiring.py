@@ -12,7 +12,7 @@ from fusekit._version import __version__
 from fusekit.errors import PluginError
 from fusekit.interfaces.context import ClassTable
 from fusekit.plugin.loader import DISTRIBUTION
-from fusekit.recipe.components import Component, ask
+from fusekit.recipe.components import Component, ask, placed
 from fusekit.recipe.fields import field_kind, fields_of
 from fusekit.recipe.problems import Problem, RecipeProblems, TreePath, dotted
 from fusekit.recipe.schema import ModelSection, RecipeModel
@@ -72,14 +72,18 @@ def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node
     for component in components:
         if component.config is None:
             continue
-        missing = _missing_parts(component, frame, classes is not None)
+        try:
+            missing = _missing_parts(component, frame, classes is not None)
+            count = _class_count(component)
+        except PluginError as error:
+            raise placed(error, component.reference, tree) from error
         place = component.reference.use_path
         problems += [
             Problem(dotted(place), f"{component.label} needs {what}", str(tree.where(place)))
             for what in (_lack(need, dataset) for need in missing)
         ]
-        if classes is not None:
-            problems += _class_count_problems(component, dataset, classes, tree)
+        if classes is not None and count is not None and count != len(classes):
+            problems.append(_count_problem(component, count, dataset, classes, tree))
     if problems:
         raise RecipeProblems(problems)
 
@@ -113,12 +117,10 @@ def _lack(need: str, dataset: Component) -> str:
     return f"{_NOUNS.get(need, need)}; the recipe has none: add model.{part_fields()[need]}"
 
 
-def _class_count_problems(
-    component: Component, dataset: Component, classes: ClassTable, tree: Node
-) -> list[Problem]:
-    count, params = _class_count(component), component.reference.params_path
-    if count is None or count == len(classes):
-        return []
+def _count_problem(
+    component: Component, count: int, dataset: Component, classes: ClassTable, tree: Node
+) -> Problem:
+    params = component.reference.params_path
     written = tree.find(params)
     keys = [k for k in ("classes", "num_classes") if written is not None and written.child(k) is not None]
     place: TreePath = (*params, keys[0]) if keys else component.reference.use_path
@@ -127,7 +129,7 @@ def _class_count_problems(
         f"{component.label} is made for {count} classes, but {dataset.label} has {len(classes)} ({shown}); "
         f"the two must agree"
     )
-    return [Problem(dotted(place), message, str(tree.where(place)))]
+    return Problem(dotted(place), message, str(tree.where(place)))
 
 
 def _class_count(component: Component) -> int | None:

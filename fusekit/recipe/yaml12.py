@@ -102,7 +102,7 @@ def parse_yaml(text: str, source: str) -> Node | None:
     try:
         root = builder.document()
     except YAMLError as error:
-        raise RecipeProblems([_syntax_problem(error, source)]) from None
+        raise RecipeProblems([_syntax_problem(error, source, text)]) from None
     if builder.problems:
         raise RecipeProblems(builder.problems)
     return root
@@ -131,7 +131,7 @@ def dump_yaml(plain: Any) -> str:
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = None  # collections of scalars on one line, everything else in blocks
     yaml.allow_unicode = True
-    yaml.width = 110
+    yaml.width = 1 << 20  # no folding: it leaves blanks at the ends of lines
     yaml.representer.sort_base_mapping_type_on_output = False
     yaml.representer.ignore_aliases = lambda _data: True
     stream = io.StringIO()
@@ -156,7 +156,7 @@ def _shortened(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _syntax_problem(error: YAMLError, source: str) -> Problem:
+def _syntax_problem(error: YAMLError, source: str, text: str) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     said = getattr(error, "problem", None) or getattr(error, "context", None)
     if said is None:
@@ -167,6 +167,8 @@ def _syntax_problem(error: YAMLError, source: str) -> Problem:
         message = "not YAML: a tab cannot indent; use spaces"
     elif said.startswith("mapping values are not allowed"):
         message = "not YAML: a second `:` on this line; put text that contains `: ` in quotes"
+    elif mark is not None and "flow" in (context or "") and "${" in text.splitlines()[mark.line]:
+        message = "not YAML: inside `{ }` and `[ ]`, put text that holds `${…}` in quotes"
     return Problem("", message, f"{source}:{mark.line + 1}:{mark.column + 1}" if mark is not None else source)
 
 
@@ -236,7 +238,8 @@ class _Builder:
             str if isinstance(event, ScalarEvent) else dict if isinstance(event, MappingStartEvent) else list
         )
         if wanted is not shape:
-            self.fail(event, f"tag {str(event.tag)!r} is not allowed: recipes are plain data")
+            shown = str(event.tag).replace("tag:yaml.org,2002:", "!!")
+            self.fail(event, f"tag {shown!r} is not allowed: recipes are plain data")
         return wanted
 
     def alias(self, event: Any) -> Node:

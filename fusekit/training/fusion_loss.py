@@ -52,19 +52,19 @@ def fusion_loss(
         The total, and the unweighted terms ``intensity`` and ``gradient``.
     """
     weights = proposal.weights.split(1, dim=1)
-    l_int = sum(
-        (w * (source - image)).square().mean() for w, source in zip(weights, sources, strict=True)
-    )
+    l_int = torch.stack(
+        [(w * (source - image)).square().mean() for w, source in zip(weights, sources, strict=True)]
+    ).sum()
     if form == "strength":
         strongest = torch.stack([gradient_strength(s) for s in sources]).amax(dim=0)
         l_grad = (gradient_strength(image) - strongest).abs().mean()
     else:
         responses = [sobel(s) for s in sources]
-        l_grad = sum(
+        per_axis = [
             (mine - _of_larger_magnitude([r[axis] for r in responses])).abs().mean()
             for axis, mine in enumerate(sobel(image))
-        )
-    assert isinstance(l_int, Tensor) and isinstance(l_grad, Tensor)
+        ]
+        l_grad = torch.stack(per_axis).sum()
     return LossTerms(intensity * l_int + gradient * l_grad, {"intensity": l_int, "gradient": l_grad})
 
 

@@ -23,7 +23,8 @@ class Copy(FusionBackbone):
             self.index = context.roles.index(config.source)
         else:
             raise UsageError(
-                f"baselines.copy: no source has the role {config.source!r}", hint=f"roles: {', '.join(context.roles)}"
+                f"baselines.copy: no source has the role {config.source!r}",
+                hint=f"roles: {', '.join(context.roles)}",
             )
 
     def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> FusionOutput:

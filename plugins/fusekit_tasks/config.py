@@ -14,7 +14,8 @@ class SmpConfig(ComponentConfig):
         "deeplabv3plus", description="architecture, such as unet, fpn, deeplabv3plus, segformer"
     )
     encoder: str = Field(
-        "mobilenet_v2", description="encoder name; timm's carry the prefix `tu-`, such as tu-mobilenetv3_small_050"
+        "mobilenet_v2",
+        description="encoder name; timm's carry the prefix `tu-`, such as tu-mobilenetv3_small_050",
     )
     channels: Literal[1, 3] = Field(
         1, description="input channels of the network; images of the other count are converted"
@@ -25,7 +26,8 @@ class SmpConfig(ComponentConfig):
         "refuses it unless they are already in the local cache. None starts from random weights",
     )
     activation: Literal["none", "sigmoid"] = Field(
-        "none", description="end of the network; UAAFusion's release ends in a sigmoid before its cross entropy"
+        "none",
+        description="end of the network; UAAFusion's release ends in a sigmoid before its cross entropy",
     )
     ignore_unlabelled: bool = Field(
         False,

@@ -70,7 +70,9 @@ class ReleaseImporter(WeightsImporter):
             notes.append("init_conv_f0 was dropped: the released network never uses it")
         leftover = [key for key in fusion if not key.startswith(_UNUSED)]
         if leftover:
-            raise DataError(f"released weights hold {len(leftover)} tensors this importer does not know: {leftover[:5]}")
+            raise DataError(
+                f"released weights hold {len(leftover)} tensors this importer does not know: {leftover[:5]}"
+            )
         channels = int(state["backbone.stages.0.mix.0.weight"].shape[0])
         model: dict[str, Any] = {
             "backbone": {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from fusekit.interfaces import (
     Batch,
     BuildContext,
@@ -40,7 +42,7 @@ class JointTraining(Strategy):
         batch = batches[0]
         self.backbone.train()
 
-        # Attribution of the current segmentation network: computed once, used by the loss and by the backbone.
+        # Attribution of the current segmentation network, computed once for the loss and the backbone.
         guidance = self.training.guidance(batch)
         with self.training.autocast():
             proposal = self.proposer(batch.sources, guidance=guidance)
@@ -61,7 +63,7 @@ class JointTraining(Strategy):
                 self.task.train()
                 images = (fused, *batch.sources)
                 losses = [self.task.loss(self.task(image), batch.labels) for image in images]
-                terms["segmentation"] = sum(losses) / len(losses)
+                terms["segmentation"] = torch.stack(losses).mean()
                 total = total + self.config.task_weight * terms["segmentation"]
 
         self.update(LossTerms(total, terms))

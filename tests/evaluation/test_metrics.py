@@ -346,13 +346,13 @@ class TestIndependentComputations:
             visual_information_fidelity,
         )
 
-        batch = [image[None, None].double() for image in (other, A)]
-        _, map_of_all = structural_similarity_index_measure(
-            *batch, sigma=1.5, kernel_size=11, data_range=255.0, k1=0.01, k2=0.03, return_full_image=True
+        test, reference = other[None, None].double(), A[None, None].double()
+        _, everywhere = structural_similarity_index_measure(
+            test, reference, sigma=1.5, kernel_size=11, data_range=255.0, return_full_image=True
         )
         # torchmetrics reflects the image at its border; the paper's own index has valid places only.
-        assert ssim(A, other) == pytest.approx(float(map_of_all[..., 5:-5, 5:-5].mean()), abs=1e-9)
-        fidelity = visual_information_fidelity(*batch, sigma_n_sq=2.0)
+        assert ssim(A, other) == pytest.approx(float(everywhere[..., 5:-5, 5:-5].mean()), abs=1e-9)
+        fidelity = visual_information_fidelity(test, reference, sigma_n_sq=2.0)
         assert vif(A, other) == pytest.approx(float(fidelity), abs=1e-6)
 
 

@@ -103,7 +103,7 @@ class _Grain:
 
 
 _GRAINS: dict[Texture, _Grain] = {
-    Texture.ASPHALT: _Grain(0.012, 0.22, 0.05, 0.10),
+    Texture.ASPHALT: _Grain(0.012, 0.17, 0.06, 0.12),
     Texture.PAVING: _Grain(0.02, 0.14, 0.05, 0.12, (0.45, 0.45)),
     Texture.BRICK: _Grain(0.05, 0.16, 0.05, 0.12, (0.62, 0.25)),
     Texture.FOLIAGE: _Grain(0.018, 0.38, 0.13, 0.22),
@@ -172,4 +172,4 @@ def _joints(
     # Every stone has its own tone; a cheap hash of its place keeps that the same wherever it is seen.
     tone = np.sin(row * 12.9898 + column * 78.233) * 43758.547
     tone = tone - np.floor(tone) - 0.5
-    return (sharp * (0.28 * tone - 0.45 * joint)).astype(np.float32)
+    return (sharp * (0.22 * tone - 0.34 * joint)).astype(np.float32)

@@ -41,7 +41,7 @@ class _Style:
 
 def _style(rng: np.random.Generator, palette: Palette, night: bool) -> _Style:
     colour, texture = _WALLS[rng.integers(len(_WALLS))]
-    gain, heat = rng.uniform(0.6, 1.15), rng.uniform(18, 42)
+    gain, heat = rng.uniform(0.5, 1.15), rng.uniform(17, 56)
     red, green, blue = (gain * part for part in colour)
     wall = Material((red, green, blue), heat, texture=texture)
     trim = Material(
@@ -55,7 +55,7 @@ def _style(rng: np.random.Generator, palette: Palette, night: bool) -> _Style:
     ]
     if night:
         for _ in range(2):
-            power = rng.uniform(0.15, 1.1)
+            power = rng.uniform(0.15, 1.8)
             warm = (1.0, rng.uniform(0.75, 0.98), rng.uniform(0.4, 0.9))
             glow = (power * warm[0], power * warm[1], power * warm[2])
             panes.append(Material((0.2, 0.2, 0.2), heat * rng.uniform(0.5, 0.8), glow=glow))
@@ -171,7 +171,7 @@ def house(
         The house: the street front and the gable that looks at the camera.
     """
     style = _style(rng, palette, night)
-    lit = float(rng.choice([0.0, 0.10, 0.22, 0.45])) if night else 0.0
+    lit = float(rng.choice([0.06, 0.15, 0.30, 0.6])) if night else 0.0
     mesh = Mesh()
     outwards = 14.0 * np.sign(near[0]) if near[0] else 14.0
     for start, end in (((near[0] + outwards, near[1]), near), (near, far)):

@@ -179,13 +179,13 @@ class Ground:
             )
         if rng.random() < 0.35:
             count = 260
-            z = 2.8 * (14 / 2.8) ** rng.random(count)
-            x = road.middle + (rng.beta(0.6, 0.6, count) * 2 - 1) * (road.half + 1.0) + road.drift(z)
+            far = 2.8 * (14 / 2.8) ** rng.random(count)
+            x = road.middle + (rng.beta(0.6, 0.6, count) * 2 - 1) * (road.half + 1.0) + road.drift(far)
             corners = rng.uniform(-0.06, 0.06, (count, 4, 2))
-            leaves = np.stack(
-                [x[:, None] + corners[..., 0], np.zeros((count, 4)), z[:, None] + corners[..., 1]], axis=-1
+            across, along = x[:, None] + corners[..., 0], far[:, None] + corners[..., 1]
+            self.paint.add(
+                np.stack([across, np.zeros((count, 4)), along], axis=-1), self.material("leaf_litter")
             )
-            self.paint.add(leaves, self.material("leaf_litter"))
 
     def bump(self, start: float) -> None:
         """Lays a speed bump across the road, striped yellow and black.

@@ -55,13 +55,13 @@ def thermal_radiance(
     overcast = 0.0 if weather.sunlight.any() or weather.skylight[1] < 0.1 else 5.0
     sky = (1.5 + overcast + 10.0 * np.exp(-np.maximum(up, 0) / 0.12)).astype(np.float32)
     ground = resolve(heat.astype(np.float32)) * texture
-    drift = 1.0 + 0.10 * soft_noise(rng, camera.height, camera.width, 5)
+    drift = 1.0 + 0.14 * soft_noise(rng, camera.height, camera.width, 5)
     scene = ground * drift
     if weather.sunlight.any():
         nx, ny, nz = surface.normal
         facing = np.maximum(nx * weather.sun[0] + ny * weather.sun[1] + nz * weather.sun[2], 0)
         # Heat lags behind the light: shadows are blurred and weak.
-        scene += 9.0 * blur((facing * sunlit).astype(np.float32), 1.5) * (1 - sky_share)
+        scene += 13.0 * blur((facing * sunlit).astype(np.float32), 1.5) * (1 - sky_share)
     air = 1.0 - np.exp(-surface.z / 150.0)
     scene += (12.0 - scene) * air * (1 - sky_share)
     return scene + sky_share * sky

@@ -132,7 +132,7 @@ class _Planner:
         if running and self._night:
             front = frame.world(np.array([SHAPES[kind].length / 2 + 0.2, 0.0, 0.65]))
             aim = (float(np.sin(yaw)), -0.10, float(np.cos(yaw)))
-            power = self._rng.uniform(3.0, 7.0)
+            power = self._rng.uniform(4.0, 11.0)
             place = (float(front[0]), float(front[1]), float(front[2]))
             self.street.lamps.append(Lamp(place, (power, 0.97 * power, 0.85 * power), aim, 14.0))
 
@@ -205,7 +205,7 @@ class _Planner:
         for z in np.arange(rng.uniform(7, 17), 66, rng.uniform(15, 24)):
             lit = night and working and rng.random() < 0.9
             x, arm = road.edge(side, z, 0.6), -side * rng.uniform(0.7, 1.6)
-            power = rng.uniform(1.5, 5.0)
+            power = rng.uniform(2.0, 9.0)
             glow = (22 * tone[0], 22 * tone[1], 22 * tone[2]) if lit else None
             self._put(furniture.lamp(self.street.palette, x, float(z), height, arm, glow))
             if lit and z < 50:
@@ -213,8 +213,8 @@ class _Planner:
                 colour = (power * tone[0], power * tone[1], power * tone[2])
                 self.street.lamps.append(Lamp(place, colour, (0.0, -1.0, 0.0), 1.3))
             side = -side if rng.random() < 0.5 else side
-        if night and rng.random() < 0.6:
-            power = rng.uniform(1.0, 7.0)
+        if night and rng.random() < 0.5:
+            power = rng.uniform(0.8, 7.0)
             self.street.lamps.append(
                 Lamp((0.0, 0.75, 0.2), (power * 0.9, power, power * 0.8), (0.0, -0.06, 1.0), 10.0)
             )

@@ -53,20 +53,20 @@ def sample_weather(rng: np.random.Generator, night: bool) -> Weather:
         [np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)]
     )
     if night:
-        level = 10 ** rng.uniform(-3.3, -2.0)
+        level = 10 ** rng.uniform(-3.6, -2.3)
         tint = np.array([0.80, 1.0, 0.80])
         return Weather(sun, np.zeros(3), level * tint, 0.10 * level * tint, 0.35 * level * tint, 0.0)
     exposure = float(np.clip(rng.lognormal(-0.08, 0.28), 0.5, 1.6))
     overcast = rng.random() < 0.35
     if overcast:
         sky = exposure * np.array([0.98, 1.0, 1.03])
-        return Weather(sun, np.zeros(3), 0.95 * sky, 0.85 * sky, 1.15 * sky, 0.10)
+        return Weather(sun, np.zeros(3), 0.95 * sky, 0.78 * sky, 1.05 * sky, 0.10)
     low = np.cos(elevation) ** 2
     warm = np.array([1.0, 0.97 - 0.10 * low, 0.90 - 0.25 * low])
     return Weather(
         sun,
         1.45 * exposure * warm,
-        exposure * np.array([0.29, 0.34, 0.41]),
+        exposure * np.array([0.26, 0.31, 0.38]),
         exposure * np.array([0.34, 0.52, 0.90]),
         exposure * np.array([0.95, 1.02, 1.12]),
         float(rng.uniform(0.0, 0.5)),
@@ -232,14 +232,14 @@ def develop(rng: np.random.Generator, radiance: np.ndarray, night: bool) -> np.n
     """
     balance = np.array([0.80, 1.0, 0.70] if night else rng.uniform(0.96, 1.04, 3), np.float32)
     # Electrons at saturation: few at night because of the high gain.
-    full_well, read = (1600.0, 1.0) if night else (6000.0, 4.0)
+    full_well, read = (3500.0, 1.6) if night else (6000.0, 4.0)
     out = np.empty(radiance.shape, np.uint8)
     for channel in range(3):
         signal = np.minimum(radiance[..., channel] * balance[channel], 1.3)
         noise = rng.standard_normal(signal.shape, np.float32)
         signal = signal + noise * np.sqrt(np.maximum(signal, 0) / full_well + (read / full_well) ** 2)
         # The camera smooths noise before it stores the picture.
-        signal = blur(signal, 0.55 if night else 0.45)
+        signal = blur(signal, 0.65 if night else 0.50)
         shadow_lift = 0.0002 if night else 0.0005
         signal = np.clip(signal + shadow_lift, 0.0, 1.0)
         out[..., channel] = (255.0 * signal ** (1 / 2.2) + 0.5).astype(np.uint8)

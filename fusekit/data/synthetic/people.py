@@ -63,7 +63,7 @@ def dress(rng: np.random.Generator, palette: Palette, night: bool) -> Outfit:
     Returns:
         The outfit.
     """
-    warmth = rng.uniform(0.75, 1.15)
+    warmth = rng.uniform(0.8, 1.3)
 
     def cloth(heat: float) -> tuple[int, int]:
         among = _DARK if rng.random() < 0.6 else len(_CLOTHES)
@@ -224,7 +224,10 @@ class _Body:
         h = self._height
         if on_back:
             middle = self._frame.world(np.array([-0.12 * h, 0.0, 0.69 * h]))
-            shape = ellipse(middle[0], middle[1], 0.085 * h, 0.12 * h, 10)
+            round_shape = ellipse(0.0, 0.0, 1.0, 1.0, 16)
+            # Between an ellipse and a rectangle, like a stuffed rucksack.
+            squared = np.sign(round_shape) * np.abs(round_shape) ** 0.55
+            shape = middle[:2] + squared * np.array([0.078, 0.115]) * h
         else:
             middle = self.joint("hand_r") - (0.0, 0.10 * h, 0.0)
             shape = middle[:2] + np.array([[-0.07, -0.08], [0.07, -0.08], [0.06, 0.07], [-0.06, 0.07]]) * h

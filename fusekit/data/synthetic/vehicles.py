@@ -69,9 +69,9 @@ def _finish(rng: np.random.Generator, palette: Palette, night: bool, running: bo
         bonnet=put(paint, (0.45 * engine + 0.4 * cold) if running else cold, 0.16),
         roof=put(paint, cold - 5, 0.18),
         low=put(paint, cold + (14 if running else 3), 0.02, gain=0.55),
-        glass=put((0.012, 0.014, 0.016), cold * 0.55 + 3, 0.42),
-        side_glass=put((0.012, 0.014, 0.016), cold * 0.8 + (9 if running else 2), 0.30),
-        low_glass=put((0.015, 0.015, 0.016), cold * 0.7 + 5, 0.10),
+        glass=put((0.012, 0.014, 0.016), cold * 0.55 + 3, 0.22),
+        side_glass=put((0.012, 0.014, 0.016), cold * 0.8 + (9 if running else 2), 0.13),
+        low_glass=put((0.015, 0.015, 0.016), cold * 0.7 + 5, 0.07),
         tyre=put((0.018, 0.018, 0.018), rng.uniform(48, 80) if running else cold + 3),
         hub=put((0.30, 0.30, 0.31), rng.uniform(36, 60) if running else cold, 0.1),
         arch=put((0.006, 0.006, 0.006), 44 if running else cold + 1),
@@ -131,17 +131,18 @@ class _Builder:
         """Adds the dark belly and the four tyres as they are seen below the bumpers."""
         shape, frame = self._shape, self._frame
         low = shape.body[0][1] + 0.02
-        parts = [(0.0, 0.0, shape.length * 0.86, shape.width * 0.86, 0.17, belly)]
+        # Rows of (along, right, length, width, base); the belly first, then the tyres.
+        rows = [(0.0, 0.0, 0.86 * shape.length, 0.86 * shape.width, 0.17)]
         for along in (0.30 * shape.length, -0.31 * shape.length):
             for right in (-1, 1):
-                place = right * (shape.width / 2 - 0.13)
-                parts.append((along, place, 1.3 * shape.wheel, 0.22, 0.0, self._finish.tyre))
-        placed = [(frame.world(np.array([along, right, 0.0])), *rest) for along, right, *rest in parts]
-        for place, length, width, base, material in sorted(placed, key=lambda part: -part[0][2]):
-            here = Frame(float(place[0]), float(place[2]), frame.yaw)
+                rows.append((along, right * (shape.width / 2 - 0.13), 1.3 * shape.wheel, 0.22, 0.0))
+        places = [frame.world(np.array([along, right, 0.0])) for along, right, *_ in rows]
+        for i in sorted(range(len(rows)), key=lambda i: -places[i][2]):
+            length, width, base = rows[i][2:]
+            here = Frame(float(places[i][0]), float(places[i][2]), frame.yaw)
             faces = box(here, (length, width, low - base), base)
             seen = facing(faces, here.world(np.array([0.0, 0.0, (base + low) / 2])), self._eye)
-            self.mesh.add(faces[seen], material)
+            self.mesh.add(faces[seen], self._finish.tyre if i else belly)
 
     def mirrors(self) -> None:
         """Adds the wing mirrors."""
@@ -209,10 +210,12 @@ class _Builder:
         for sign in (-1.0, 1.0):
             profile = _rounded(shape.body)
             outline = np.array([(along, sign * self._half(along), high) for along, high in profile])
-            world, seen = self._seen(outline)
-            if not seen:
+            # The flank bends inwards at both ends; its middle part decides whether it is seen.
+            half, reach = sign * shape.width / 2, 0.3 * shape.length
+            plate = np.array([[-reach, half, 0.4], [reach, half, 0.4], [reach, half, 0.9]])
+            if not self._seen(plate)[1]:
                 continue
-            self.mesh.add(world, finish.body)
+            self.mesh.add(self._frame.world(outline), finish.body)
             sill = np.array([(-1, 0.0), (1, 0.0), (1, 0.16), (-1, 0.16)]) * (shape.length * 0.49, 1.0)
             low = shape.body[0][1]
             side = np.full(4, sign * shape.width / 2)
@@ -262,7 +265,7 @@ class _Builder:
                 self._overlay(
                     tuple(world[i]),
                     finish.low_glass,
-                    np.array([[0.18, 0.40, 0.3, 0.72], [0.6, 0.82, 0.3, 0.72]]),
+                    np.array([[0.22, 0.36, 0.2, 0.56], [0.64, 0.78, 0.2, 0.56]]),
                 )
 
     def load(self, material: int, dark: int) -> None:

@@ -96,10 +96,10 @@ class VisualInformationFidelity(Metric):
     """VIF in the pixel domain, each source as the reference, summed over the sources.
 
     Per source, ``VIF = sum log(1 + g^2 s1^2 / (sv + 2)) / sum log(1 + s1^2 / 2)`` over all places of four
-    scales, with ``g = s12 / s1^2`` and ``sv = s2^2 - g s12``. Scale s = 1..4 has a gaussian window of ``n =
-    2^(5-s) + 1`` pixels and sigma ``n / 5``; before every scale but the first, the images are blurred by it
-    and decimated by 2. Only places where the window lies inside the image count, which needs 41 pixels on
-    the shorter side; below that the metric is NaN, as it is for a constant source.
+    scales, with ``g = s12 / s1^2`` and ``sv = s2^2 - g s12``. Scale s = 1..4 has a gaussian window of
+    ``n = 2^(5-s) + 1`` pixels and sigma ``n / 5``; before every scale but the first, the images are blurred
+    by it and decimated by 2. Only places where the window lies inside the image count, which needs 41 pixels
+    on the shorter side; below that the metric is NaN, as it is for a constant source.
 
     Source: Sheikh, Bovik, "Image information and visual quality", IEEE Transactions on Image Processing 15
     (2), 2006, in its pixel-domain form. Papers on fusion mostly mean it by VIF or VIFF; the fusion index of

@@ -1,0 +1,168 @@
+"""`fusekit recipes …` and `fusekit validate`: thin over `fusekit.recipe`. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fusekit._version import __version__
+from fusekit.errors import UsageError
+from fusekit.plugin.loader import DISTRIBUTION
+from fusekit.plugin.registry import registry
+from fusekit.recipe.fields import fields_of
+from fusekit.recipe.jsonschema import recipe_schema
+from fusekit.recipe.library import find_recipe, list_recipes
+from fusekit.recipe.recipe import Recipe
+from fusekit.recipe.schema import ModelSection
+
+app = typer.Typer(no_args_is_help=True, help="Look at recipes, copy them, describe them to an editor.")
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("-o", "--override", metavar="PATH=VALUE", help="Change one value, as `-o train.epochs=5`."),
+]
+LocalFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--with", metavar="FILE.py", help="Use the components of a local file, under `local.`"),
+]
+
+
+@app.command("list")
+def list_command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the recipes that came with this version.
+
+    Example: fusekit recipes list
+    """
+    recipes = list_recipes()
+    if as_json:
+        rows = [
+            {"name": r.name, "path": str(r.path), "summary": r.summary, "header": r.header} for r in recipes
+        ]
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    width = max((len(recipe.name) for recipe in recipes), default=0)
+    for recipe in recipes:
+        typer.echo(f"{recipe.name:<{width}}  {recipe.summary}".rstrip())
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a file.")],
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Merge its parents and fill in every default.")
+    ] = False,
+    override: Overrides = None,
+    with_: LocalFiles = None,
+) -> None:
+    """Print a recipe.
+
+    Example: fusekit recipes show uaafusion_msrs --resolved
+    """
+    if override and not resolved:
+        raise UsageError("-o changes only what --resolved shows", hint="add --resolved")
+    if resolved:
+        _add_local(with_)
+        typer.echo(Recipe.load(name, override or (), check_data=False).dumps_resolved(), nl=False)
+    else:
+        typer.echo(find_recipe(name).read_text("utf-8"), nl=False)
+
+
+@app.command()
+def copy(
+    name: Annotated[str, typer.Argument(help="Name of a shipped recipe.")],
+    destination: Annotated[
+        Path | None, typer.Argument(metavar="[DEST]", help="New file or existing folder; here when absent.")
+    ] = None,
+) -> None:
+    """Copy a recipe to start your own from; the copy says which version it comes from.
+
+    Example: fusekit recipes copy uaafusion_msrs mine.yaml
+    """
+    source = find_recipe(name)
+    target = destination or Path(source.name)
+    if target.is_dir():
+        target = target / source.name
+    stamp = f"# Copied from {source.stem} of {DISTRIBUTION} {__version__}.\n"
+    try:
+        # Mode "x" decides about an existing file and creates the new one in one step.
+        with target.open("x", encoding="utf-8", newline="") as file:
+            file.write(stamp + source.read_text("utf-8"))
+    except FileExistsError:
+        raise UsageError(f"{target} exists; it is not overwritten", hint="name another file") from None
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror}") from None
+    typer.echo(str(target))
+
+
+@app.command()
+def schema(
+    out: Annotated[Path | None, typer.Option("--out", help="Write to this file instead of printing.")] = None,
+) -> None:
+    """Print the JSON Schema of recipes, for editors; it describes the components that are installed.
+
+    Example: fusekit recipes schema --out recipe.schema.json
+    """
+    made, notes = recipe_schema(registry())
+    text = json.dumps(made, indent=2, allow_nan=False) + "\n"
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        try:
+            out.write_text(text, "utf-8")
+        except OSError as error:
+            raise UsageError(f"{out} cannot be written: {error.strerror}") from None
+    for note in notes:
+        typer.echo(f"parameters left open: {note}", err=True)
+
+
+def validate(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
+    override: Overrides = None,
+    with_: LocalFiles = None,
+) -> None:
+    """Check a recipe without running it: its form, its components' parameters, whether its parts fit.
+
+    Missing data is reported but is no error.
+
+    Example: fusekit validate my_recipe.yaml -o train.epochs=5
+    """
+    _add_local(with_)
+    typer.echo(summary(Recipe.load(recipe, override or (), check_data=False)))
+
+
+def summary(recipe: Recipe) -> str:
+    """What `fusekit validate` prints of a recipe that is right."""
+    model, section = recipe.model, recipe.model.model
+    parts = [
+        f"{key} {part.use}"
+        for key in fields_of(ModelSection)
+        if hasattr(part := getattr(section, key), "use")
+    ]
+    phases = [
+        *((f"pretrain {name}", phase) for name, phase in model.pretrain.items()),
+        ("train", model.train),
+    ]
+    training = [f"{name} with {phase.strategy.use}" for name, phase in phases if phase is not None]
+    root = f" in {model.data.root}" if model.data.root else ""
+    lines = [
+        f"ok: {model.name}",
+        f"  data: {model.data.use}{root}",
+        f"  model: {', '.join(parts)}",
+        f"  training: {', then '.join(training) or 'none'}",
+        f"  evaluation: {len(model.evaluate.metrics)} metrics, {len(model.evaluate.baselines)} baselines",
+    ]
+    if recipe.synthetic_fallback is not None:
+        lines.insert(2, f"  when_missing is in force: {recipe.synthetic_fallback}")
+    if recipe.missing is not None:
+        lines.insert(2, f"  data missing: {recipe.missing}")
+    return "\n".join(lines)
+
+
+def _add_local(files: list[Path] | None) -> None:
+    for file in files or ():
+        registry().add_local(file)

@@ -1,0 +1,231 @@
+"""Training curves as inline SVG: a small chart for each phase, readable without a script."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from fusekit.evaluation.report.data import Curve
+
+# Drawn at about this size, so that the text of the chart is about as large as the text around it.
+WIDTH, HEIGHT = 400, 236
+_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 10, 12, 38
+_COLOURS = 6
+_POINTS = 240
+_LOG_FROM = 50.0  # a linear axis hides all but the first part of a curve that falls by more
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """A line of a chart, in words: its colour and dash class, and where it began and ended."""
+
+    style: str
+    name: str
+    first: str
+    last: str
+    gaps: int
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawn phase."""
+
+    phase: str
+    svg: str
+    legend: tuple[LegendEntry, ...]
+    logarithmic: bool
+
+
+@dataclass(frozen=True)
+class _Line:
+    name: str
+    style: str
+    steps: np.ndarray
+    raw: np.ndarray
+    smooth: np.ndarray
+
+
+def charts(curves: Iterable[Curve]) -> tuple[Chart, ...]:
+    """A chart for each phase, in the order in which the phases come up."""
+    phases: dict[str, list[Curve]] = {}
+    for curve in curves:
+        phases.setdefault(curve.phase, []).append(curve)
+    return tuple(_chart(phase, group, number) for number, (phase, group) in enumerate(phases.items()))
+
+
+def smoothed(values: np.ndarray, window: int) -> np.ndarray:
+    """Centred moving mean that narrows at the ends and leaves out what is not finite; gaps stay gaps."""
+    finite = np.isfinite(values)
+    filled = np.where(finite, values, 0.0)
+    sums = np.concatenate([[0.0], np.cumsum(filled)])
+    counts = np.concatenate([[0], np.cumsum(finite)])
+    index = np.arange(len(values))
+    # As far to the left as to the right, or the first values of a falling curve would be drawn too low.
+    reach = np.minimum(np.minimum(index, len(values) - 1 - index), window // 2)
+    low, high = index - reach, index + reach + 1
+    return np.where(finite, (sums[high] - sums[low]) / np.maximum(counts[high] - counts[low], 1), np.nan)
+
+
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Round numbers (1, 2 or 5 times a power of ten apart) inside [low, high]."""
+    span = high - low
+    if not span > 0.0:
+        return [low]
+    raw = span / max(count, 1)
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [index * step for index in range(first, last + 1)]
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten inside [low, high], thinned if there are many; with 2 and 5 between if there are few."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    stride = max(1, math.ceil((last - first) / 6))
+    factors = (1, 2, 5) if last - first <= 2 else (1,)
+    values = [factor * 10.0**power for power in range(first, last + 1, stride) for factor in factors]
+    return [value for value in values if low * 0.999 <= value <= high * 1.001]
+
+
+def short(value: float) -> str:
+    """A number in few characters: 0.02, 1.5k, 3e-5."""
+    if not math.isfinite(value):
+        return "–"
+    size = abs(value)
+    if size >= 1e6 or 0 < size < 1e-3:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        return f"{mantissa.removesuffix('.0')}e{int(exponent)}".replace("-", "\N{MINUS SIGN}")
+    if size >= 1e4:
+        return f"{value / 1e3:.4g}k".replace("-", "\N{MINUS SIGN}")
+    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+
+
+def _prepare(curves: Sequence[Curve]) -> list[_Line]:
+    lines = []
+    for number, curve in enumerate(curves):
+        order = np.argsort(np.asarray(curve.steps, dtype=np.int64), kind="stable")
+        steps = np.asarray(curve.steps, dtype=np.float64)[order]
+        raw = np.asarray(curve.values, dtype=np.float64)[order]
+        raw = np.where(np.isfinite(raw), raw, np.nan)
+        # A curve of few points (one an epoch) is shown as it is: there is no noise to see through.
+        window = len(raw) // 15 if len(raw) >= 45 else 1
+        style = f"c{number % _COLOURS} d{number // _COLOURS % 3}"
+        lines.append(_Line(curve.name, style, steps, raw, smoothed(raw, window)))
+    return lines
+
+
+def _thin(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most about twice `_POINTS` points; each stretch keeps its lowest and highest, so that no spike is lost."""
+    if len(values) <= 2 * _POINTS:
+        return steps, values
+    keep: set[int] = {0, len(values) - 1}
+    for stretch in np.array_split(np.arange(len(values)), _POINTS):
+        part = values[stretch]
+        if np.isnan(part).all():
+            keep.add(int(stretch[0]))
+        else:
+            keep.update((int(stretch[np.nanargmin(part)]), int(stretch[np.nanargmax(part)])))
+    chosen = np.array(sorted(keep))
+    return steps[chosen], values[chosen]
+
+
+class _Axes:
+    """Maps steps and values to the chart."""
+
+    def __init__(self, lines: Sequence[_Line]) -> None:
+        steps = np.concatenate([line.steps[np.isfinite(line.raw)] for line in lines])
+        values = np.concatenate([line.raw[np.isfinite(line.raw)] for line in lines])
+        self.left, self.right = float(steps.min()), float(steps.max())
+        self.low, self.high = float(values.min()), float(values.max())
+        self.logarithmic = self.low > 0.0 and self.high / self.low >= _LOG_FROM
+        if self.logarithmic:
+            self.low, self.high = self.low / 1.1, self.high * 1.1
+        else:
+            margin = 0.04 * (self.high - self.low) or abs(self.high) * 0.1 or 1.0
+            # A loss near zero is judged by its distance from zero, so the axis shows it.
+            from_zero = 0.0 <= self.low <= 0.4 * self.high
+            self.low, self.high = 0.0 if from_zero else self.low - margin, self.high + margin
+
+    def x(self, steps: np.ndarray) -> np.ndarray:
+        inner = WIDTH - _LEFT - _RIGHT
+        if self.right == self.left:
+            return np.full(np.shape(steps), _LEFT + inner / 2)
+        return _LEFT + inner * (steps - self.left) / (self.right - self.left)
+
+    def y(self, values: np.ndarray) -> np.ndarray:
+        low, high = self.low, self.high
+        if self.logarithmic:
+            low, high, values = math.log(low), math.log(high), np.log(values)
+        return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * (values - low) / (high - low)
+
+    def draw(self) -> list[str]:
+        bottom, right = HEIGHT - _BOTTOM, WIDTH - _RIGHT
+        parts = []
+        for value in log_ticks(self.low, self.high) if self.logarithmic else ticks(self.low, self.high):
+            y = float(self.y(np.float64(value)))
+            parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{right}"/>')
+            parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{short(value)}</text>')
+        parts.append(f'<path class="axis" d="M{_LEFT} {bottom}H{right}"/>')
+        for value in ticks(self.left, self.right):
+            if value != round(value):
+                continue  # there is no half a step
+            x = float(self.x(np.float64(value)))
+            anchor = "end" if x > right - 12 else "middle"
+            parts.append(f'<path class="axis" d="M{x:.1f} {bottom}v4"/>')
+            parts.append(f'<text x="{x:.1f}" y="{bottom + 17}" text-anchor="{anchor}">{short(value)}</text>')
+        scale = "step, log scale" if self.logarithmic else "step"
+        parts.append(f'<text x="{(_LEFT + right) / 2:.0f}" y="{HEIGHT - 4}" text-anchor="middle">{scale}</text>')
+        return parts
+
+
+def _path(axes: _Axes, steps: np.ndarray, values: np.ndarray, style: str) -> str:
+    """Line through the finite points; a point that stands alone is drawn as a dot."""
+    steps, values = _thin(steps, values)
+    finite = np.isfinite(values)
+    xs, ys = axes.x(steps), axes.y(np.where(finite, values, axes.high))
+    commands, dots = [], []
+    for index in np.flatnonzero(finite):
+        before = index > 0 and finite[index - 1]
+        after = index + 1 < len(finite) and finite[index + 1]
+        if not before and not after:
+            dots.append(f'<circle class="{style}" cx="{xs[index]:.1f}" cy="{ys[index]:.1f}" r="3"/>')
+        else:
+            commands.append(f"{'L' if before else 'M'}{xs[index]:.1f} {ys[index]:.1f}")
+    line = f'<path class="{style}" d="{"".join(commands)}"/>' if commands else ""
+    return line + "".join(dots)
+
+
+def _chart(phase: str, curves: Sequence[Curve], number: int) -> Chart:
+    lines = _prepare(curves)
+    legend = []
+    for line in lines:
+        finite = line.smooth[np.isfinite(line.smooth)]
+        first, last = (short(finite[0]), short(finite[-1])) if len(finite) else ("–", "–")
+        legend.append(LegendEntry(line.style, line.name, first, last, int(np.isnan(line.raw).sum())))
+    drawable = [line for line in lines if np.isfinite(line.raw).any()]
+    if drawable:
+        axes = _Axes(drawable)
+        logarithmic = axes.logarithmic
+        parts = axes.draw()
+        parts += [
+            _path(axes, line.steps, line.raw, f"raw {line.style}")
+            for line in drawable
+            if not np.array_equal(line.raw, line.smooth, equal_nan=True)
+        ]
+        parts += [_path(axes, line.steps, line.smooth, f"line {line.style}") for line in drawable]
+        words = "; ".join(f"{entry.name} from {entry.first} to {entry.last}" for entry in legend)
+    else:
+        logarithmic, words = False, "nothing to draw"
+        middle = f'x="{WIDTH // 2}" y="{HEIGHT // 2}" text-anchor="middle"'
+        parts = [f"<text {middle}>No finite value was recorded</text>"]
+    svg = (
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-labelledby="chart-{number}-title chart-{number}-desc">'
+        f'<title id="chart-{number}-title">Training curves: {escape(phase)}</title>'
+        f'<desc id="chart-{number}-desc">{escape(words)}</desc>{"".join(parts)}</svg>'
+    )
+    return Chart(phase, svg, tuple(legend), logarithmic)

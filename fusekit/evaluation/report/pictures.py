@@ -1,0 +1,202 @@
+"""Pictures for people: float images, label maps and weights to 8 bits, and those to small data URIs."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, features
+
+Palette = Sequence[tuple[int, int, int]]
+Encoding = Literal["auto", "png", "webp", "jpeg"]
+
+# A drawing (label map, mask) has few colours and is smaller as an indexed PNG than as a lossy photograph, without
+# ringing at the borders between classes.
+_DRAWING_COLOURS = 64
+_QUALITY = 82
+
+
+def to_uint8(image: Any) -> np.ndarray:
+    """Float image in [0, 1] to 8 bits, with the channels last.
+
+    Args:
+        image: ``(1, H, W)``, ``(3, H, W)`` or ``(H, W)``; an array, or a tensor on any device. What lies outside
+            of [0, 1] is clipped; NaN becomes black.
+
+    Returns:
+        ``(H, W)`` or ``(H, W, 3)``, uint8.
+
+    Raises:
+        ValueError: For any other shape.
+    """
+    if hasattr(image, "detach"):
+        image = image.detach().cpu().float().numpy()
+    values = np.asarray(image, dtype=np.float64)
+    if values.ndim == 3 and values.shape[0] == 1:
+        values = values[0]
+    elif values.ndim == 3 and values.shape[0] == 3:
+        values = values.transpose(1, 2, 0)
+    elif values.ndim != 2:
+        raise ValueError(f"an image of shape (1|3, H, W) or (H, W) is wanted, not {values.shape}")
+    return np.rint(np.clip(np.nan_to_num(values, nan=0.0), 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def _stripes(shape: tuple[int, int], period: int = 8) -> np.ndarray:
+    rows, columns = np.indices(shape)
+    return (rows + columns) % period < period // 2
+
+
+def colour_labels(label: np.ndarray, palette: Palette, ignore_index: int | None = None) -> np.ndarray:
+    """Label map in the colours of its classes.
+
+    Args:
+        label: Class indices, ``(H, W)``.
+        palette: Colour of each class.
+        ignore_index: Pixels that count nowhere; hatched in grey, so that they pass for no class.
+
+    Returns:
+        ``(H, W, 3)``, uint8. An index outside of the palette is hatched in magenta: a wrong class table should
+        show, but not cost the report at the end of a long run.
+    """
+    label = np.asarray(label)
+    colours = np.asarray(palette, dtype=np.uint8).reshape(-1, 3)
+    known = (label >= 0) & (label < len(colours))
+    picture = np.zeros((*label.shape, 3), dtype=np.uint8)
+    picture[known] = colours[label[known]]
+    stripes = _stripes((label.shape[0], label.shape[1]))[..., None]
+    picture[~known] = np.where(stripes, (255, 0, 255), (60, 0, 60)).astype(np.uint8)[~known]
+    if ignore_index is not None:
+        ignored = label == ignore_index
+        picture[ignored] = np.where(stripes, (150,) * 3, (110,) * 3).astype(np.uint8)[ignored]
+    return picture
+
+
+def overlay_labels(
+    image: np.ndarray,
+    label: np.ndarray,
+    palette: Palette,
+    unlabelled: int | None = 0,
+    alpha: float = 0.55,
+) -> np.ndarray:
+    """Picture with the classes laid over it.
+
+    Args:
+        image: ``(H, W)`` or ``(H, W, 3)``, uint8.
+        label: Class indices, ``(H, W)``.
+        palette: Colour of each class.
+        unlabelled: The class that stays clear (background); None to paint all.
+        alpha: How much of the colour covers the picture, in [0, 1].
+
+    Returns:
+        ``(H, W, 3)``, uint8.
+    """
+    picture = np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image
+    cover = np.full(label.shape, alpha)
+    if unlabelled is not None:
+        cover[label == unlabelled] = 0.0
+    mixed = picture + cover[..., None] * (colour_labels(label, palette).astype(np.float64) - picture)
+    return np.rint(mixed).astype(np.uint8)
+
+
+def _heat_table(size: int = 256) -> np.ndarray:
+    """Blue, grey, yellow: lightness rises evenly from end to end (so that order survives colour blindness and grey
+    prints) and chroma vanishes in the middle (so that neutral looks neutral). Laid out in OKLab, in which equal
+    steps look equal."""
+    position = np.linspace(0.0, 1.0, size)
+    lightness = 0.27 + 0.66 * position
+    away = np.abs(2.0 * position - 1.0)
+    hue = np.where(position < 0.5, np.deg2rad(262.0), np.deg2rad(88.0))
+    # The slightly concave power separates values close to neutral, where most weights lie.
+    chroma = 0.145 * away**0.75
+    a, b = chroma * np.cos(hue), chroma * np.sin(hue)
+    # OKLab to linear sRGB (Björn Ottosson's published matrices).
+    lms = np.stack(
+        [
+            lightness + 0.3963377774 * a + 0.2158037573 * b,
+            lightness - 0.1055613458 * a - 0.0638541728 * b,
+            lightness - 0.0894841775 * a - 1.2914855480 * b,
+        ],
+        axis=-1,
+    )
+    to_rgb = np.array(
+        [
+            [4.0767416621, -3.3077115913, 0.2309699292],
+            [-1.2684380046, 2.6097574011, -0.3413193965],
+            [-0.0041960863, -0.7034186147, 1.7076147010],
+        ]
+    )
+    linear = np.clip(lms**3 @ to_rgb.T, 0.0, 1.0)
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.rint(encoded * 255.0).astype(np.uint8)
+
+
+HEAT = _heat_table()
+"""Colours of `heat` from 0 to 1, ``(256, 3)``, uint8."""
+
+
+def heat(values: np.ndarray, neutral: float = 0.5) -> np.ndarray:
+    """Weights as colours: dark blue for 0, grey for neutral, light yellow for 1.
+
+    Args:
+        values: ``(H, W)`` in [0, 1].
+        neutral: The value drawn in grey: an equal share, 1/N for N sources.
+
+    Returns:
+        ``(H, W, 3)``, uint8.
+    """
+    clipped = np.clip(np.nan_to_num(np.asarray(values, dtype=np.float64), nan=neutral), 0.0, 1.0)
+    position = np.interp(clipped, [0.0, neutral, 1.0], [0.0, 0.5, 1.0])
+    return HEAT[np.rint(position * (len(HEAT) - 1)).astype(np.intp)]
+
+
+def shrink(image: np.ndarray, max_side: int, *, smooth: bool = True) -> np.ndarray:
+    """Picture scaled down so that its longer side is at most `max_side`; never up.
+
+    Args:
+        image: ``(H, W)`` or ``(H, W, 3)``, uint8.
+        max_side: In pixels.
+        smooth: False keeps to the colours that are there, as label maps need.
+    """
+    height, width = image.shape[:2]
+    scale = max_side / max(height, width)
+    if scale >= 1.0:
+        return image
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    how = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
+    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size, how))
+
+
+def _is_drawing(image: np.ndarray) -> bool:
+    """Few colours, and not merely a dark or small photograph: grey pictures never count."""
+    if image.ndim == 2:
+        return False
+    packed = image.astype(np.uint32) @ np.array([65536, 256, 1], dtype=np.uint32)
+    return len(np.unique(packed)) <= _DRAWING_COLOURS
+
+
+def data_uri(image: np.ndarray, max_side: int = 480, format: Encoding = "auto") -> str:
+    """Picture as a ``data:`` URI, small enough to sit in a page.
+
+    Args:
+        image: ``(H, W)`` or ``(H, W, 3)``, uint8.
+        max_side: Larger pictures are scaled down to this many pixels on their longer side.
+        format: ``auto`` takes an indexed PNG for drawings and WebP for photographs (JPEG where this Pillow
+            was built without WebP).
+    """
+    drawing = _is_drawing(image)
+    if format == "auto":
+        format = "png" if drawing else ("webp" if features.check("webp") else "jpeg")
+    small = Image.fromarray(np.ascontiguousarray(shrink(image, max_side, smooth=not drawing)))
+    buffer = io.BytesIO()
+    if format == "png":
+        if drawing:
+            small = small.convert("P", palette=Image.Palette.ADAPTIVE, colors=_DRAWING_COLOURS)
+        small.save(buffer, "PNG", optimize=True)
+    elif format == "webp":
+        small.save(buffer, "WEBP", quality=_QUALITY, method=4)
+    else:
+        small.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    return f"data:image/{format};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

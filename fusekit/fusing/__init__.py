@@ -1,0 +1,1 @@
+"""Fusing: from images in any container to a fused image in the same one."""

@@ -1,0 +1,119 @@
+"""The folder of a run: what is in it, and which stages are done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from fusekit._version import __version__
+from fusekit.errors import DataError, RunError, UsageError
+from fusekit.files import write_text
+from fusekit.recipe.recipe import Recipe
+
+Stage = Literal["train", "fuse", "evaluate"]
+STAGES: tuple[Stage, ...] = ("train", "fuse", "evaluate")
+
+_SECTIONS: dict[Stage, tuple[str, ...]] = {
+    "train": ("schema", "seed", "data", "model", "pretrain", "train"),
+    "fuse": ("fuse",),
+    "evaluate": ("evaluate",),
+}
+
+
+class RunFolder:
+    """``runs/NAME/`` and its files.
+
+    Args:
+        path: The folder; need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe_given = path / "recipe.yaml"
+        self.recipe_resolved = path / "recipe.resolved.yaml"
+        self.model = path / "model.safetensors"
+        self.fused = path / "fused"
+        self.measured = path / "measured"
+        self.log = path / "metrics.jsonl"
+        self.evaluation = path / "evaluation.json"
+        self.table = path / "evaluation.csv"
+        self.report = path / "report.html"
+        self._record = path / "run.json"
+
+    def record(self) -> dict[str, Any]:
+        """What is known of the run; empty before it starts.
+
+        Raises:
+            RunError: ``run.json`` is damaged.
+        """
+        if not self._record.exists():
+            return {}
+        try:
+            found: dict[str, Any] = json.loads(self._record.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self._record} is damaged: {error}", hint="delete the run folder to start anew") from error
+        return found
+
+    def update(self, changes: Mapping[str, Any]) -> None:
+        """Merges changes into ``run.json``."""
+        content = {**self.record(), **changes, "fusekit": __version__}
+        write_text(self._record, json.dumps(content, indent=2) + "\n")
+
+    def begin(self, recipe: Recipe) -> None:
+        """Claims the folder for a recipe.
+
+        Raises:
+            UsageError: The folder holds a run whose training was of another recipe.
+        """
+        wanted, found = fingerprints(recipe), self.record().get("fingerprints", {})
+        if found and found.get("train") != wanted["train"]:
+            raise UsageError(
+                f"{self.path} holds a run of another recipe (data, model, training or seed differ)",
+                hint=f"give this one another name (-o name={recipe.model.name}-2), another --runs folder, "
+                "or delete that one",
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.recipe_given, recipe.text)
+        write_text(self.recipe_resolved, recipe.dumps_resolved())
+        self.update({"fingerprints": wanted, "fallback": recipe.synthetic_fallback})
+
+    def is_done(self, stage: Stage, recipe: Recipe) -> bool:
+        """Whether a stage was finished with this recipe."""
+        return bool(self.record().get("done", {}).get(stage) == fingerprints(recipe)[stage])
+
+    def finish(self, stage: Stage, recipe: Recipe) -> None:
+        """Notes that a stage is done; later stages must be done again."""
+        done = self.record().get("done", {})
+        kept = {s: done[s] for s in STAGES[: STAGES.index(stage)] if s in done}
+        self.update({"done": {**kept, stage: fingerprints(recipe)[stage]}})
+
+    def scene_file(self, folder: Path, scene: str) -> Path:
+        """File of a scene's picture, always inside the folder."""
+        return folder / f"{safe_name(scene)}.png"
+
+
+def fingerprints(recipe: Recipe) -> dict[str, str]:
+    """A hash per stage of all that its outcome depends on; later stages depend on earlier ones."""
+    chained, digests = "", {}
+    for stage in STAGES:
+        part = {key: recipe.plain.get(key) for key in _SECTIONS[stage]}
+        text = chained + json.dumps(part, sort_keys=True, default=str)
+        chained = hashlib.sha256(text.encode()).hexdigest()
+        digests[stage] = chained
+    return digests
+
+
+def safe_name(scene: str) -> str:
+    """A scene's identifier as a file name: letters, digits, ``._-`` kept, all else made ``_``.
+
+    Raises:
+        DataError: Nothing is left of it.
+    """
+    name = re.sub(r"[^\w.\-]", "_", scene).lstrip(".")
+    if not name:
+        raise DataError(f"scene identifier {scene!r} cannot be a file name")
+    return name[:200]

@@ -1,0 +1,241 @@
+"""The trainer: steps, schedules, checkpoints, logs. It knows no algorithm."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from fusekit.errors import RunError
+from fusekit.interfaces.guidance import Guidance
+from fusekit.interfaces.strategy import StepPlan, Strategy
+from fusekit.interfaces.types import Batch
+from fusekit.recipe.schema import TrainSection
+from fusekit.recipe.system import FusionSystem
+from fusekit.seeds import stream_seed
+from fusekit.training.checkpoint import CheckpointFolder, Position
+from fusekit.training.log import TrainingLog
+from fusekit.training.updater import GradientUpdater, NonFiniteError, scheduled_rate
+
+
+class BatchSource(Protocol):
+    """Where batches come from: a pure function of stream, epoch and index, which makes resuming exact."""
+
+    @property
+    def batches_per_epoch(self) -> int: ...
+
+    def batch(self, stream: str, epoch: int, index: int) -> Batch: ...
+
+
+Progress = Callable[[str, int, int, dict[str, float]], None]
+"""Called after every step with the phase, steps done, steps in all, and the losses."""
+
+
+class Trainer:
+    """Runs one training phase, and gives the strategy what it needs (`TrainingContext`).
+
+    Every step is a pure function of the state before it and of its number: batches come by number, and the
+    global random state is seeded anew for each step. So n + m steps with a resume between equal n + m
+    straight, bit for bit on a CPU.
+
+    Args:
+        system: The parts; trained in place.
+        strategy: The algorithm.
+        data: The batches.
+        section: The phase's settings.
+        folder: Run folder for checkpoints and the log; None keeps neither.
+        phase: Name of the phase.
+        seed: Root seed.
+        device: Where to train.
+        progress: Called after every step.
+    """
+
+    def __init__(
+        self,
+        system: FusionSystem,
+        strategy: Strategy,
+        data: BatchSource,
+        section: TrainSection,
+        *,
+        folder: Path | None = None,
+        phase: str = "train",
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        progress: Progress | None = None,
+    ) -> None:
+        self.system = system.to(device)
+        self.strategy = strategy
+        self.data = data
+        self.section = section
+        self.phase = phase
+        self.seed = seed
+        self.device = torch.device(device)
+        self.progress = progress
+        self.folder = folder
+        self.checkpoints = (
+            CheckpointFolder(folder / "checkpoints" / phase, section.keep) if folder is not None else None
+        )
+        self.log = TrainingLog(folder / "metrics.jsonl") if folder is not None else None
+        self.updaters: dict[str, GradientUpdater] = {}
+        self.backbone = system.backbone
+        self.proposer = system.proposer
+        self.reconstruction = system.reconstruction
+        self.task = system.task
+        self.plan = list(strategy.plan(data.batches_per_epoch))
+        if not self.plan:
+            raise RunError(f"strategy {type(strategy).__name__} plans no steps for an epoch")
+
+    # What a strategy asks for -----------------------------------------------------------------------------
+
+    def updater(self, name: str, parameters: Iterable[nn.Parameter]) -> GradientUpdater:
+        """An updater with the recipe's optimiser, schedule and clipping; its state is checkpointed."""
+        if name in self.updaters:
+            raise ValueError(f"updater {name!r} was asked for twice")
+        made = GradientUpdater(name, parameters, self.section.optimiser, self.section.clip)
+        self.updaters[name] = made
+        return made
+
+    def guidance(self, batch: Batch) -> Guidance | None:
+        """Guidance of the model's task network for one batch; None without a task network."""
+        return self.system.guidance(batch.sources, batch.labels)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The recipe's precision: bf16 autocast, or nothing."""
+        if self.section.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return contextlib.nullcontext()
+
+    # The books --------------------------------------------------------------------------------------------
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole phase."""
+        steps = self.section.epochs * len(self.plan)
+        return steps if self.section.max_steps is None else min(steps, self.section.max_steps)
+
+    def fit(self, *, resume: bool = False, stop_after: int | None = None) -> int:
+        """Trains to the end of the phase.
+
+        Args:
+            resume: Continue from the newest checkpoint, if there is one.
+            stop_after: Stop, with a checkpoint, once so many steps are done.
+
+        Returns:
+            Steps done in all.
+
+        Raises:
+            NonFiniteError: Training diverged; the state is saved and the message says where.
+            RunError: The disk is full, or a checkpoint does not fit.
+        """
+        with torch.random.fork_rng(devices=_devices(self.device)):
+            self.strategy.setup(self)
+            step = self._restore() if resume else 0
+            if self.log is not None:
+                self.log.rewind(self.phase, step)
+            last = self.total_steps if stop_after is None else min(stop_after, self.total_steps)
+            every = self.section.checkpoint_every or len(self.plan)
+            while step < last:
+                self._one_step(step)
+                step += 1
+                if step % every == 0 and step < last:
+                    self._save(step)
+            self._save(step)
+        self.system.eval()
+        return step
+
+    def _one_step(self, step: int) -> None:
+        epoch, within = divmod(step, len(self.plan))
+        planned = self.plan[within]
+        batches = self._batches(planned, epoch, within)
+        rate = scheduled_rate(
+            self.section.optimiser.lr,
+            self.section.schedule,
+            step=step,
+            total_steps=self.total_steps,
+            steps_per_epoch=len(self.plan),
+        )
+        for updater in self.updaters.values():
+            updater.set_lr(rate)
+        torch.manual_seed(stream_seed(self.seed, self.phase, "step", step))
+        began = time.perf_counter()
+        try:
+            record = self.strategy.step(planned, batches)
+        except NonFiniteError as error:
+            raise self._diverged(error, step, planned, batches) from error
+        losses = dict(record.losses)
+        if self.log is not None:
+            self.log.append(
+                {
+                    "phase": self.phase,
+                    "step": step + 1,
+                    "epoch": epoch,
+                    "name": planned.name,
+                    "lr": rate,
+                    "losses": losses,
+                    "seconds": round(time.perf_counter() - began, 4),
+                }
+            )
+        if self.progress is not None:
+            self.progress(self.phase, step + 1, self.total_steps, losses)
+
+    def _batches(self, planned: StepPlan, epoch: int, within: int) -> list[Batch]:
+        """The step's batches: each plan name walks through its own shuffled stream."""
+        before = sum(p.batches for p in self.plan[:within] if p.name == planned.name)
+        in_epoch = sum(p.batches for p in self.plan if p.name == planned.name)
+        first = epoch * in_epoch + before
+        return [self._batch(planned.name, first + i) for i in range(planned.batches)]
+
+    def _batch(self, stream: str, number: int) -> Batch:
+        epoch, index = divmod(number, self.data.batches_per_epoch)
+        return self.data.batch(f"{self.phase}/{stream}", epoch, index).to(self.device)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "updaters": {name: updater.state_dict() for name, updater in self.updaters.items()},
+            "strategy": self.strategy.state_dict(),
+        }
+
+    def _save(self, step: int) -> None:
+        if self.checkpoints is not None:
+            position = Position(step, finished=step >= self.total_steps)
+            self.checkpoints.save(position, self.system.state_dict(), self._state())
+
+    def _restore(self) -> int:
+        found = self.checkpoints.load() if self.checkpoints is not None else None
+        if found is None:
+            return 0
+        try:
+            self.system.load_state_dict(found.weights)
+            for name, updater in self.updaters.items():
+                updater.load_state_dict(found.state["updaters"][name])
+            self.strategy.load_state_dict(found.state["strategy"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise RunError(
+                f"the checkpoint of phase {self.phase!r} does not fit this recipe: {error}",
+                hint="a run is resumed with the recipe that it was started with",
+            ) from error
+        return found.position.step
+
+    def _diverged(
+        self, error: NonFiniteError, step: int, planned: StepPlan, batches: Sequence[Batch]
+    ) -> NonFiniteError:
+        """The error with step and samples; the state before the step is saved beside the checkpoints."""
+        ids = sorted({i for batch in batches for i in batch.ids})
+        saved = ""
+        if self.folder is not None:
+            place = CheckpointFolder(self.folder / "diverged" / self.phase, keep=1)
+            saved = f"; the state is saved in {place.save(Position(step), self.system.state_dict(), self._state())}"
+        return NonFiniteError(
+            f"training stopped in phase {self.phase!r} at step {step + 1} ({planned.name}): {error.message}{saved}",
+            hint=f"samples: {', '.join(ids[:6])}. Try a lower train.optimiser.lr, or train.clip=1",
+        )
+
+
+def _devices(device: torch.device) -> list[int]:
+    return [device.index or 0] if device.type == "cuda" else []

@@ -1,0 +1,120 @@
+"""Updaters: backward, finite check, clipping, optimiser step; and the learning-rate schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fusekit.errors import RunError, UsageError
+from fusekit.interfaces.types import LossTerms
+from fusekit.recipe.schema import OptimiserSection, ScheduleSection
+
+
+class NonFiniteError(RunError):
+    """A loss or gradient is NaN or infinite. The weights are those before the step."""
+
+
+def make_optimiser(parameters: list[nn.Parameter], section: OptimiserSection) -> torch.optim.Optimizer:
+    """The optimiser that a recipe's section describes."""
+    common: dict[str, Any] = {"lr": section.lr, "weight_decay": section.weight_decay}
+    if section.name == "sgd":
+        return torch.optim.SGD(parameters, momentum=section.momentum, **common)
+    kind = torch.optim.Adam if section.name == "adam" else torch.optim.AdamW
+    return kind(parameters, betas=section.betas, eps=section.eps, **common)
+
+
+def scheduled_rate(
+    base: float, section: ScheduleSection, *, step: int, total_steps: int, steps_per_epoch: int
+) -> float:
+    """Learning rate of a step; a pure function of where training stands.
+
+    Args:
+        base: Initial rate.
+        section: The schedule.
+        step: Steps done so far.
+        total_steps: Steps of the whole phase.
+        steps_per_epoch: Steps of one epoch.
+    """
+    if step < section.warmup:
+        return base * (step + 1) / section.warmup
+    if section.name == "step":
+        return float(base * section.gamma ** (step // steps_per_epoch // section.every))
+    if section.name == "cosine":
+        done = (step - section.warmup) / max(1, total_steps - section.warmup)
+        return base * (section.final + (1 - section.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+    return base
+
+
+class GradientUpdater:
+    """Minimises a loss over a fixed set of parameters and touches no others.
+
+    Args:
+        name: What it is called in checkpoints and errors.
+        parameters: What it changes; those that need no gradient are left out.
+        optimiser: The recipe's section.
+        clip: Largest norm of the gradient, or None.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parameters: Iterable[nn.Parameter],
+        optimiser: OptimiserSection,
+        clip: float | None,
+    ) -> None:
+        self.name = name
+        self.parameters = [p for p in parameters if p.requires_grad]
+        if not self.parameters:
+            raise UsageError(
+                f"updater {name!r} has nothing to train: the part has no trainable weights",
+                hint="a parameter-free backbone needs no train section",
+            )
+        self.optimiser = make_optimiser(self.parameters, optimiser)
+        self.clip = clip
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the current step."""
+        return float(self.optimiser.param_groups[0]["lr"])
+
+    def set_lr(self, rate: float) -> None:
+        """Sets the learning rate of the next step; the trainer calls it."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+
+    def __call__(self, loss: Tensor | LossTerms) -> None:
+        """One update.
+
+        Raises:
+            NonFiniteError: The loss or a gradient is not finite; nothing is changed.
+        """
+        total, terms = (loss.total, loss.terms) if isinstance(loss, LossTerms) else (loss, {})
+        if not bool(torch.isfinite(total)):
+            bad = [name for name, term in terms.items() if not bool(torch.isfinite(term))]
+            raise NonFiniteError(f"the loss is {total.item()}; term: {', '.join(bad) or self.name}")
+        # Only the own parameters' gradients are computed, so no other part collects leftovers in .grad.
+        gradients = torch.autograd.grad(total, self.parameters, allow_unused=True)
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        norm = torch.nn.utils.clip_grad_norm_(
+            self.parameters, self.clip if self.clip is not None else math.inf
+        )
+        if not bool(torch.isfinite(norm)):
+            self.optimiser.zero_grad(set_to_none=True)
+            raise NonFiniteError(
+                f"the gradient of {self.name} is not finite (its loss was {total.item():.4g})"
+            )
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of the optimiser."""
+        return self.optimiser.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Puts back what `state_dict` returned."""
+        self.optimiser.load_state_dict(state)
