@@ -69,7 +69,7 @@ def show(
         _add_local(with_)
         typer.echo(Recipe.load(name, override or (), check_data=False).dumps_resolved(), nl=False)
     else:
-        typer.echo(find_recipe(name).read_text("utf-8"), nl=False)
+        typer.echo(find_recipe(name).read_text("utf-8", "replace"), nl=False)
 
 
 @app.command()
@@ -89,9 +89,9 @@ def copy(
         target = target / source.name
     stamp = f"# Copied from {source.stem} of {DISTRIBUTION} {__version__}.\n"
     try:
-        # Mode "x" decides about an existing file and creates the new one in one step.
-        with target.open("x", encoding="utf-8", newline="") as file:
-            file.write(stamp + source.read_text("utf-8"))
+        # Mode "xb" decides about an existing file and creates the new one in one step.
+        with target.open("xb") as file:
+            file.write(stamp.encode() + source.read_bytes())
     except FileExistsError:
         raise UsageError(f"{target} exists; it is not overwritten", hint="name another file") from None
     except OSError as error:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fusekit.data import streams
+from fusekit import seeds as streams
 from fusekit.data.cache import ByteCache
 from fusekit.data.colour import luminance
 from fusekit.data.packing import PackedSample, pack

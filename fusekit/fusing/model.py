@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from fusekit.interfaces.task import TaskNetwork
 from fusekit.recipe.model_file import ModelCard, load_system
 from fusekit.recipe.system import FusionSystem
 
-Image = TypeVar("Image", str, Path, "np.ndarray[Any, Any]", Tensor)
+Image = str | Path | np.ndarray[Any, Any] | Tensor
 
 
 class FusionModel:
@@ -69,14 +69,15 @@ class FusionModel:
         """
         if not images:
             raise DataError(f"nothing to fuse: give one image for each of {', '.join(self.roles)}")
-        if all(isinstance(image, Tensor) for image in images):
-            return self._fuse_tensors([image for image in images if isinstance(image, Tensor)], output_range)
-        if all(isinstance(image, np.ndarray) for image in images):
-            arrays = [image for image in images if isinstance(image, np.ndarray)]
+        tensors = [image for image in images if isinstance(image, Tensor)]
+        arrays = [image for image in images if isinstance(image, np.ndarray)]
+        paths = [Path(image) for image in images if isinstance(image, (str, Path))]
+        if len(tensors) == len(images):
+            return self._fuse_tensors(tensors, output_range)
+        if len(arrays) == len(images):
             fused = self.fuse_scene([_from_array(array) for array in arrays], output_range).image
             return _to_array(fused, arrays[0].dtype)
-        if all(isinstance(image, (str, Path)) for image in images):
-            paths = [Path(image) for image in images if isinstance(image, (str, Path))]
+        if len(paths) == len(images):
             fused = self.fuse_scene([read_image(path) for path in paths], output_range).image
             return _to_array(fused, np.dtype(np.uint8))
         raise DataError("the sources must all be paths, all arrays, or all tensors")

@@ -31,11 +31,11 @@ class Display:
     def say(self, text: str) -> None:
         """A line of information."""
         if not self.quiet:
-            self.console.print(escape(text), highlight=False)
+            self.console.print(escape(text), highlight=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """A line that must not be missed."""
-        self.console.print(f"[bold yellow]{escape(text)}[/]", highlight=False)
+        self.console.print(f"[bold yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Advance]:

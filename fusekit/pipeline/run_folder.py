@@ -55,7 +55,9 @@ class RunFolder:
         try:
             found: dict[str, Any] = json.loads(self._record.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise RunError(f"{self._record} is damaged: {error}", hint="delete the run folder to start anew") from error
+            raise RunError(
+                f"{self._record} is damaged: {error}", hint="delete the run folder to start anew"
+            ) from error
         return found
 
     def update(self, changes: Mapping[str, Any]) -> None:
@@ -98,7 +100,8 @@ class RunFolder:
 
 def fingerprints(recipe: Recipe) -> dict[str, str]:
     """A hash per stage of all that its outcome depends on; later stages depend on earlier ones."""
-    chained, digests = "", {}
+    chained = ""
+    digests: dict[str, str] = {}
     for stage in STAGES:
         part = {key: recipe.plain.get(key) for key in _SECTIONS[stage]}
         text = chained + json.dumps(part, sort_keys=True, default=str)

@@ -67,7 +67,9 @@ def train_stage(
     folder.update(
         {
             "steps": steps,
-            "training_seconds": round(folder.record().get("training_seconds", 0) + time.monotonic() - began, 1),
+            "training_seconds": round(
+                folder.record().get("training_seconds", 0) + time.monotonic() - began, 1
+            ),
             "training_scenes": len(dataset) if dataset is not None else 0,
             "device": str(device),
         }
@@ -106,5 +108,7 @@ def _train_phase(
             device=device,
             progress=lambda _, done, total, losses: advance(done, total, format_losses(losses)),
         )
-        display.say(f"{phase}: {trainer.total_steps} steps of {section.batch} samples, {len(data)} samples in a pass")
+        display.say(
+            f"{phase}: {trainer.total_steps} steps of {section.batch} samples, {len(data)} samples in a pass"
+        )
         return trainer.fit(resume=resume)

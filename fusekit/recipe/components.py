@@ -19,7 +19,9 @@ from fusekit.recipe.diagnose import problems_of
 from fusekit.recipe.fields import Reference, references
 from fusekit.recipe.problems import Problem, RecipeProblems, dotted, nearest
 from fusekit.recipe.strict import validate_plain
-from fusekit.recipe.tree import Node
+from fusekit.recipe.tree import Node, node_from_plain
+
+MAX_DEPTH = 80  # keys; reached only by a component whose default parameters hold the component itself
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ def validate_components(frame: BaseModel, registry: Registry, tree: Node) -> lis
     waiting = list(references(frame))
     while waiting:
         reference = waiting.pop(0)
+        if len(reference.path) > MAX_DEPTH:
+            message = (
+                f"{reference.kind} {reference.ref.use!r} cannot be used: its parameters nest it in itself"
+            )
+            raise PluginError(message, hint="give the nested component by name, or mend the plugin")
         problem = _absence(reference, registry, tree)
         if problem is not None:
             problems.append(problem)
@@ -96,7 +103,7 @@ def configure(kind: str, ref: ComponentRef, registry: Registry) -> ComponentConf
     try:
         return _configure(Reference(kind, ref, ()), registry)
     except ValidationError as error:
-        tree = Node({"params": Node({})})
+        tree = node_from_plain({"params": ref.params})
         model = registry.config_class(kind, ref.use)
         raise RecipeProblems(
             problems_of(error, model, tree, ("params",), owner=f"{kind} {ref.use!r}")

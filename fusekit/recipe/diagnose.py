@@ -55,7 +55,7 @@ def problems_of(
     """
     found: dict[TreePath, list[tuple[Mark, Problem]]] = {}
     for entry in error.errors(include_url=False):
-        path = _real_path(tuple(entry["loc"]), entry["type"], tree.find(base))
+        path = _real_path(tuple(entry["loc"]), entry["type"], tree.find(base), model)
         mark, problem = _problem(entry, path, model, tree, base, owner)
         same = found.setdefault(path, [])
         if problem.message not in [p.message for _, p in same]:
@@ -70,20 +70,16 @@ def problems_of(
     return [p for _, p in sorted(made, key=lambda item: (item[0].source, item[0].line, item[0].column))]
 
 
-def _real_path(loc: TreePath, kind: str, node: Node | None) -> TreePath:
+def _real_path(loc: TreePath, kind: str, node: Node | None, model: type[BaseModel]) -> TreePath:
     """The location without the names of union members and validators that pydantic puts between keys."""
-    path: list[int | str] = []
+    path: TreePath = ()
     for index, key in enumerate(loc):
         below = node.child(key) if node is not None else None
-        if below is None:
-            if kind == "missing" and index == len(loc) - 1:
-                path.append(key)
-            elif node is None:
-                path.append(key)  # a default, which stands nowhere in the recipe
-            continue
-        path.append(key)
-        node = below
-    return tuple(path)
+        absent = kind == "missing" and index == len(loc) - 1
+        # A default stands nowhere in the recipe, but the model knows its field.
+        if below is not None or absent or field_at(model, (*path, key)) is not None:
+            path, node = (*path, key), below
+    return path
 
 
 def _problem(

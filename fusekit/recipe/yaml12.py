@@ -167,9 +167,13 @@ def _syntax_problem(error: YAMLError, source: str, text: str) -> Problem:
         message = "not YAML: a tab cannot indent; use spaces"
     elif said.startswith("mapping values are not allowed"):
         message = "not YAML: a second `:` on this line; put text that contains `: ` in quotes"
-    elif mark is not None and "flow" in (context or "") and "${" in text.splitlines()[mark.line]:
+    elif mark is not None and "flow" in (context or "") and "${" in _line(text, mark.line):
         message = "not YAML: inside `{ }` and `[ ]`, put text that holds `${…}` in quotes"
     return Problem("", message, f"{source}:{mark.line + 1}:{mark.column + 1}" if mark is not None else source)
+
+
+def _line(text: str, number: int) -> str:
+    return "".join(text.split("\n")[number : number + 1])
 
 
 class _Builder:

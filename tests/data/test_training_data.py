@@ -117,6 +117,15 @@ def test_streams_epochs_seeds_and_turns_differ() -> None:
         assert not any(same(one, other) for other in batches[k + 1 :])
 
 
+def test_order_and_augmentation_each_know_stream_epoch_and_turn() -> None:
+    whole = data(12, 12, mode="full", flip=False)
+    asked = [("inner", 0, 0), ("outer", 0, 0), ("inner", 1, 0), ("inner", 0, 1)]
+    assert len({whole.batch(*key).ids for key in asked}) == len(asked)
+    one_scene = data(1, 1, flip=False)  # nothing to shuffle: only the crop can differ
+    crops = [one_scene.batch(*key).sources[0] for key in asked]
+    assert not any(torch.equal(a, b) for k, a in enumerate(crops) for b in crops[k + 1 :])
+
+
 def test_an_epoch_shows_every_sample_once_and_drops_the_ragged_rest() -> None:
     first = data(7, 2)
     assert len(first) == 7

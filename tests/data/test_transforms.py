@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate, pad
 
-from fusekit.data.streams import stream, stream_seed
+from fusekit.seeds import stream, stream_seed
 from fusekit.data.transforms import (
     Window,
     crop,
@@ -85,9 +85,10 @@ def test_resize_is_smooth_for_images_and_nearest_for_labels() -> None:
         wanted = interpolate(sample.label[None, None].double(), size, mode="nearest-exact")[0, 0]
         assert torch.equal(scaled.label, wanted.long())
         assert set(scaled.label.unique().tolist()) <= set(sample.label.unique().tolist())
-    checker = (torch.arange(32)[:, None] + torch.arange(32)) % 2
+    # at a third of the size, plain bilinear sampling would hit single squares of a chessboard
+    checker = (torch.arange(48)[:, None] + torch.arange(48)) % 2
     antialiased = resize(Sample("c", (checker[None].float(),)), (16, 16)).images[0]
-    assert (antialiased[:, 2:-2, 2:-2] - 0.5).abs().max() < 1e-5
+    assert (antialiased[:, 2:-2, 2:-2] - 0.5).abs().max() < 0.05
     assert resize(sample, (24, 30)) is sample
 
 

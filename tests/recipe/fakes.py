@@ -7,7 +7,15 @@ from textwrap import dedent
 
 from pydantic import field_validator
 
-from fusekit.interfaces.config import ComponentConfig, ComponentRef, Field, PathwayRef, StageRef, TaskRef
+from fusekit.interfaces.config import (
+    BackboneRef,
+    ComponentConfig,
+    ComponentRef,
+    Field,
+    PathwayRef,
+    StageRef,
+    TaskRef,
+)
 from fusekit.interfaces.context import ClassTable
 from fusekit.interfaces.dataset_config import DatasetConfig, Provenance
 from fusekit.plugin.loader import PluginReport
@@ -120,6 +128,10 @@ class SceneConfig(UnlabelledConfig):
         return NINE
 
 
+class LoopConfig(ComponentConfig):
+    inner: BackboneRef = Field(ComponentRef(use="fake.loop"), description="wraps itself by default")
+
+
 class NotADataset(ComponentConfig):
     pass
 
@@ -130,6 +142,7 @@ _KINDS = [
     ("backbone", "fake.strict", "StrictConfig"),
     ("backbone", "fake.raising", "RaisingConfig"),
     ("backbone", "fake.gone", "Missing"),
+    ("backbone", "fake.loop", "LoopConfig"),
     ("stage", "fake.stage", "StageConfig"),
     ("pathway", "fake.line", "Empty"),
     ("loss-proposer", "fake.proposer", "Empty"),

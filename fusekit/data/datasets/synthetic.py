@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fusekit.data.cache import ByteCache
 from fusekit.data.config import SyntheticConfig
-from fusekit.data.streams import stream_seed
+from fusekit.seeds import stream_seed
 from fusekit.data.synthetic import Scene, render_scene
 from fusekit.interfaces.dataset import FusionDataset, Sample, Split
 from fusekit.interfaces.dataset_config import DatasetConfig

@@ -58,19 +58,33 @@ def charts(curves: Iterable[Curve]) -> tuple[Chart, ...]:
 
 
 def smoothed(values: np.ndarray, window: int) -> np.ndarray:
-    """Centred moving mean that narrows at the ends and leaves out what is not finite; gaps stay gaps."""
+    """Moving mean over about `window` values that leaves out what is not finite; gaps stay gaps.
+
+    Within each window a straight line is fitted, which is the mean in the middle of a curve. At the ends,
+    where the window has one side only, a mean would lag behind a curve that falls, and the line does not.
+    """
     finite = np.isfinite(values)
-    filled = np.where(finite, values, 0.0)
-    sums = np.concatenate([[0.0], np.cumsum(filled)])
-    counts = np.concatenate([[0], np.cumsum(finite)])
-    index = np.arange(len(values))
-    # As far to the left as to the right, or the first values of a falling curve would be drawn too low.
-    reach = np.minimum(np.minimum(index, len(values) - 1 - index), window // 2)
-    low, high = index - reach, index + reach + 1
-    return np.where(finite, (sums[high] - sums[low]) / np.maximum(counts[high] - counts[low], 1), np.nan)
+    if window < 3 or not finite.any():
+        return np.where(finite, values, np.nan)
+    index = np.arange(len(values), dtype=np.float64)
+    low = np.maximum(np.arange(len(values)) - window // 2, 0)
+    high = np.minimum(np.arange(len(values)) + window // 2 + 1, len(values))
+
+    def windowed(terms: np.ndarray) -> np.ndarray:
+        sums = np.concatenate([[0.0], np.cumsum(np.where(finite, terms, 0.0))])
+        return sums[high] - sums[low]
+
+    count = np.maximum(windowed(np.ones_like(index)), 1.0)
+    middle, mean = windowed(index) / count, windowed(values) / count
+    spread = windowed(index**2) / count - middle**2
+    covariance = windowed(index * values) / count - middle * mean
+    slope = np.divide(covariance, spread, out=np.zeros_like(mean), where=spread > 1e-3)
+    # A line can leave the range of the values, and a logarithmic axis has nothing below zero.
+    fitted = np.clip(mean + slope * (index - middle), values[finite].min(), values[finite].max())
+    return np.where(finite, fitted, np.nan)
 
 
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
+def ticks(low: float, high: float, count: int = 6) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten apart) inside [low, high]."""
     span = high - low
     if not span > 0.0:
@@ -86,7 +100,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     """Powers of ten inside [low, high], thinned if there are many; with 2 and 5 between if there are few."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     stride = max(1, math.ceil((last - first) / 6))
-    factors = (1, 2, 5) if last - first <= 2 else (1,)
+    factors = (1, 2, 5) if math.log10(high / low) <= 2.5 else (1,)
     values = [factor * 10.0**power for power in range(first, last + 1, stride) for factor in factors]
     return [value for value in values if low * 0.999 <= value <= high * 1.001]
 
@@ -119,7 +133,7 @@ def _prepare(curves: Sequence[Curve]) -> list[_Line]:
 
 
 def _thin(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most about twice `_POINTS` points; each stretch keeps its lowest and highest, so that no spike is lost."""
+    """About twice `_POINTS` points at most; each stretch keeps its extremes, so that no spike is lost."""
     if len(values) <= 2 * _POINTS:
         return steps, values
     keep: set[int] = {0, len(values) - 1}
@@ -166,19 +180,21 @@ class _Axes:
         bottom, right = HEIGHT - _BOTTOM, WIDTH - _RIGHT
         parts = []
         for value in log_ticks(self.low, self.high) if self.logarithmic else ticks(self.low, self.high):
-            y = float(self.y(np.float64(value)))
+            y = float(self.y(np.array(value)))
             parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{right}"/>')
             parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{short(value)}</text>')
         parts.append(f'<path class="axis" d="M{_LEFT} {bottom}H{right}"/>')
-        for value in ticks(self.left, self.right):
+        for value in ticks(self.left, self.right, 5):
             if value != round(value):
                 continue  # there is no half a step
-            x = float(self.x(np.float64(value)))
+            x = float(self.x(np.array(value)))
             anchor = "end" if x > right - 12 else "middle"
             parts.append(f'<path class="axis" d="M{x:.1f} {bottom}v4"/>')
             parts.append(f'<text x="{x:.1f}" y="{bottom + 17}" text-anchor="{anchor}">{short(value)}</text>')
         scale = "step, log scale" if self.logarithmic else "step"
-        parts.append(f'<text x="{(_LEFT + right) / 2:.0f}" y="{HEIGHT - 4}" text-anchor="middle">{scale}</text>')
+        parts.append(
+            f'<text x="{(_LEFT + right) / 2:.0f}" y="{HEIGHT - 4}" text-anchor="middle">{scale}</text>'
+        )
         return parts
 
 

@@ -23,8 +23,8 @@ class Picture:
         title: What it is ("Infrared", "Fused"), shown under it.
         image: ``(H, W)`` or ``(H, W, 3)``, uint8.
         note: A few words more, such as where a segmentation comes from.
-        kind: ``labels`` and ``weights`` ask for the legend that explains their colours; pictures of labels
-            are also scaled and stored without inventing colours between two classes.
+        kind: ``labels`` (a label map, or one laid over a picture) and ``weights`` (`pictures.heat`) ask for
+            the legend that explains their colours.
     """
 
     title: str
@@ -93,8 +93,8 @@ class MetricTable:
     """Methods against metrics, on a named set of images.
 
     Raises:
-        ValueError: Where two columns are the same metric in the same dialect, or a row is keyed by a bare name
-            that two dialects share: either would print a number under a heading that it does not belong to.
+        ValueError: Where two columns are the same metric in the same dialect, or a row is keyed by a bare
+            name that two dialects share: either would print a number under a heading that is not its own.
     """
 
     columns: tuple[MetricColumn, ...]

@@ -13,8 +13,8 @@ from PIL import Image, features
 Palette = Sequence[tuple[int, int, int]]
 Encoding = Literal["auto", "png", "webp", "jpeg"]
 
-# A drawing (label map, mask) has few colours and is smaller as an indexed PNG than as a lossy photograph, without
-# ringing at the borders between classes.
+# A drawing (label map, mask) has few colours and is smaller as an indexed PNG than as a lossy photograph,
+# without ringing at the borders between classes.
 _DRAWING_COLOURS = 64
 _QUALITY = 82
 
@@ -23,8 +23,8 @@ def to_uint8(image: Any) -> np.ndarray:
     """Float image in [0, 1] to 8 bits, with the channels last.
 
     Args:
-        image: ``(1, H, W)``, ``(3, H, W)`` or ``(H, W)``; an array, or a tensor on any device. What lies outside
-            of [0, 1] is clipped; NaN becomes black.
+        image: ``(1, H, W)``, ``(3, H, W)`` or ``(H, W)``; an array, or a tensor on any device. What lies
+            outside of [0, 1] is clipped; NaN becomes black.
 
     Returns:
         ``(H, W)`` or ``(H, W, 3)``, uint8.
@@ -58,8 +58,8 @@ def colour_labels(label: np.ndarray, palette: Palette, ignore_index: int | None 
         ignore_index: Pixels that count nowhere; hatched in grey, so that they pass for no class.
 
     Returns:
-        ``(H, W, 3)``, uint8. An index outside of the palette is hatched in magenta: a wrong class table should
-        show, but not cost the report at the end of a long run.
+        ``(H, W, 3)``, uint8. An index outside of the palette is hatched in magenta: a wrong class table
+        should show, but not cost the report at the end of a long run.
     """
     label = np.asarray(label)
     colours = np.asarray(palette, dtype=np.uint8).reshape(-1, 3)
@@ -102,9 +102,11 @@ def overlay_labels(
 
 
 def _heat_table(size: int = 256) -> np.ndarray:
-    """Blue, grey, yellow: lightness rises evenly from end to end (so that order survives colour blindness and grey
-    prints) and chroma vanishes in the middle (so that neutral looks neutral). Laid out in OKLab, in which equal
-    steps look equal."""
+    """Blue, grey, yellow, laid out in OKLab, in which equal steps look equal.
+
+    Lightness rises evenly from end to end, so that order survives colour blindness and grey prints; chroma
+    vanishes in the middle, so that neutral looks neutral.
+    """
     position = np.linspace(0.0, 1.0, size)
     lightness = 0.27 + 0.66 * position
     away = np.abs(2.0 * position - 1.0)
@@ -163,18 +165,22 @@ def shrink(image: np.ndarray, max_side: int, *, smooth: bool = True) -> np.ndarr
     height, width = image.shape[:2]
     scale = max_side / max(height, width)
     if scale >= 1.0:
-        return image
+        return np.ascontiguousarray(image)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     how = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
     return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size, how))
 
 
-def _is_drawing(image: np.ndarray) -> bool:
-    """Few colours, and not merely a dark or small photograph: grey pictures never count."""
+def _as_drawing(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Indices and palette of a colour picture of few colours; None for photographs and grey pictures."""
     if image.ndim == 2:
-        return False
+        return None
     packed = image.astype(np.uint32) @ np.array([65536, 256, 1], dtype=np.uint32)
-    return len(np.unique(packed)) <= _DRAWING_COLOURS
+    colours, indices = np.unique(packed, return_inverse=True)
+    if len(colours) > _DRAWING_COLOURS:
+        return None
+    palette = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=-1).astype(np.uint8)
+    return indices.reshape(packed.shape).astype(np.uint8), palette
 
 
 def data_uri(image: np.ndarray, max_side: int = 480, format: Encoding = "auto") -> str:
@@ -186,17 +192,21 @@ def data_uri(image: np.ndarray, max_side: int = 480, format: Encoding = "auto") 
         format: ``auto`` takes an indexed PNG for drawings and WebP for photographs (JPEG where this Pillow
             was built without WebP).
     """
-    drawing = _is_drawing(image)
+    drawing = _as_drawing(image)
     if format == "auto":
         format = "png" if drawing else ("webp" if features.check("webp") else "jpeg")
-    small = Image.fromarray(np.ascontiguousarray(shrink(image, max_side, smooth=not drawing)))
     buffer = io.BytesIO()
-    if format == "png":
-        if drawing:
-            small = small.convert("P", palette=Image.Palette.ADAPTIVE, colors=_DRAWING_COLOURS)
-        small.save(buffer, "PNG", optimize=True)
-    elif format == "webp":
-        small.save(buffer, "WEBP", quality=_QUALITY, method=4)
+    if format == "png" and drawing:
+        indices, palette = drawing
+        indexed = Image.fromarray(shrink(indices, max_side, smooth=False))
+        indexed.putpalette(palette.tobytes())  # makes it an indexed picture
+        indexed.save(buffer, "PNG", optimize=True)
     else:
-        small.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+        picture = Image.fromarray(shrink(image, max_side, smooth=drawing is None))
+        if format == "png":
+            picture.save(buffer, "PNG", optimize=True)
+        elif format == "webp":
+            picture.save(buffer, "WEBP", quality=_QUALITY, method=4)
+        else:
+            picture.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
     return f"data:image/{format};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

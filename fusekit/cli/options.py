@@ -1,0 +1,32 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fusekit.plugin.registry import registry
+
+Override = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-o", "--override", metavar="PATH=VALUE", help="Change the recipe, such as -o train.epochs=5."
+    ),
+]
+With = Annotated[
+    list[Path] | None,
+    typer.Option("--with", metavar="FILE.py", help="Python file whose components join as local.NAME."),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+
+
+def add_local_files(files: list[Path] | None) -> None:
+    """Registers the components of ``--with`` files.
+
+    Raises:
+        PluginError: A file does not load.
+    """
+    for file in files or []:
+        registry().add_local(file)

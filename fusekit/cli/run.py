@@ -1,0 +1,51 @@
+"""``fusekit run``."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fusekit.cli.options import Device, Override, With, add_local_files
+
+
+class StageName(str, Enum):
+    """One stage of a run."""
+
+    train = "train"
+    fuse = "fuse"
+    evaluate = "evaluate"
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
+    override: Override = None,
+    runs: Annotated[Path, typer.Option("--runs", help="Folder of all runs.")] = Path("runs"),
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")] = False,
+    device: Device = "auto",
+    with_: With = None,
+    stage: Annotated[StageName | None, typer.Option("--stage", help="Do this stage only.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but warnings.")] = False,
+) -> None:
+    """Train, fuse, evaluate and report, as the recipe says; finished stages are skipped.
+
+    Example: fusekit run recipes/uaafusion_msrs.yaml -o data.root=MSRS
+    """
+    add_local_files(with_)
+    from fusekit.recipe.recipe import Recipe
+
+    chosen = Recipe.load(recipe, override or ())  # before torch, so that a mistake is shown at once
+    from fusekit.pipeline.display import Display
+    from fusekit.pipeline.run import run as run_recipe
+
+    done = run_recipe(
+        chosen,
+        runs=runs,
+        device=device,
+        resume=resume,
+        stage=stage.value if stage is not None else None,
+        display=Display(quiet=quiet),
+    )
+    typer.echo(str(done.folder.report if done.folder.report.exists() else done.folder.path))

@@ -1,0 +1,40 @@
+"""``fusekit weights``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Weights of other authors.", no_args_is_help=True)
+
+
+@app.command("import")
+def import_(
+    name: Annotated[str, typer.Argument(help="Whose format it is: a plugin (uaafusion) or an importer.")],
+    file: Annotated[Path, typer.Argument(help="The released file, such as weights.pth.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Model file to write, OUT.safetensors.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Convert released weights to a model file of fusekit. Reads tensors only, never code.
+
+    Example: fusekit weights import uaafusion released.pth -o uaafusion.safetensors
+    """
+    from fusekit.fusing.import_weights import import_weights
+
+    card = import_weights(name, file, out, overwrite=overwrite)
+    typer.echo(f"{out}: {card.model['backbone']['use']}")
+    for note in card.provenance["notes"]:
+        typer.echo(f"  {note}")
+
+
+@app.command("show")
+def show(file: Annotated[Path, typer.Argument(help="A model file.")]) -> None:
+    """What a model file says about itself: parts, roles, classes, where its weights come from."""
+    import json
+    from dataclasses import asdict
+
+    from fusekit.recipe.model_file import read_card
+
+    typer.echo(json.dumps(asdict(read_card(file)), indent=2))

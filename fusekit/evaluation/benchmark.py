@@ -1,0 +1,169 @@
+"""The table: every method on every scene, in every metric; plain data in the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusekit.evaluation.confusion import Confusion
+from fusekit.evaluation.metrics.grey import grey8
+from fusekit.interfaces.metric import Metric
+from fusekit.interfaces.task import SegmentationNetwork
+
+FROZEN_PROTOCOL = (
+    "Frozen: one network, the one trained in this run, looks at the luminance of every method's result. "
+    "One confusion matrix over all scenes; the mean leaves out classes that occur neither in label nor in "
+    "prediction."
+)
+
+
+@dataclass
+class Scores:
+    """Values of one method, image by image.
+
+    Attributes:
+        name: Name of the method.
+        is_model: Whether it is the model of the run.
+        values: Metric name → one value per image.
+        per_source: Metric name → one tuple per image.
+        confusion: Of the task network on this method's results.
+    """
+
+    name: str
+    is_model: bool = False
+    values: dict[str, list[float]] = field(default_factory=dict)
+    per_source: dict[str, list[tuple[float, ...]]] = field(default_factory=dict)
+    confusion: Confusion | None = None
+
+
+class Benchmark:
+    """Scores methods scene by scene.
+
+    Args:
+        metrics: By component name, such as ``strict.qabf``.
+        task: Network of the frozen protocol, in evaluation mode, or None.
+        device: Where the task network is.
+    """
+
+    def __init__(
+        self,
+        metrics: Mapping[str, Metric],
+        task: SegmentationNetwork | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.metrics = dict(metrics)
+        self.task = task
+        self.device = device
+        self.ids: list[str] = []
+        self.scores: dict[str, Scores] = {}
+
+    def add_scene(
+        self,
+        scene: str,
+        sources: Sequence[Tensor],
+        label: Tensor | None,
+        results: Iterable[tuple[str, bool, Tensor]],
+    ) -> None:
+        """Measures all methods on a scene.
+
+        Args:
+            scene: Its identifier.
+            sources: (1 or 3, H, W) float in [0, 1].
+            label: (H, W) int64, or None.
+            results: Name, whether it is the model, and fused luminance or colour (1 or 3, H, W) in [0, 1].
+        """
+        self.ids.append(scene)
+        grey_sources = [grey8(source) for source in sources]
+        for name, is_model, result in results:
+            scores = self.scores.setdefault(name, Scores(name, is_model))
+            grey = grey8(result)
+            for key, metric in self.metrics.items():
+                measured = metric(grey, grey_sources)
+                scores.values.setdefault(key, []).append(measured.value)
+                scores.per_source.setdefault(key, []).append(measured.per_source)
+            if self.task is not None and label is not None:
+                if scores.confusion is None:
+                    scores.confusion = Confusion(len(self.task.classes), self.task.ignored)
+                scores.confusion.add(self._predict(grey), label)
+
+    def _predict(self, grey: Tensor) -> Tensor:
+        assert self.task is not None
+        image = grey[None, None].to(self.device).float() / 255.0
+        with torch.no_grad():
+            return self.task.predict(self.task(image))[0].cpu()
+
+    def to_plain(self) -> dict[str, Any]:
+        """All numbers as plain data for JSON; NaN is None."""
+        return {
+            "scenes": self.ids,
+            "metrics": {
+                key: {
+                    "name": metric.name,
+                    "dialect": metric.dialect,
+                    "unit": metric.unit,
+                    "higher_is_better": metric.higher_is_better,
+                    "explanation": (type(metric).__doc__ or "").strip().split("\n\n")[0].replace("\n", " "),
+                }
+                for key, metric in self.metrics.items()
+            },
+            "methods": [self._method(scores) for scores in self.scores.values()],
+            "task": self._task(),
+        }
+
+    def _method(self, scores: Scores) -> dict[str, Any]:
+        return {
+            "name": scores.name,
+            "is_model": scores.is_model,
+            "mean": {key: _plain(mean(values)) for key, values in scores.values.items()},
+            "undefined": {
+                key: count
+                for key, values in scores.values.items()
+                if (count := sum(math.isnan(v) for v in values))
+            },
+            "per_source": {
+                key: [_plain(mean(column)) for column in zip(*rows, strict=True)]
+                for key, rows in scores.per_source.items()
+                if rows and all(rows)
+            },
+            "per_image": {key: [_plain(v) for v in values] for key, values in scores.values.items()},
+        }
+
+    def _task(self) -> dict[str, Any] | None:
+        rows = [s for s in self.scores.values() if s.confusion is not None]
+        if self.task is None or not rows:
+            return None
+        return {
+            "protocol": FROZEN_PROTOCOL,
+            "classes": self.task.classes.to_plain(),
+            "ignored": sorted(self.task.ignored),
+            "rows": [
+                {
+                    "input": s.name,
+                    "is_model": s.is_model,
+                    "mean_iou": _plain(s.confusion.mean_iou()),
+                    "iou": [_plain(v) for v in s.confusion.iou().tolist()],
+                }
+                for s in rows
+                if s.confusion is not None
+            ],
+        }
+
+
+def mean(values: Sequence[float]) -> float:
+    """Mean of the values that are defined; NaN where none is."""
+    defined = [value for value in values if not math.isnan(value)]
+    return math.fsum(defined) / len(defined) if defined else math.nan
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def restored(value: float | None) -> float:
+    """Inverse of how NaN is written."""
+    return math.nan if value is None else value

@@ -1,0 +1,74 @@
+"use strict";
+// Nothing here is needed to read the page: pictures enlarge and flip in place, tables sort.
+(() => {
+  const make = (tag, parent, properties) => parent.appendChild(Object.assign(document.createElement(tag), properties));
+
+  // Flipping between the pictures of a scene in one place shows what fusion kept better than any row of pictures.
+  const box = make("dialog", document.body, {});
+  const caption = make("p", box, {});
+  const large = make("img", box, { alt: "" });
+  const bar = make("div", box, { className: "bar" });
+  let scene = [];
+  let shown = 0;
+
+  const show = (index) => {
+    shown = (index + scene.length) % scene.length;
+    const small = scene[shown];
+    large.src = small.src;
+    large.alt = small.alt;
+    caption.textContent = small.alt;
+    [...bar.children].forEach((button, at) => {
+      if (at === shown) button.setAttribute("aria-current", "true");
+      else button.removeAttribute("aria-current");
+    });
+  };
+  const open = (small) => {
+    scene = [...small.closest(".figures").querySelectorAll("img")];
+    bar.replaceChildren();
+    scene.forEach((each, at) => {
+      const name = each.closest("figure").querySelector("b").textContent;
+      make("button", bar, { type: "button", textContent: name, onclick: () => show(at) });
+    });
+    make("button", bar, { type: "button", textContent: "Close", onclick: () => box.close() });
+    show(scene.indexOf(small));
+    box.showModal();
+  };
+  large.onclick = () => show(shown + 1);
+  box.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowRight") show(shown + 1);
+    if (event.key === "ArrowLeft") show(shown - 1);
+  });
+  document.querySelectorAll(".figures img").forEach((small) => {
+    small.tabIndex = 0;
+    small.setAttribute("role", "button");
+    small.onclick = () => open(small);
+    small.onkeydown = (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      open(small);
+    };
+  });
+
+  const sort = (heading) => {
+    const body = heading.closest("table").tBodies[0];
+    const at = heading.cellIndex;
+    const descending = heading.getAttribute("aria-sort") !== "descending";
+    heading.parentElement.querySelectorAll("th").forEach((each) => each.removeAttribute("aria-sort"));
+    heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
+    const key = (row) => row.cells[at].dataset.value;
+    const order = (first, second) => {
+      if (at === 0) return first.cells[0].textContent.localeCompare(second.cells[0].textContent) * (descending ? 1 : -1);
+      if (!key(first) || !key(second)) return (key(first) ? 0 : 1) - (key(second) ? 0 : 1); // undefined goes last
+      return (Number(key(second)) - Number(key(first))) * (descending ? 1 : -1);
+    };
+    body.append(...[...body.rows].sort(order));
+  };
+  document.querySelectorAll("table.sortable thead tr:last-child th").forEach((heading) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.title = "Sort";
+    button.append(...heading.childNodes);
+    button.onclick = () => sort(heading);
+    heading.append(button);
+  });
+})();

@@ -1,0 +1,97 @@
+"""Pictures of how one scene is fused: what the task network attributes to each source."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from fusekit.data.image_io import read_image, read_label, write_image
+from fusekit.errors import UsageError
+from fusekit.evaluation.report.data import Picture
+from fusekit.evaluation.report.pictures import colour_labels, heat, to_uint8
+from fusekit.files import write_atomically, write_text
+from fusekit.fusing.model import FusionModel
+from fusekit.interfaces.task import SegmentationNetwork
+from fusekit.pipeline.scene_pictures import proposed_weights, segment
+from fusekit.pipeline.sheet import contact_sheet
+
+
+def explain_scene(
+    model: FusionModel, images: Sequence[Path], out: Path, *, label: Path | None = None
+) -> list[Path]:
+    """Writes the pictures of a scene's attribution.
+
+    ``fused.png``; per source ``attribution-ROLE.png`` (how much each region helps its class, on one scale for
+    all sources) and ``weight-ROLE.png``; ``segmentation.png`` with the regions; ``explained.png``, all on one
+    sheet; ``attribution.json``, the scores by class and source.
+
+    Args:
+        model: A model with a task network.
+        images: One file per role, in order.
+        out: Folder to write to.
+        label: Class map that defines the regions; the network's own prediction when None.
+
+    Raises:
+        UsageError: The model has no task network that could explain anything, or the number of images is wrong.
+        DataError: A file cannot be read.
+    """
+    system, task = model.system, model.task
+    if not isinstance(task, SegmentationNetwork):
+        raise UsageError("this model has no segmentation network, so there is no attribution to show")
+    if len(images) != len(model.roles):
+        raise UsageError(f"give {len(model.roles)} images, in this order: {', '.join(model.roles)}")
+    read = [read_image(path) for path in images]
+    scene = model.fuse_scene(read)
+    labels = read_label(label, task.classes)[None].to(model.device) if label is not None else None
+    guidance = system.guidance(scene.sources, labels)
+    assert guidance is not None
+    attribution = guidance.attribution()
+    regions = attribution.regions[0].cpu()
+    total = attribution.total()[0].float().cpu()
+    weights = proposed_weights(system, scene)
+    pictures = [Picture(role, to_uint8(image.numpy())) for role, image in zip(model.roles, read, strict=True)]
+    pictures.append(Picture("fused", to_uint8(scene.image.numpy())))
+    scale = float(total.max()) or 1.0
+    for role, values in zip(model.roles, total, strict=True):
+        pictures.append(Picture(f"attribution-{role}", heat((values / scale).numpy())))
+    if weights is not None:
+        for role, values in zip(model.roles, weights, strict=True):
+            pictures.append(Picture(f"weight-{role}", heat(values.numpy(), neutral=1 / len(model.roles))))
+    table = task.classes
+    predicted = segment(task, scene.measured, model.device)
+    for title, classes in (("regions", regions), ("segmentation", predicted)):
+        pictures.append(Picture(title, colour_labels(classes.numpy(), table.palette, table.ignore_index)))
+    return _write(pictures, _scores(model, attribution.scores[0].cpu(), regions), out)
+
+
+def _scores(model: FusionModel, scores: Tensor, regions: Tensor) -> str:
+    """Attribution by class and source, and the size of each class's region, as JSON."""
+    assert isinstance(model.task, SegmentationNetwork)
+    names = model.task.classes.names
+    present = [c for c in regions.unique().tolist() if 0 <= c < len(names)]
+    plain = {
+        names[c]: {
+            "pixels": int((regions == c).sum()),
+            **{role: float(scores[i, c]) for i, role in enumerate(model.roles)},
+        }
+        for c in present
+    }
+    return json.dumps(plain, indent=2) + "\n"
+
+
+def _write(pictures: Sequence[Picture], scores: str, out: Path) -> list[Path]:
+    written = []
+    for picture in pictures:
+        array = torch.from_numpy(picture.image).float() / 255.0
+        path = out / f"{picture.title}.png"
+        write_image(path, array[None] if array.ndim == 2 else array.permute(2, 0, 1))
+        written.append(path)
+    sheet: Image.Image = contact_sheet(pictures, columns=3)
+    write_atomically(out / "explained.png", lambda temporary: sheet.save(temporary, format="PNG"))
+    write_text(out / "attribution.json", scores)
+    return [*written, out / "explained.png", out / "attribution.json"]

@@ -1,0 +1,187 @@
+"""The report of a run: gathers what the stages left, and renders it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+import torch
+
+from fusekit._version import __version__
+from fusekit.evaluation.benchmark import restored
+from fusekit.evaluation.report.data import (
+    Curve,
+    MethodRow,
+    MetricColumn,
+    MetricTable,
+    ReportData,
+    SceneRow,
+    Stamp,
+    TaskRow,
+    TaskTable,
+)
+from fusekit.evaluation.report.render import write_report
+from fusekit.pipeline.display import Display
+from fusekit.pipeline.fuse_stage import chosen_scenes
+from fusekit.pipeline.run_folder import RunFolder
+from fusekit.pipeline.scene_pictures import scene_pictures
+from fusekit.recipe.model_file import load_system
+from fusekit.recipe.recipe import Recipe
+from fusekit.recipe.system import FusionSystem
+from fusekit.training.log import TrainingLog
+
+
+def report_stage(recipe: Recipe, folder: RunFolder, device: torch.device, display: Display) -> None:
+    """Writes ``report.html`` from whatever stages are done; without a model there is none yet."""
+    if not folder.is_done("train", recipe):
+        return
+    system, _ = load_system(folder.model, device=device, components=recipe.registry)
+    evaluation = None
+    if folder.is_done("evaluate", recipe):
+        evaluation = json.loads(folder.evaluation.read_text(encoding="utf-8"))
+    data = ReportData(
+        title=recipe.model.name,
+        summary=recipe.model.description or _summary(recipe),
+        stamps=stamps(recipe),
+        facts=_facts(recipe, folder, system),
+        scenes=_scenes(recipe, folder, system, device) if folder.is_done("fuse", recipe) else (),
+        metrics=_metric_table(evaluation, system.roles) if evaluation else None,
+        task=_task_table(evaluation["task"]) if evaluation and evaluation["task"] else None,
+        curves=_curves(TrainingLog(folder.log)),
+        recipe=recipe.dumps_resolved(),
+        created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+    write_report(data, folder.report)
+
+
+def stamps(recipe: Recipe) -> tuple[Stamp, ...]:
+    """What must be said wherever a number of this run appears."""
+    provenance = recipe.data_config.provenance()
+    found = []
+    if provenance.synthetic:
+        why = f" {recipe.synthetic_fallback}" if recipe.synthetic_fallback else ""
+        found.append(
+            Stamp(
+                "Synthetic data",
+                "Images and labels were rendered by a program; the numbers say nothing about a real dataset."
+                + why,
+            )
+        )
+    if provenance.labels == "pseudo":
+        found.append(
+            Stamp(
+                "Pseudo-labels",
+                "The labels were predicted by networks. IoU is agreement with those networks, not accuracy.",
+            )
+        )
+    if provenance.note:
+        found.append(Stamp("About the data", provenance.note))
+    return tuple(found)
+
+
+def _summary(recipe: Recipe) -> str:
+    return f"{recipe.model.model.backbone.use} on {recipe.data_config.provenance().name}"
+
+
+def _facts(recipe: Recipe, folder: RunFolder, system: FusionSystem) -> tuple[tuple[str, str], ...]:
+    record, model = folder.record(), recipe.model.model
+    facts = [
+        (
+            "Data",
+            f"{recipe.data_config.provenance().name}, {record.get('training_scenes', 0)} training scenes",
+        ),
+        ("Backbone", f"{model.backbone.use}, {_count(system.backbone):,} weights"),
+    ]
+    if model.proposer is not None:
+        facts.append(("Loss proposer", model.proposer.use))
+    if model.task is not None and system.task is not None:
+        facts.append(("Task network", f"{model.task.use}, {_count(system.task):,} weights"))
+    steps = record.get("steps", {})
+    if steps:
+        facts.append(("Training steps", ", ".join(f"{phase} {count}" for phase, count in steps.items())))
+        facts.append(
+            ("Training time", f"{record.get('training_seconds', 0):.0f} s on {record.get('device', '?')}")
+        )
+    facts.append(("Output range", recipe.model.fuse.range))
+    facts.append(("Seed", str(recipe.model.seed)))
+    facts.append(("fusekit", __version__))
+    return tuple(facts)
+
+
+def _count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _scenes(
+    recipe: Recipe, folder: RunFolder, system: FusionSystem, device: torch.device
+) -> tuple[SceneRow, ...]:
+    dataset, scenes = chosen_scenes(recipe)
+    wanted = min(recipe.model.evaluate.pictures, len(scenes))
+    # Spread over the split: neighbours of a drive show nearly the same.
+    chosen = sorted({round(i * (len(scenes) - 1) / max(1, wanted - 1)) for i in range(wanted)})
+    rows = []
+    for index in chosen:
+        sample = dataset[index]
+        pictures = scene_pictures(
+            system, sample.images, sample.label, device=device, output_range=recipe.model.fuse.range
+        )
+        rows.append(SceneRow(sample.id, pictures))
+    return tuple(rows)
+
+
+def _metric_table(evaluation: Mapping[str, Any], roles: tuple[str, ...]) -> MetricTable:
+    columns = tuple(
+        MetricColumn(m["name"], m["dialect"], m["unit"], m["higher_is_better"], m["explanation"])
+        for m in evaluation["metrics"].values()
+    )
+    names = {key: m["name"] for key, m in evaluation["metrics"].items()}
+    shared = {n for n in names.values() if list(names.values()).count(n) > 1}
+    by_key = {
+        key: column.key if names[key] in shared else column.name
+        for (key, _), column in zip(names.items(), columns, strict=True)
+    }
+    rows = tuple(
+        MethodRow(
+            method["name"],
+            method["is_model"],
+            {by_key[key]: restored(value) for key, value in method["mean"].items()},
+            {
+                by_key[key]: tuple(restored(value) for value in values)
+                for key, values in method["per_source"].items()
+            },
+            {by_key[key]: count for key, count in method["undefined"].items()},
+        )
+        for method in evaluation["methods"]
+    )
+    return MetricTable(
+        columns, rows, len(evaluation["scenes"]), evaluation["subset"], roles, evaluation["note"]
+    )
+
+
+def _task_table(task: Mapping[str, Any]) -> TaskTable:
+    names, palette = task["classes"]["names"], task["classes"]["palette"]
+    ignored = [names[value] for value in task["ignored"] if value < len(names)]
+    note = f"Left out of the scores: {', '.join(ignored)}." if ignored else ""
+    rows = tuple(
+        TaskRow(
+            row["input"],
+            row["is_model"],
+            restored(row["mean_iou"]),
+            tuple(restored(value) for value in row["iou"]),
+        )
+        for row in task["rows"]
+    )
+    return TaskTable(task["protocol"], tuple(names), tuple(tuple(c) for c in palette), rows, note)
+
+
+def _curves(log: TrainingLog) -> tuple[Curve, ...]:
+    lines: dict[tuple[str, str], list[tuple[int, float]]] = {}
+    for record in log.read():
+        for name, value in record["losses"].items():
+            lines.setdefault((record["phase"], name), []).append((record["step"], value))
+    return tuple(
+        Curve(phase, name, tuple(s for s, _ in points), tuple(v for _, v in points))
+        for (phase, name), points in lines.items()
+    )
