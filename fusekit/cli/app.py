@@ -6,7 +6,6 @@ import sys
 import traceback
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -14,8 +13,9 @@ from rich.markup import escape
 from fusekit._version import __version__
 from fusekit.cli import doctor, explain, plugins, recipes, run, weights
 from fusekit.errors import FusekitError
+from fusekit.plugin.discovery import discover
 from fusekit.plugin.loader import PluginPolicy
-from fusekit.plugin.registry import registry, set_policy
+from fusekit.plugin.registry import did_you_mean, registry, set_policy
 
 app = typer.Typer(
     name="fusekit",
@@ -42,52 +42,77 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     no_plugins: Annotated[
         bool, typer.Option("--no-plugins", help="Load fusekit's own plugins only.")
     ] = False,
     plugin: Annotated[
         list[str] | None, typer.Option("-p", metavar="no:NAME", help="Do not load a plugin; may be repeated.")
     ] = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Options that come before the command. --debug, anywhere, shows the traceback of an error."""
+    """Options that come before the command. `main` has taken --debug out already: it is here for --help."""
     disabled = set()
     for entry in plugin or []:
         if not entry.startswith("no:") or not entry[3:]:
             raise typer.BadParameter(f"{entry!r}: write -p no:NAME", param_hint="-p")
         disabled.add(entry[3:])
     policy = PluginPolicy.from_environment()
-    set_policy(
-        PluginPolicy(
-            third_party=not no_plugins, only=policy.only, disabled=policy.disabled | frozenset(disabled)
-        )
-    )
+    set_policy(PluginPolicy(not no_plugins, policy.only, policy.disabled | disabled))
+    if disabled:
+        _mention_unknown(disabled)
+    if context.invoked_subcommand != "plugins":  # which says it all anyway
+        context.call_on_close(_mention_failed)
+
+
+def _mention_unknown(disabled: set[str]) -> None:
+    """A name that no plugin has is most likely misspelt, but a script may switch off what it may not find."""
+    installed = {candidate.namespace for candidate in discover()}
+    for name in sorted(disabled - installed):
+        _dim(f"-p no:{name}: no such plugin{did_you_mean(name, installed)}")
+
+
+def _mention_failed() -> None:
+    """One line about plugins that did not load, if this command loaded plugins at all."""
+    if registry.cache_info().currsize == 0:
+        return
+    states = ("broken", "incompatible", "conflict")
+    failed = sorted({r.distribution for r in registry().reports if r.state in states})
+    if failed:
+        more = f" and {len(failed) - 3} more" if len(failed) > 4 else ""
+        names = ", ".join(failed[:3] if more else failed)
+        _dim(f"plugins not loaded: {names}{more} (fusekit plugins list says why)")
+
+
+def _dim(text: str) -> None:
+    Console(stderr=True).print(escape(text), style="dim", highlight=False, soft_wrap=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point: runs a command and exits with 0 ok, 1 failed, 2 usage or recipe, 3 plugin, 4 data."""
+    """Entry point: runs a command and exits.
+
+    Exit codes: 0 ok, 1 failed, 2 usage or recipe, 3 plugin, 4 data, 130 interrupted.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
-    sys.exit(_run(words, debug))
+    sys.exit(_run([word for word in words if word != "--debug"], debug))
 
 
 def _run(words: list[str], debug: bool) -> int:
     console = Console(stderr=True)
     try:
-        code = app(words, standalone_mode=False)
-        _mention_failed_plugins(console, words)
-        return code if isinstance(code, int) else 0
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except (click.Abort, KeyboardInterrupt):
-        console.print("interrupted", style="yellow")
-        return 1
+        app(words, prog_name="fusekit")
+        return 0
+    except SystemExit as end:  # typer ends every command so, and has explained wrong usage itself
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if code == 130:
+            console.print("interrupted", style="yellow")
+        return code
     except FusekitError as error:
         if debug:
             traceback.print_exc()
@@ -100,15 +125,6 @@ def _run(words: list[str], debug: bool) -> int:
             traceback.print_exc()
         text = f"{type(error).__name__}: {error}"
         console.print(f"[bold red]internal error:[/] {escape(text)}", highlight=False, soft_wrap=True)
-        console.print("[cyan]--debug shows the traceback; please report it[/]", highlight=False)
+        remedy = "please report it" if debug else "--debug shows the traceback; please report it"
+        console.print(f"[cyan]{remedy}[/]", highlight=False, soft_wrap=True)
         return 1
-
-
-def _mention_failed_plugins(console: Console, words: list[str]) -> None:
-    """One dim line about third-party plugins that did not load, unless the command was about plugins."""
-    if words[:1] == ["plugins"] or registry.cache_info().currsize == 0:
-        return
-    failed = [r.namespace for r in registry().reports if r.state in ("broken", "incompatible", "conflict")]
-    if failed:
-        names = ", ".join(sorted(set(failed)))
-        console.print(f"[dim]{len(failed)} plugin(s) not loaded: {escape(names)} (fusekit plugins list)[/]")

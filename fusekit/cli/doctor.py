@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -13,19 +14,26 @@ from rich.markup import escape
 
 from fusekit._version import API_VERSION, __version__
 from fusekit.errors import FusekitError
+from fusekit.plugin.imports import one_line
 from fusekit.plugin.registry import registry
 
 _PACKAGES = ("torch", "torchvision", "timm", "segmentation-models-pytorch", "numpy", "Pillow", "imagecodecs")
+
+_Line = Callable[[str, str, str], None]
 
 
 def doctor(
     root: Annotated[Path | None, typer.Option("--root", help="Look for data in this folder too.")] = None,
 ) -> None:
-    """Versions, device, plugins, and the data that the shipped recipes would find."""
+    """Versions, device, plugins, and the data that the shipped recipes would find.
+
+    Example: fusekit doctor --root MSRS
+    """
     console = Console()
 
     def line(name: str, text: str, style: str = "") -> None:
-        console.print(f"{name:<28} [{style or 'default'}]{escape(text)}[/]", highlight=False, soft_wrap=True)
+        shown = f"[{style}]{escape(text)}[/]" if style else escape(text)
+        console.print(f"{escape(name):<28} {shown}", highlight=False, soft_wrap=True)
 
     line("fusekit", f"{__version__} (plugin API {API_VERSION})")
     line("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
@@ -37,37 +45,47 @@ def doctor(
     _devices(line)
     for report in registry().reports:
         style = "green" if report.state == "loaded" else "yellow"
-        line(f"plugin {report.namespace}", f"{report.state} {report.reason}".strip(), style)
-    _data(line, root)
+        line(f"plugin {report.namespace}", ", ".join(filter(None, (report.state, report.reason))), style)
+    for text in _data(line, root):
+        console.print(f"\n{escape(text)}", style="yellow", highlight=False, soft_wrap=True)
 
 
-def _devices(line: object) -> None:
-    assert callable(line)
+def _devices(line: _Line) -> None:
     try:
         import torch
 
         from fusekit.compat.torchvision_ops import import_torchvision
         from fusekit.devices import choose_device
 
-        line("device", f"{choose_device('auto')}, {torch.get_num_threads()} threads")
+        line("device", f"{choose_device('auto')}, {torch.get_num_threads()} threads", "")
         import_torchvision()
         line("torchvision imports", "yes", "green")
     except Exception as error:
-        line("torch", f"{type(error).__name__}: {error}", "red")
+        line("torch", one_line(error), "red")
 
 
-def _data(line: object, root: Path | None) -> None:
-    assert callable(line)
+def _data(line: _Line, root: Path | None) -> list[str]:
+    """Prints a line for each shipped recipe; returns what is missing, each thing once."""
     from fusekit.recipe.library import list_recipes
     from fusekit.recipe.recipe import Recipe
 
+    absent: dict[str, None] = {}
     overrides = [f"data.root={root}"] if root is not None else []
     for shipped in list_recipes():
+        name = f"recipe {shipped.name}"
         try:
             recipe = Recipe.load(shipped.path, overrides, check_data=False)
         except FusekitError as error:
-            line(f"recipe {shipped.name}", error.message.splitlines()[0], "red")
+            line(name, error.message.splitlines()[0], "red")
             continue
         missing = recipe.synthetic_fallback or recipe.missing
-        text = "data found" if missing is None else f"no data: {missing.splitlines()[0]}"
-        line(f"recipe {shipped.name}", text, "green" if missing is None else "yellow")
+        if missing is None:
+            line(name, "data found", "green")
+            continue
+        absent[missing] = None
+        line(
+            name,
+            "no data; " + ("when_missing steps in" if recipe.synthetic_fallback else "see below"),
+            "yellow",
+        )
+    return list(absent)

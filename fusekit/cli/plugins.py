@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
+from fusekit.cli.option_text import option_texts
 from fusekit.errors import PluginError
 from fusekit.interfaces.kinds import KINDS
 from fusekit.plugin.doctor import Finding, examine
 from fusekit.plugin.loader import PluginReport
 from fusekit.plugin.registry import did_you_mean, registry
+from fusekit.plugin.specs import ComponentSpec
 
 app = typer.Typer(
     help="What is installed, where it comes from, and what is wrong with it.", no_args_is_help=True
@@ -47,23 +53,50 @@ def list_(
         typer.echo(json.dumps(plain, indent=2))
         return
     console = Console()
-    plugins = Table(title="Plugins", title_justify="left", box=None, pad_edge=False)
-    for head in ("name", "distribution", "state", "components", ""):
-        plugins.add_column(head)
-    for report in known.reports:
-        state = f"[{_COLOURS[report.state]}]{report.state}[/]"
-        version = f"{report.distribution} {report.version}"
-        plugins.add_row(
-            report.namespace, escape(version), state, str(len(report.components)), escape(report.reason)
+    if kind is None:
+        _print_plugins(console, known.reports)
+    _print_components(console, known.specs(kind), kind)
+
+
+def _print_plugins(console: Console, reports: Sequence[PluginReport]) -> None:
+    console.print("[bold]Plugins[/]")
+    widths = [max((len(w) for w in column), default=0) for column in zip(*map(_words, reports), strict=True)]
+    for report in reports:
+        name, state, rest = (f"{word:<{width}}" for word, width in zip(_words(report), widths, strict=True))
+        line = f"  {escape(name)}  [{_COLOURS[report.state]}]{state}[/]  {escape(rest.rstrip())}"
+        console.print(line, highlight=False, soft_wrap=True)
+        if report.reason:
+            _paragraph(console, report.reason, indent=6, style="dim")
+        if report.state not in ("loaded", "disabled"):
+            _paragraph(console, f"more: fusekit plugins show {report.namespace}", indent=6, style="cyan")
+
+
+def _words(report: PluginReport) -> tuple[str, str, str]:
+    count = len(report.components)
+    provides = f", {count} component{'' if count == 1 else 's'}" if report.state == "loaded" else ""
+    return report.namespace, report.state, f"{report.distribution} {report.version}{provides}"
+
+
+def _print_components(console: Console, specs: Sequence[ComponentSpec], kind: str | None) -> None:
+    if not specs:
+        console.print(
+            "no component is installed" if kind is None else f"no component of kind {kind} is installed"
         )
-    console.print(plugins)
-    console.print()
-    table = Table(title="Components", title_justify="left", box=None, pad_edge=False)
-    for head in ("kind", "name", "what it is"):
-        table.add_column(head, overflow="fold")
-    for spec in known.specs(kind):
-        table.add_row(spec.kind, spec.name, escape(spec.summary))
-    console.print(table)
+    width = max((len(spec.name) for spec in specs), default=0)
+    for found, group in groupby(specs, key=lambda spec: spec.kind):
+        if kind is None:
+            console.print()
+        console.print(f"[bold]{found}[/]")
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(min_width=width + 2, no_wrap=True)
+        table.add_column()
+        for spec in group:
+            table.add_row(f"  {spec.name}", escape(spec.summary))
+        console.print(table)
+
+
+def _paragraph(console: Console, text: str, *, indent: int, style: str = "") -> None:
+    console.print(Padding(Text(text, style=style), (0, 0, 0, indent), expand=False), highlight=False)
 
 
 def _plain(report: PluginReport, kind: str | None) -> dict[str, Any]:
@@ -73,63 +106,72 @@ def _plain(report: PluginReport, kind: str | None) -> dict[str, Any]:
 
 
 @app.command("show")
-def show(name: Annotated[str, typer.Argument(help="A plugin (uaafusion) or a component of one.")]) -> None:
+def show(name: Annotated[str, typer.Argument(help="A plugin, its distribution, or a component.")]) -> None:
     """A plugin: origin, state, components with their options; the whole trace if it is broken.
 
     Example: fusekit plugins show uaafusion
     """
     known = registry()
     namespace = name.partition(".")[0]
-    reports = [r for r in known.reports if r.namespace == namespace]
+    reports = [r for r in known.reports if namespace == r.namespace or name == r.distribution]
     if not reports:
         raise PluginError(
             f"no plugin {namespace!r}{did_you_mean(namespace, [r.namespace for r in known.reports])}",
             hint="fusekit plugins list shows what is installed",
         )
+    specs = [s for r in reports for s in r.components if "." not in name or s.name == name]
+    if not specs and "." in name and all(r.state == "loaded" for r in reports):
+        names = [spec.name for spec in known.specs()]
+        raise PluginError(
+            f"plugin {namespace!r} has no component {name!r}{did_you_mean(name, names)}",
+            hint=f"fusekit plugins show {namespace} shows those that it has",
+        )
     console = Console()
     for report in reports:
-        console.print(
-            f"[bold]{report.namespace}[/]  {escape(report.distribution)} {report.version}", highlight=False
-        )
-        console.print(f"entry point  {escape(report.value)}", highlight=False)
-        if report.origin:
-            console.print(f"file         {escape(report.origin)}", highlight=False, soft_wrap=True)
-        console.print(f"state        [{_COLOURS[report.state]}]{report.state}[/]")
-        if report.reason:
-            console.print(f"reason       {escape(report.reason)}", highlight=False, soft_wrap=True)
-        if report.hint:
-            console.print(f"remedy       {escape(report.hint)}", highlight=False, soft_wrap=True)
-        if report.trace:
-            console.print(escape(report.trace), highlight=False, soft_wrap=True)
+        _print_report(console, report)
         for spec in report.components:
-            if "." in name and spec.name != name:
-                continue
-            console.print(
-                f"\n[bold cyan]{spec.name}[/]  {spec.kind}: {escape(spec.summary)}", highlight=False
-            )
-            if spec.paper:
-                console.print(f"  {escape(spec.paper)}", style="dim", highlight=False)
-            _print_options(console, spec.kind, spec.name)
+            if spec in specs:
+                _print_component(console, spec)
 
 
-def _print_options(console: Console, kind: str, name: str) -> None:
+def _print_report(console: Console, report: PluginReport) -> None:
+    lines = {
+        "from": f"{report.distribution} {report.version}",
+        "entry point": report.value,
+        "file": report.origin,
+        "state": report.state,
+        "reason": report.reason,
+        "remedy": report.hint,
+    }
+    console.print(f"[bold]{escape(report.namespace)}[/]  plugin", highlight=False)
+    for head, text in lines.items():
+        if text.strip():
+            style = _COLOURS[report.state] if head == "state" else "default"
+            console.print(f"  {head:<12} [{style}]{escape(text)}[/]", highlight=False, soft_wrap=True)
+    if report.trace:
+        console.print(f"\n{escape(report.trace.rstrip())}\n", highlight=False, soft_wrap=True)
+
+
+def _print_component(console: Console, spec: ComponentSpec) -> None:
+    console.print(f"\n[bold cyan]{spec.name}[/]  {spec.kind}", highlight=False)
+    _paragraph(console, spec.summary, indent=2)
+    for text in (spec.paper, spec.target):
+        if text:
+            _paragraph(console, text, indent=2, style="dim")
     try:
-        config = registry().config_class(kind, name)
+        options = list(option_texts(registry().config_class(spec.kind, spec.name)))
     except PluginError as error:
-        console.print(f"  [red]{escape(error.message)}[/]", highlight=False)
+        _paragraph(console, error.message, indent=2, style="red")
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for head in ("  option", "default", "what it does"):
-        table.add_column(head, overflow="fold")
-    for option, info in config.model_fields.items():
-        default = "required" if info.is_required() else _shown(info.get_default(call_default_factory=True))
-        table.add_row(f"  {option}", escape(default), escape(info.description or ""))
-    if config.model_fields:
-        console.print(table)
-
-
-def _shown(value: Any) -> str:
-    return value.use if hasattr(value, "use") else json.dumps(value, default=str)
+    if not options:
+        _paragraph(console, "no options", indent=2)
+    for option in options:
+        indent = 4 + 4 * option.depth
+        default = f": {option.default}".rstrip() if option.default is not None else ": required"
+        line = Text.assemble((option.name, "bold"), default, (f"   ({option.allowed})", "dim"))
+        console.print(Padding(line, (0, 0, 0, indent), expand=False))
+        more = f"; its options: fusekit plugins show {option.component}" if option.component else ""
+        _paragraph(console, option.description + more, indent=indent + 4)
 
 
 @app.command("doctor")
@@ -146,16 +188,17 @@ def doctor(
     console = Console()
     for finding in findings:
         console.print(
-            f"[{_colour(finding)}]{finding.severity}[/]  {escape(finding.text)}",
+            f"[{_colour(finding)}]{finding.severity:<5}[/]  {escape(finding.text)}",
             highlight=False,
             soft_wrap=True,
         )
         if finding.remedy:
-            console.print(f"  {escape(finding.remedy)}", style="cyan", highlight=False, soft_wrap=True)
+            console.print(f"       {escape(finding.remedy)}", style="cyan", highlight=False, soft_wrap=True)
     wrong = [f for f in findings if f.severity == "wrong"]
     if wrong:
         raise PluginError(
-            f"{len(wrong)} problem(s) found", hint="fusekit plugins show NAME tells more about a plugin"
+            f"{len(wrong)} problem{'' if len(wrong) == 1 else 's'} found",
+            hint="fusekit plugins show NAME tells more about a plugin",
         )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fusekit.data.colour import luminance, restore_colour
 from fusekit.errors import DataError
+from fusekit.interfaces.guidance import Guidance
 from fusekit.interfaces.types import FusionOutput, Sources
 from fusekit.recipe.system import FusionSystem
 
@@ -28,12 +29,14 @@ class FusedScene:
             chroma, (1 or 3, H, W); this is what metrics score.
         output: All that the backbone returned.
         sources: What the backbone was given, each (1, C, H, W).
+        guidance: What the task network says about them; it computes only what it is asked for.
     """
 
     image: Tensor
     measured: Tensor
     output: FusionOutput
     sources: Sources
+    guidance: Guidance | None
 
 
 def as_sources(images: Sequence[Tensor], colour: str, device: torch.device | str = "cpu") -> Sources:
@@ -88,12 +91,13 @@ def fuse_scene(
         if not bool(torch.isfinite(image).all()):
             raise DataError(f"the {role} image holds NaN or infinite values")
     sources = as_sources(images, system.backbone.colour, device)
+    guidance = system.guidance(sources)
     with torch.no_grad():
-        output = system(sources)
+        output = system.backbone(sources, guidance=guidance if system.backbone.uses_guidance else None)
     fused = output.image[0].float().cpu()
     if output_range == "stretch":
         low, high = fused.min(), fused.max()
         fused = (fused - low) / (high - low) if bool(high > low) else fused
     fused = fused.clamp(0.0, 1.0)
     shown = restore_colour(fused, [i.cpu() for i in images]) if system.backbone.colour == "luma" else fused
-    return FusedScene(shown.clamp(0.0, 1.0), fused, output, sources)
+    return FusedScene(shown.clamp(0.0, 1.0), fused, output, sources, guidance)

@@ -19,7 +19,7 @@ def region_attribution(
     regions: Tensor,
     *,
     scope: Literal["image", "batch"] = "image",
-    chunk: int = 16,
+    chunk: int = 64,
 ) -> RegionAttribution:
     """Attributes the score of every class present to the region of that class, source by source.
 
@@ -27,9 +27,10 @@ def region_attribution(
     contribution of R_c is the mean over its pixels of Σ_k ∂s_c/∂x(x_k) · Δ_k along the source's path, then
     relu (UAAFusion, arXiv 2502.01467, attribution of regions; Δ_k = I / K on the straight path).
 
-    All sources, path points and images go through the network in one batch, and one backward per class that
-    is present serves them all: the scores of different images and points depend on different inputs, so the
-    gradient of their sum holds each one's gradient.
+    All sources, path points and images go through the network in one batch. The scores of different images
+    and points depend on different inputs, so the gradient of their sum holds each one's gradient: one
+    backward serves them all, and it may serve another class in every image. So there are as many backwards
+    as the richest image has classes, however many the batch has.
 
     Args:
         task: Segmentation network in evaluation mode; output (B, K, H, W).
@@ -61,27 +62,39 @@ def _contributions(
 ) -> Tensor:
     """Signed contribution of every region at every path point, (P, B, K)."""
     steps, batch = points.shape[:2]
+    images = torch.arange(batch, device=points.device)
     with torch.enable_grad():
         x = points.flatten(0, 1).detach().requires_grad_()
         output = task(x)
         output = output.view(steps, batch, *output.shape[1:])  # (P, B, K, H, W)
-        classes = output.shape[2]
-        result = points.new_zeros(steps, batch, classes)
-        present = [c for c in regions.unique().tolist() if 0 <= c < classes]
-        for c in present:
-            region = (regions == c).to(points.dtype)  # (B, H, W)
-            share = region / _size(region, scope)
-            score = (output[:, :, c] * share).sum()
-            (gradient,) = torch.autograd.grad(score, x, retain_graph=c != present[-1])
+        count = output.shape[2]
+        result = points.new_zeros(steps, batch, count)
+        sizes = torch.stack([(regions == c).sum(dim=(1, 2)) for c in range(count)], dim=1)  # (B, K)
+        rounds = _rounds(sizes)
+        for number, classes in enumerate(rounds):
+            # Class `classes[b]` of image b; an image whose classes are all done contributes nothing.
+            region = ((regions == classes[:, None, None]) & (classes >= 0)[:, None, None]).to(points.dtype)
+            share = region / _pixels(sizes, classes, scope)
+            score = (output[:, images, classes.clamp_min(0)] * share).sum()
+            (gradient,) = torch.autograd.grad(score, x, retain_graph=number + 1 < len(rounds))
             flow = (gradient.view_as(points) * increments).sum(dim=2)  # over channels → (P, B, H, W)
-            contribution = (flow * share).sum(dim=(2, 3))
-            if scope == "batch":  # one region for the whole batch, so one value for all its images
-                contribution = contribution.sum(dim=1, keepdim=True) * region.amax(dim=(1, 2))
-            result[:, :, c] = contribution.detach()
+            contribution = (flow * share).sum(dim=(2, 3)).detach()  # (P, B)
+            result.scatter_add_(2, classes.clamp_min(0).expand(steps, -1)[..., None], contribution[..., None])
+    if scope == "batch":  # a class has one region in the whole batch: one value for all images that have it
+        result = result.sum(dim=1, keepdim=True) * (sizes > 0)
     return result
 
 
-def _size(region: Tensor, scope: str) -> Tensor:
-    """Pixels of the region: in each image (B, 1, 1), or in the whole batch (1, 1, 1); at least 1."""
-    dims = (1, 2) if scope == "image" else (0, 1, 2)
-    return region.sum(dim=dims, keepdim=True).clamp_min(1.0)
+def _rounds(sizes: Tensor) -> list[Tensor]:
+    """In round r the r-th class that each image has, (B,); -1 where it has no more."""
+    present = [row.nonzero()[:, 0].tolist() for row in sizes]
+    most = max((len(classes) for classes in present), default=0)
+    return [
+        torch.tensor([c[r] if r < len(c) else -1 for c in present], device=sizes.device) for r in range(most)
+    ]
+
+
+def _pixels(sizes: Tensor, classes: Tensor, scope: str) -> Tensor:
+    """Pixels of each image's current region, (B, 1, 1): its own, or the class's in the whole batch."""
+    counted = sizes if scope == "image" else sizes.sum(dim=0, keepdim=True).expand_as(sizes)
+    return counted.gather(1, classes.clamp_min(0)[:, None]).clamp_min(1)[..., None]

@@ -57,7 +57,7 @@ class TaskGuidance(Guidance):
         *,
         pathway: Pathway | None = None,
         scope: Literal["image", "batch"] = "image",
-        chunk: int = 16,
+        chunk: int = 64,
     ) -> None:
         self.task = task
         self.sources = tuple(source.detach() for source in sources)

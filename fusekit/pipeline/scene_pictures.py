@@ -36,11 +36,11 @@ def scene_pictures(
     pictures = [
         Picture(role, to_uint8(image.numpy())) for role, image in zip(system.roles, images, strict=True)
     ]
-    pictures.append(Picture("fused", to_uint8(scene.image.numpy())))
+    pictures.append(Picture("fused", to_uint8(scene.image.numpy()), kind="fused"))
     weights = proposed_weights(system, scene)
     if weights is not None:
         pictures += [
-            Picture(f"weight of {role}", heat(weights[i].numpy()), kind="weights")
+            Picture(f"weight of {role}", heat(weights[i].numpy(), neutral=1 / len(system.roles)), kind="weights")
             for i, role in enumerate(system.roles)
         ]
     if isinstance(system.task, SegmentationNetwork):
@@ -63,10 +63,10 @@ def scene_pictures(
 
 
 def proposed_weights(system: FusionSystem, scene: FusedScene) -> Tensor | None:
-    """Share of each source, (N, H, W): what the proposer says, or else the backbone; None where neither does."""
+    """Share of each source, (N, H, W): what the proposer says, else the backbone; None where neither does."""
     if system.proposer is not None:
         with torch.no_grad():
-            proposal = system.proposer(scene.sources, guidance=system.guidance(scene.sources))
+            proposal = system.proposer(scene.sources, guidance=scene.guidance)
         return proposal.weights[0].float().cpu()
     return scene.output.weights[0].float().cpu() if scene.output.weights is not None else None
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
 from fusekit.errors import PluginError
-from fusekit.plugin.loader import GROUP, discover
+from fusekit.plugin.discovery import DISTRIBUTION, GROUP, Candidate, discover, scan, unreadable
+from fusekit.plugin.imports import one_line
 from fusekit.plugin.registry import Registry
 
 
@@ -29,19 +33,28 @@ def examine(registry: Registry, *, imports: bool) -> list[Finding]:
     findings = []
     for report in registry.reports:
         who = f"{report.namespace} ({report.distribution} {report.version})"
+        count = f"{len(report.components)} component{'' if len(report.components) == 1 else 's'}"
         if report.state == "loaded":
-            findings.append(Finding("ok", f"{who}: {len(report.components)} components"))
+            findings.append(Finding("ok", f"{who}: {count}"))
         elif report.state == "disabled":
             findings.append(Finding("note", f"{who}: disabled, {report.reason}"))
         else:
             findings.append(Finding("wrong", f"{who}: {report.state}, {report.reason}", report.hint))
     if imports:
         findings += _components(registry)
-    findings += _second_scan()
-    return findings
+    found = discover()
+    return [*findings, *_wrong_names(found), *_duplicates(scan()), *_unreadable(), *_second_scan(found)]
 
 
 def _components(registry: Registry) -> list[Finding]:
+    try:
+        import torch  # noqa: F401
+    except Exception as error:  # then no component imports, and none of them is to blame
+        return [
+            Finding(
+                "wrong", f"torch does not import: {one_line(error)}", "pip install --force-reinstall torch"
+            )
+        ]
     findings = []
     for spec in registry.specs():
         try:
@@ -53,7 +66,48 @@ def _components(registry: Registry) -> list[Finding]:
     return findings
 
 
-def _second_scan() -> list[Finding]:
+def _wrong_names(found: list[Candidate]) -> list[Finding]:
+    """Plugins that require the distribution ``fusekit``, which is a stranger's."""
+    findings = []
+    for name, requires in dict.fromkeys((c.distribution, c.requires) for c in found):
+        for text in requires:
+            try:
+                required = canonicalize_name(Requirement(text).name)
+            except InvalidRequirement:
+                continue
+            if required == GROUP:
+                text = f"{name} requires {GROUP!r}, which is another project on the package index"
+                findings.append(Finding("note", text, f"its authors should require {DISTRIBUTION}"))
+    return findings
+
+
+def _duplicates(everything: list[Candidate]) -> list[Finding]:
+    """Distributions whose metadata lies in several places; only the first counts."""
+    places: dict[str, list[str]] = {}
+    for candidate in everything:
+        place = f"{candidate.version or '?'} in {candidate.folder}"
+        if place not in places.setdefault(candidate.distribution, []):
+            places[candidate.distribution].append(place)
+    return [
+        Finding(
+            "note",
+            f"{name} is installed {len(where)} times: {', '.join(where)}",
+            f"pip uninstall {name} until none is left, then install it again",
+        )
+        for name, where in places.items()
+        if len(where) > 1
+    ]
+
+
+def _unreadable() -> list[Finding]:
+    remedy = "reinstall its distribution, or delete the folder: torch may not import while it is there"
+    return [
+        Finding("wrong", f"entry points in {folder} cannot be read: {why}", remedy)
+        for folder, why in unreadable().items()
+    ]
+
+
+def _second_scan(found: list[Candidate]) -> list[Finding]:
     """What the `entrypoints` package sees, which reads metadata files by itself.
 
     A difference means stale or duplicate metadata, such as an uninstalled editable checkout that left its
@@ -61,11 +115,17 @@ def _second_scan() -> list[Finding]:
     """
     import entrypoints
 
-    ours = {(c.namespace, c.value) for c in discover()}
-    theirs = {
-        (point.name, f"{point.module_name}:{point.object_name}" if point.object_name else point.module_name)
-        for point in entrypoints.get_group_all(GROUP)
-    }
+    ours = {(c.namespace, c.value) for c in found if not c.fault}
+    try:
+        theirs = {
+            (
+                point.name,
+                f"{point.module_name}:{point.object_name}" if point.object_name else point.module_name,
+            )
+            for point in entrypoints.get_group_all(GROUP)
+        }
+    except Exception as error:  # it gives up at the first damaged file of anybody's distribution
+        return [Finding("note", f"the second scan of the metadata stopped: {one_line(error)}")]
     findings = [
         Finding(
             "note",

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
+import textwrap
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from fusekit.errors import UsageError
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as ``Type: message`` on one line of bounded length, whatever the exception does."""
+    try:
+        text = textwrap.shorten(str(error), 300, placeholder=" …")
+    except Exception:  # a plugin's own exception may fail even at this
+        text = "(its message cannot be shown)"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def load_target(target: str) -> Any:
@@ -37,18 +48,34 @@ def load_target(target: str) -> Any:
         raise ImportError(f"module {module_name} has no {attribute}") from None
 
 
+def local_file(path: Path) -> Path:
+    """The absolute path of a ``--with`` file.
+
+    Raises:
+        UsageError: There is no such file, or it is not Python by name.
+    """
+    if path.suffix != ".py":
+        raise UsageError(f"--with {path}: not a Python file", hint="its name must end in .py")
+    if not path.is_file():
+        raise UsageError(f"--with {path}: no such file")
+    return path.resolve()
+
+
+def local_module(path: Path) -> str:
+    """Name of the module that a ``--with`` file becomes."""
+    return "fusekit_local_" + re.sub(r"\W", "_", path.stem)
+
+
 def load_file(path: Path) -> ModuleType:
     """Executes a local Python file as a module, so that its classes can be targets.
 
     Raises:
-        UsageError: There is no such file, or it is not Python by name.
         Exception: Whatever the file raises.
     """
-    if not path.is_file() or path.suffix != ".py":
-        raise UsageError(f"--with {path}: no such Python file")
-    name = f"fusekit_local_{path.stem}"
+    name = local_module(path)
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # before it runs: dataclasses and pickling look their module up by name
     try:

@@ -6,12 +6,16 @@ would take the whole command line down.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import inspect
 import os
+import re
+import reprlib
+import sys
 import traceback
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from importlib import metadata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -22,12 +26,11 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from fusekit._version import API_VERSION, __version__
+from fusekit.plugin.discovery import DISTRIBUTION, Candidate, discover
 from fusekit.plugin.hookspecs import PROJECT, FusekitSpecs
-from fusekit.plugin.imports import load_file
+from fusekit.plugin.imports import load_file, local_file, one_line
 from fusekit.plugin.specs import ComponentSpec
 
-GROUP = "fusekit"
-DISTRIBUTION = "image-fusekit"
 LOCAL_NAMESPACE = "local"
 
 State = Literal["loaded", "disabled", "incompatible", "broken", "conflict"]
@@ -102,47 +105,6 @@ class PluginPolicy:
         return None
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """An entry point found in the metadata of an installed distribution."""
-
-    namespace: str
-    value: str
-    distribution: str
-    version: str
-    requires: tuple[str, ...] = ()
-    entry_point: metadata.EntryPoint | None = field(default=None, compare=False, repr=False)
-
-
-def discover(path: Sequence[str] | None = None) -> list[Candidate]:
-    """Reads the entry points of group ``fusekit`` from the metadata of installed distributions.
-
-    Editable installs list the same entry point twice; entries equal in (distribution, name, value) are one.
-
-    Args:
-        path: Folders to search instead of ``sys.path``.
-    """
-    found: dict[tuple[str, str, str], Candidate] = {}
-    distributions = metadata.distributions(path=list(path)) if path is not None else metadata.distributions()
-    for distribution in distributions:
-        try:
-            points = [p for p in distribution.entry_points if p.group == GROUP]
-            name = canonicalize_name(distribution.metadata["Name"] or "unknown") if points else ""
-            for point in points:
-                candidate = Candidate(
-                    point.name,
-                    point.value,
-                    name,
-                    distribution.version,
-                    tuple(distribution.requires or ()),
-                    point,
-                )
-                found.setdefault((name, point.name, point.value), candidate)
-        except Exception:  # damaged metadata of one distribution must not hide all the others
-            continue
-    return sorted(found.values(), key=lambda c: (c.distribution != DISTRIBUTION, c.namespace, c.distribution))
-
-
 def load_plugins(
     policy: PluginPolicy | None = None,
     candidates: Iterable[Candidate] | None = None,
@@ -154,40 +116,42 @@ def load_plugins(
     """
     policy = policy or PluginPolicy.from_environment()
     found = list(discover() if candidates is None else candidates)
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(FusekitSpecs)
     clashes = _namespace_clashes(found)
     reports = []
     for candidate in found:
         report = PluginReport(candidate.namespace, candidate.distribution, candidate.version, candidate.value)
         refused = policy.refuses(candidate.namespace, report.builtin)
         if refused is not None:
-            reports.append(replace(report, state="disabled", reason=refused))
+            report = replace(report, state="disabled", reason=refused)
+        elif candidate.fault:
+            hint = f"pip install --force-reinstall {candidate.distribution}"
+            report = replace(report, state="broken", reason=candidate.fault, hint=hint)
         elif candidate in clashes:
-            reports.append(
-                replace(report, state="conflict", reason=clashes[candidate][0], hint=clashes[candidate][1])
-            )
+            reason, hint = clashes[candidate]
+            report = replace(report, state="conflict", reason=reason, hint=hint)
         else:
-            reports.append(_load_one(manager, candidate, report))
+            report = _load_one(candidate, report)
+        reports.append(report)
     return reports
 
 
 def load_local(path: Path) -> PluginReport:
-    """Loads the components of a local file (``--with FILE.py``) under the namespace ``local``."""
-    report = PluginReport(LOCAL_NAMESPACE, str(path), "", str(path))
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(FusekitSpecs)
-    try:
-        return _register(manager, load_file(path), report)
-    except (Exception, SystemExit) as error:
-        return _broken(report, error, "mend the file")
+    """Loads the components of a local file (``--with FILE.py``) under the namespace ``local``.
+
+    Raises:
+        UsageError: There is no such file, or it is not Python by name.
+    """
+    file = local_file(path)
+    report = PluginReport(LOCAL_NAMESPACE, str(file), "", str(path))
+    return _guarded(lambda: _register(load_file(file), report), report, "mend the file")
 
 
 def _namespace_clashes(found: Sequence[Candidate]) -> dict[Candidate, tuple[str, str]]:
     """Two distributions with one namespace: fusekit's own stands, of strangers none is loaded."""
     by_name: dict[str, list[Candidate]] = {}
     for candidate in found:
-        by_name.setdefault(candidate.namespace, []).append(candidate)
+        if not candidate.fault:  # the namespace of damaged metadata may be a guess
+            by_name.setdefault(candidate.namespace, []).append(candidate)
     clashes = {}
     for namespace, rivals in by_name.items():
         if len(rivals) == 1 and namespace != LOCAL_NAMESPACE:
@@ -207,22 +171,37 @@ def _namespace_clashes(found: Sequence[Candidate]) -> dict[Candidate, tuple[str,
     return clashes
 
 
-def _load_one(manager: pluggy.PluginManager, candidate: Candidate, report: PluginReport) -> PluginReport:
-    unmet = _unmet_requirement(candidate)
-    if unmet is not None:
-        return replace(
-            report,
-            state="incompatible",
-            reason=f"it requires {unmet}, this is {DISTRIBUTION} {__version__}",
-            hint=f"pip install --upgrade {candidate.distribution} {DISTRIBUTION}",
-        )
-    hint = f"pip install --upgrade {candidate.distribution}, or pip uninstall {candidate.distribution}"
+def _load_one(candidate: Candidate, report: PluginReport) -> PluginReport:
+    def load() -> PluginReport:
+        unmet = _unmet_requirement(candidate)
+        if unmet is not None:
+            return replace(
+                report,
+                state="incompatible",
+                reason=f"it requires {unmet}, this is {DISTRIBUTION} {__version__}",
+                hint=f"pip install --upgrade {candidate.distribution} {DISTRIBUTION}",
+            )
+        if not re.fullmatch(r"[\w.]+", candidate.value):
+            raise ValueError(f"its entry point {candidate.value!r} does not name a module")
+        return _register(importlib.import_module(candidate.value), report)
+
+    name = candidate.distribution
+    remedy = f"pip install --upgrade {name}, or pip uninstall {name}"
+    own = f"pip install --force-reinstall {name}; if that does not help, please report it"
+    return _guarded(load, report, own if report.builtin else remedy)
+
+
+def _guarded(load: Callable[[], PluginReport], report: PluginReport, hint: str) -> PluginReport:
+    """Runs a plugin's code; whatever it raises becomes a report, but Ctrl-C stays Ctrl-C."""
     try:
-        assert candidate.entry_point is not None
-        module = candidate.entry_point.load()
-        return _register(manager, module, report)
-    except (Exception, SystemExit) as error:
-        return _broken(report, error, hint)
+        # What a plugin prints while it is imported must not get into output that a program reads.
+        with contextlib.redirect_stdout(sys.stderr):
+            return load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit is none, and panics of compiled extensions are none either
+        trace = "".join(traceback.format_exception(error))
+        return replace(report, state="broken", reason=one_line(error), hint=hint, trace=trace)
 
 
 def _unmet_requirement(candidate: Candidate) -> str | None:
@@ -237,20 +216,21 @@ def _unmet_requirement(candidate: Candidate) -> str | None:
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
         if not requirement.specifier.contains(__version__, prereleases=True):
-            return str(requirement)
+            return f"{DISTRIBUTION}{requirement.specifier}"
     return None
 
 
-def _register(manager: pluggy.PluginManager, module: Any, report: PluginReport) -> PluginReport:
+def _register(module: ModuleType, report: PluginReport) -> PluginReport:
     """Checks the declared API range, registers the hooks, asks for the components and checks them."""
-    origin = getattr(module, "__file__", "") or "" if isinstance(module, ModuleType) else ""
-    report = replace(report, origin=origin)
+    report = replace(report, origin=getattr(module, "__file__", None) or "")
     declared = getattr(module, "FUSEKIT_API", None)
     if declared is not None:
         try:
             fits = SpecifierSet(str(declared)).contains(API_VERSION)
         except InvalidSpecifier:
-            raise ValueError(f"FUSEKIT_API = {declared!r} is not a version range") from None
+            raise ValueError(
+                f"FUSEKIT_API = {declared!r} is not a version range such as '>=1.0,<2'"
+            ) from None
         if not fits:
             return replace(
                 report,
@@ -261,15 +241,26 @@ def _register(manager: pluggy.PluginManager, module: Any, report: PluginReport) 
     for name, value in vars(module).items():
         if name.startswith("fusekit_") and inspect.isfunction(value) and not hasattr(value, "fusekit_impl"):
             raise TypeError(f"{name}() looks like a hook but is not marked with @hookimpl")
+    # A manager for each plugin: in a common one, a hook that nobody knows would be held against all others.
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(FusekitSpecs)
     manager.register(module, name=report.namespace)
     manager.check_pending()
-    rivals = [p for p in manager.get_plugins() if p is not module]
-    answers = manager.subset_hook_caller("fusekit_components", remove_plugins=rivals)()
-    if not answers:
+    hook = manager.hook.fusekit_components
+    if not hook.get_hookimpls():
         raise TypeError("it implements no fusekit_components() hook")
-    specs = tuple(spec for answer in answers for spec in answer)
+    answers = hook()
+    if not answers:
+        raise TypeError("fusekit_components() returned None, not a list of components")
+    specs = tuple(spec for answer in answers for spec in _as_list(answer))
     _check_specs(specs, report.namespace)
     return replace(report, components=specs)
+
+
+def _as_list(answer: Any) -> list[Any]:
+    if isinstance(answer, str) or not isinstance(answer, Iterable):
+        raise TypeError(f"fusekit_components() returned {reprlib.repr(answer)}, not a list of components")
+    return list(answer)
 
 
 def _check_specs(specs: Sequence[Any], namespace: str) -> None:
@@ -277,21 +268,11 @@ def _check_specs(specs: Sequence[Any], namespace: str) -> None:
     for spec in specs:
         if not isinstance(spec, ComponentSpec):
             raise TypeError(
-                f"fusekit_components() returned {spec!r}; make specs with fusekit.plugin.component"
+                f"fusekit_components() returned {reprlib.repr(spec)}; "
+                "make specs with fusekit.plugin.component"
             )
         if spec.namespace != namespace:
             raise ValueError(f"component {spec.name!r} is outside its plugin's namespace {namespace!r}")
         if (spec.kind, spec.name) in seen:
             raise ValueError(f"two components of kind {spec.kind} are called {spec.name!r}")
         seen.add((spec.kind, spec.name))
-
-
-def _broken(report: PluginReport, error: BaseException, hint: str) -> PluginReport:
-    first_line = (str(error).strip().splitlines() or [""])[0]
-    return replace(
-        report,
-        state="broken",
-        reason=f"{type(error).__name__}: {first_line}",
-        hint=hint,
-        trace="".join(traceback.format_exception(error)),
-    )

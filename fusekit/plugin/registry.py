@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+import inspect
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from fusekit.errors import PluginError
+from fusekit.errors import PluginError, UsageError
 from fusekit.interfaces.config import ComponentConfig
 from fusekit.interfaces.kinds import KINDS
-from fusekit.plugin.imports import load_target
-from fusekit.plugin.loader import PluginPolicy, PluginReport, load_local, load_plugins
+from fusekit.plugin.imports import load_target, local_file, local_module, one_line
+from fusekit.plugin.loader import LOCAL_NAMESPACE, PluginPolicy, PluginReport, load_local, load_plugins
 from fusekit.plugin.specs import ComponentSpec
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"`` for the nearest known word, or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+from fusekit.words import did_you_mean
 
 
 class Registry:
@@ -38,15 +33,34 @@ class Registry:
         """Adds the components of a local file under ``local.``.
 
         Raises:
-            PluginError: The file does not load.
+            PluginError: The file does not load, or has a component that another file has.
+            UsageError: There is no such file, or another file of its name was added.
         """
+        file = local_file(path)
+        # The same file again replaces itself, as in a notebook; another file is never replaced.
+        others = [r for r in self.reports if r.distribution != str(file)]
+        for rival in others:
+            if rival.namespace == LOCAL_NAMESPACE and local_module(Path(rival.distribution)) == local_module(
+                file
+            ):
+                raise UsageError(
+                    f"--with {path}: {rival.value} has that name too", hint="rename one of the two"
+                )
         report = load_local(path)
         if report.state != "loaded":
             raise PluginError(
-                f"--with {path}: {report.reason}", hint=report.hint + "; --debug shows the trace"
-            ) from (RuntimeError(report.trace))
-        self.reports.append(report)
-        self._specs.update({(s.kind, s.name): s for s in report.components})
+                f"--with {path}: {report.reason}", hint=f"{report.hint}; --debug shows the trace"
+            ) from RuntimeError(report.trace)
+        taken = {(s.kind, s.name): r for r in others for s in r.components}
+        for spec in report.components:
+            if (spec.kind, spec.name) in taken:
+                first = taken[spec.kind, spec.name].value
+                raise PluginError(
+                    f"--with {path}: {first} has a {spec.kind} {spec.name!r} already",
+                    hint="rename one of the two",
+                )
+        self.reports = [*others, report]
+        self._specs = {(s.kind, s.name): s for r in self.reports for s in r.components}
         return report
 
     def specs(self, kind: str | None = None) -> list[ComponentSpec]:
@@ -68,14 +82,16 @@ class Registry:
             return spec
         others = [s.kind for s in self._specs.values() if s.name == name]
         if others:
-            raise PluginError(f"{name!r} is a {others[0]}, not a {kind}")
+            raise PluginError(f"{name!r} is of kind {others[0]}, not {kind}")
         namespace = name.partition(".")[0]
         failed = [r for r in self.reports if r.namespace == namespace and r.state != "loaded"]
         if failed:
             report = failed[0]
+            more = f"fusekit plugins show {namespace} tells more"
             raise PluginError(
-                f"no {kind} {name!r}: plugin {namespace!r} of {report.distribution} is {report.state}: {report.reason}",
-                hint=report.hint or f"fusekit plugins show {namespace} tells more",
+                f"no {kind} {name!r}: plugin {namespace!r} of {report.distribution} "
+                f"is {'in ' if report.state == 'conflict' else ''}{report.state}: {report.reason}",
+                hint=f"{report.hint}; {more}" if report.hint else more,
             )
         names = [s.name for s in self.specs(kind)]
         suggestion = did_you_mean(name, names)
@@ -107,6 +123,9 @@ class Registry:
         interface = load_target(KINDS[kind])
         if not (isinstance(found, type) and issubclass(found, interface)):
             raise self._fault(spec, f"{spec.target} is not a {interface.__name__}")
+        if inspect.isabstract(found):
+            undone = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
+            raise self._fault(spec, f"{spec.target} does not implement {undone}")
         config = self._config_of(spec, found)
         if spec.config is not None and self._load(spec, spec.config) is not config:
             raise self._fault(spec, f"{spec.target} has a Config other than {spec.config}")
@@ -121,16 +140,17 @@ class Registry:
     def _load(self, spec: ComponentSpec, target: str) -> object:
         try:
             return load_target(target)
-        except (Exception, SystemExit) as error:
-            first_line = (str(error).strip().splitlines() or [""])[0]
-            raise self._fault(spec, f"{type(error).__name__}: {first_line}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit, and panics of compiled extensions, are no Exception
+            raise self._fault(spec, one_line(error)) from error
 
     def _fault(self, spec: ComponentSpec, what: str) -> PluginError:
         report = next((r for r in self.reports if spec in r.components), None)
         owner = f" (from {report.distribution} {report.version})" if report else ""
         return PluginError(
             f"{spec.kind} {spec.name!r}{owner} cannot be used: {what}",
-            hint=f"fusekit plugins show {spec.namespace} tells more; it is the plugin that needs mending",
+            hint=f"the plugin needs mending: fusekit plugins show {spec.namespace}; --debug shows the trace",
         )
 
 

@@ -13,7 +13,11 @@ _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 @dataclass(frozen=True)
 class ComponentSpec:
-    """A component by name, and where its class is imported from. Made with `component`."""
+    """A component by name, and where its class is imported from. Made with `component`.
+
+    Raises:
+        ValueError: The kind is unknown, or a name or target has another form.
+    """
 
     kind: str
     name: str
@@ -21,6 +25,23 @@ class ComponentSpec:
     summary: str
     config: str | None = None
     paper: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(
+                f"component {self.name!r}: unknown kind {self.kind!r}; kinds are {', '.join(KINDS)}"
+            )
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(
+                f"component name {self.name!r} is not of the form namespace.component in lower case"
+            )
+        for what, value in (("target", self.target), ("config", self.config)):
+            if value is not None and not _TARGET.fullmatch(value):
+                raise ValueError(
+                    f"component {self.name!r}: {what} {value!r} is not of the form package.module:Class"
+                )
+        if not self.summary.strip():
+            raise ValueError(f"component {self.name!r} has no summary")
 
     @property
     def namespace(self) -> str:
@@ -52,13 +73,4 @@ def component(
     Raises:
         ValueError: The kind is unknown, or a name or target has another form.
     """
-    if kind not in KINDS:
-        raise ValueError(f"component {name!r}: unknown kind {kind!r}; kinds are {', '.join(KINDS)}")
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"component name {name!r} is not of the form namespace.component in lower case")
-    for what, value in (("target", target), ("config", config)):
-        if value is not None and not _TARGET.fullmatch(value):
-            raise ValueError(f"component {name!r}: {what} {value!r} is not of the form package.module:Class")
-    if not summary.strip():
-        raise ValueError(f"component {name!r} has no summary")
     return ComponentSpec(kind, name, target, summary, config, paper)

@@ -52,7 +52,7 @@ class GuidanceSection(Section):
         description="take class means over each image, or over the whole batch as UAAFusion's release does",
     )
     chunk: int = Field(
-        16, ge=1, description="most class directions differentiated at once; lower it to save memory"
+        64, ge=1, description="most images pushed through the task network at once; lower it to save memory"
     )
 
 

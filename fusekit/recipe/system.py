@@ -48,7 +48,7 @@ class FusionSystem(nn.Module):
         roles: tuple[str, ...] = ("infrared", "visible"),
         classes: ClassTable | None = None,
         scope: Literal["image", "batch"] = "image",
-        chunk: int = 16,
+        chunk: int = 64,
         description: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()

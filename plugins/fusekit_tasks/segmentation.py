@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import segmentation_models_pytorch as smp
@@ -12,9 +13,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fusekit.errors import UsageError
 from fusekit.interfaces import BuildContext, SegmentationNetwork
+from fusekit.words import did_you_mean
 from fusekit_tasks.config import SmpConfig
 
 _LUMA = (0.299, 0.587, 0.114)
+_SET_BY_FUSEKIT = {
+    "encoder_name": "use `encoder`",
+    "encoder_weights": "use `weights`",
+    "in_channels": "use `channels`",
+    "classes": "it comes from the dataset's class table",
+    "activation": "use `activation` beside `options`",
+}
 
 
 class SmpSegmenter(SegmentationNetwork):
@@ -83,6 +92,7 @@ def _create(config: SmpConfig, classes: int) -> nn.Module:
     from fusekit_tasks.pretrained import require_cached
 
     arguments: dict[str, Any] = dict(config.options)
+    _check_options(config)
     if config.weights is not None:
         require_cached(config.encoder, config.weights)
     try:
@@ -101,6 +111,27 @@ def _create(config: SmpConfig, classes: int) -> nn.Module:
             hint="architectures and encoders are those of segmentation-models-pytorch; `options` are the "
             "architecture's own arguments",
         ) from error
+
+
+def _check_options(config: SmpConfig) -> None:
+    """Refuses misspelt options: the library passes what it does not know to the encoder, which ignores it."""
+    found = smp.MODEL_ARCHITECTURES_MAPPING.get(config.architecture.lower())
+    if found is None:
+        raise UsageError(
+            f"tasks.smp cannot build architecture {config.architecture!r}: there is none of that name"
+            f"{did_you_mean(config.architecture, smp.MODEL_ARCHITECTURES_MAPPING)}",
+            hint=f"architectures: {', '.join(sorted(smp.MODEL_ARCHITECTURES_MAPPING))}",
+        )
+    known = set(inspect.signature(found.__init__).parameters) - {"self", "kwargs"}
+    for option in config.options:
+        if option in _SET_BY_FUSEKIT:
+            raise UsageError(f"tasks.smp: option {option!r} is set by fusekit", hint=_SET_BY_FUSEKIT[option])
+        if option not in known and not config.encoder.startswith("tu-"):
+            raise UsageError(
+                f"tasks.smp cannot build {config.architecture!r}: it has no option {option!r}"
+                f"{did_you_mean(option, known)}",
+                hint=f"its options: {', '.join(sorted(known - _SET_BY_FUSEKIT.keys()))}",
+            )
 
 
 def _differentiates_twice(network: nn.Module) -> bool:

@@ -71,7 +71,7 @@ def test_gradients_of_the_attribution_loss_by_finite_differences() -> None:
     loss = attribution_loss(backbone, task, sources, labels)
     names, parameters = zip(*[(n, p) for n, p in backbone.named_parameters() if p.requires_grad], strict=True)
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    checked, step = 0, 1e-6
+    checked, step = 0, 1e-5
     for name, parameter, gradient in zip(names, parameters, gradients, strict=True):
         if gradient is None:  # the memory of the last stage leads nowhere
             assert "memory" in name
@@ -85,7 +85,7 @@ def test_gradients_of_the_attribution_loss_by_finite_differences() -> None:
             values.append(attribution_loss(backbone, task, sources, labels).item())
         flat[index] = original
         numeric = (values[0] - values[1]) / (2 * step)
-        assert gradient.view(-1)[index].item() == pytest.approx(numeric, rel=1e-5, abs=1e-10), name
+        assert gradient.view(-1)[index].item() == pytest.approx(numeric, rel=1e-5, abs=2e-10), name
         checked += 1
     assert checked >= 10
 

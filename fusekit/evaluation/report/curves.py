@@ -202,7 +202,7 @@ def _path(axes: _Axes, steps: np.ndarray, values: np.ndarray, style: str) -> str
     """Line through the finite points; a point that stands alone is drawn as a dot."""
     steps, values = _thin(steps, values)
     finite = np.isfinite(values)
-    xs, ys = axes.x(steps), axes.y(np.where(finite, values, axes.high))
+    xs, ys = axes.x(steps), axes.y(values)
     commands, dots = [], []
     for index in np.flatnonzero(finite):
         before = index > 0 and finite[index - 1]

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-PictureKind = Literal["photo", "labels", "weights"]
+PictureKind = Literal["photo", "fused", "labels", "weights"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Picture:
         title: What it is ("Infrared", "Fused"), shown under it.
         image: ``(H, W)`` or ``(H, W, 3)``, uint8.
         note: A few words more, such as where a segmentation comes from.
-        kind: ``labels`` (a label map, or one laid over a picture) and ``weights`` (`pictures.heat`) ask for
-            the legend that explains their colours.
+        kind: ``fused`` is the result, which its scene shows large (one a scene); ``labels`` (a label map, or
+            one laid over a picture) and ``weights`` (`pictures.heat`) ask for the legend of their colours.
     """
 
     title: str

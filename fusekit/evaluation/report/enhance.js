@@ -32,6 +32,7 @@
     make("button", bar, { type: "button", textContent: "Close", onclick: () => box.close() });
     show(scene.indexOf(small));
     box.showModal();
+    bar.children[shown].focus();
   };
   large.onclick = () => show(shown + 1);
   box.addEventListener("keydown", (event) => {

@@ -38,6 +38,7 @@ class _Scene:
     id: str
     note: str
     columns: int
+    lead: bool
     figures: tuple[_Figure, ...]
 
 
@@ -50,9 +51,16 @@ def _sides(pictures: int) -> int:
     return 240
 
 
-def _columns(count: int) -> int:
-    """Columns of a wide page: one row up to five, else two rows as even as they get."""
-    return max(1, count) if count <= 5 else min(5, math.ceil(count / 2))
+def _layout(pictures: Sequence[Picture]) -> tuple[int, bool]:
+    """Columns of a wide page, and whether the fused picture leads.
+
+    It is then large, and the others stand in pairs beside it: the sources above each other, their weights,
+    the segmentation above the label.
+    """
+    count = len(pictures)
+    if sum(picture.kind == "fused" for picture in pictures) == 1 and 3 <= count <= 9:
+        return 2 + math.ceil((count - 1) / 2), True
+    return (max(1, count) if count <= 5 else min(5, math.ceil(count / 2))), False
 
 
 def _figure(picture: Picture, side: int) -> _Figure:
@@ -68,7 +76,7 @@ def _scenes(rows: Sequence[SceneRow]) -> tuple[_Scene, ...]:
         _Scene(
             row.id,
             row.note,
-            _columns(len(row.pictures)),
+            *_layout(row.pictures),
             tuple(_figure(picture, side) for picture in row.pictures),
         )
         for row in rows

@@ -152,7 +152,7 @@ def _footnotes(table: MetricTable, labels: Sequence[str]) -> tuple[str, ...]:
     notes = []
     for column, label in zip(table.columns, labels, strict=True):
         counts = [(row.name, table.undefined(row, column)) for row in table.rows]
-        told = [f"{name} {count} of {table.images}" for name, count in counts if count]
+        told = [f"{count} of {table.images} for {name}" for name, count in counts if count]
         if told:
             notes.append(
                 f"† {label} is undefined on some images, which its mean leaves out: {', '.join(told)}."

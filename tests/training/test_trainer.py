@@ -1,0 +1,267 @@
+"""The trainer: exact resume, divergence, ownership of weights, schedules."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from fusekit.errors import RunError, UsageError
+from fusekit.interfaces import (
+    Batch,
+    BuildContext,
+    LossTerms,
+    StepPlan,
+    StepRecord,
+    Strategy,
+    TrainingContext,
+)
+from fusekit.recipe.schema import TrainSection
+from fusekit.recipe.system import FusionSystem
+from fusekit.training.checkpoint import CheckpointFolder
+from fusekit.training.trainer import Trainer
+from fusekit.training.tree_file import load_tree, save_tree
+from fusekit.training.updater import NonFiniteError, scheduled_rate
+from fusekit_baselines.rules import Mean
+from fusekit_tasks.config import SmpConfig
+from fusekit_tasks.segmentation import SmpSegmenter
+from fusekit_uaafusion.config import JointConfig, StageConfig, UnfoldingConfig
+from fusekit_uaafusion.joint import JointTraining
+from fusekit_uaafusion.proposer import AttributionProposer
+from fusekit_uaafusion.stage import AttributionStage
+from fusekit_uaafusion.unfolding import UnfoldingBackbone
+from tests.networks import ROLES, class_table, scene
+
+
+class Scenes:
+    """Batches by number."""
+
+    batches_per_epoch = 3
+
+    def batch(self, stream: str, epoch: int, index: int) -> Batch:
+        noise, labels = scene(batch=2, height=32, width=32, seed=100 * epoch + index)
+        shade = labels[:, None] / 5.0  # something to learn: a class is a brightness, the other way in source 2
+        sources = (shade + 0.1 * noise[0], 0.7 - shade + 0.1 * noise[1])
+        return Batch(sources, labels, (f"{stream}-{epoch}-{index}",))
+
+
+def section(**changes: object) -> TrainSection:
+    plain: dict[str, object] = {"strategy": {"use": "uaafusion.joint"}, "epochs": 4, **changes}
+    return TrainSection.model_validate(plain)
+
+
+def joint_system(seed: int = 0) -> FusionSystem:
+    """UAAFusion with a real segmentation network, whose dropout and batch norm make resuming hard."""
+    context = BuildContext(
+        roles=ROLES, classes=class_table(4), builder=lambda k, r: AttributionStage(StageConfig(channels=2))
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return FusionSystem(
+            UnfoldingBackbone(UnfoldingConfig(stages=2, channels=2), context),
+            proposer=AttributionProposer(),
+            task=SmpSegmenter(SmpConfig(options={"encoder_output_stride": 16}), context),
+            classes=class_table(4),
+        )
+
+
+def train(system: FusionSystem, folder: Path | None, *, resume: bool = False, stop_after: int | None = None, **changes: object) -> int:
+    strategy = JointTraining(JointConfig(), BuildContext())
+    trainer = Trainer(system, strategy, Scenes(), section(**changes), folder=folder, seed=7)
+    return trainer.fit(resume=resume, stop_after=stop_after)
+
+
+def assert_equal(a: FusionSystem, b: FusionSystem) -> None:
+    for (name, x), y in zip(a.state_dict().items(), b.state_dict().values(), strict=True):
+        assert torch.equal(x, y), name
+
+
+@pytest.mark.parametrize("stop", [2, 4])  # inside an epoch, and in the second one
+def test_resume_is_bit_exact(tmp_path: Path, stop: int) -> None:
+    changes = {"max_steps": 6, "schedule": {"name": "cosine"}, "checkpoint_every": 2, "clip": 1.0}
+    straight = joint_system()
+    assert train(straight, tmp_path / "a", **changes) == 6
+    first = joint_system()
+    assert train(first, tmp_path / "b", stop_after=stop, **changes) == stop
+    second = joint_system(seed=99)  # everything must come from the checkpoint
+    torch.manual_seed(12345)  # and nothing from the global random state
+    assert train(second, tmp_path / "b", resume=True, **changes) == 6
+    assert_equal(straight, second)
+    logs = [
+        [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()]
+        for run in "ab"
+    ]
+    assert logs[0] == logs[1]
+    assert [record["step"] for record in logs[0]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_kill_between_checkpoints_repeats_the_steps_and_their_log(tmp_path: Path) -> None:
+    changes = {"max_steps": 5, "checkpoint_every": 2}
+    straight = joint_system()
+    train(straight, tmp_path / "a", **changes)
+    killed = joint_system()
+
+    class Killed(Exception):
+        pass
+
+    def die(_: str, step: int, __: int, ___: dict[str, float]) -> None:
+        if step == 3:
+            raise Killed
+
+    strategy = JointTraining(JointConfig(), BuildContext())
+    with pytest.raises(Killed):
+        Trainer(
+            killed, strategy, Scenes(), section(**changes), folder=tmp_path / "b", seed=7, progress=die
+        ).fit()
+    resumed = joint_system(seed=5)
+    train(resumed, tmp_path / "b", resume=True, **changes)
+    assert_equal(straight, resumed)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "b" / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4, 5]
+
+
+def test_training_leaves_the_global_random_state(tmp_path: Path) -> None:
+    state = torch.get_rng_state()
+    train(joint_system(), None, max_steps=1)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_joint_training_changes_both_networks_and_lowers_the_loss(tmp_path: Path) -> None:
+    before, system = joint_system(), joint_system()
+    train(system, tmp_path, epochs=8, optimiser={"lr": 1e-2})
+    changed = {
+        name.partition(".")[0]
+        for (name, x), y in zip(before.state_dict().items(), system.state_dict().values(), strict=True)
+        if not torch.equal(x, y)
+    }
+    assert changed == {"backbone", "task"}
+    losses = [json.loads(line)["losses"]["total"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert sum(losses[-3:]) < 0.9 * sum(losses[:3])
+
+
+class Exploding(Strategy):
+    """Fine for two steps, then one term is NaN."""
+
+    def __init__(self, config: object = None, context: object = None) -> None:
+        self.count = 0
+
+    def setup(self, training: TrainingContext) -> None:
+        self.weight = nn.Parameter(torch.ones(()))
+        self.training = training
+        training.backbone.register_parameter("weight", self.weight)
+        self.update = training.updater("fusion", [self.weight])
+
+    def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
+        self.count += 1
+        bad = self.weight * (math.nan if self.count == 3 else 1.0)
+        self.update(LossTerms(self.weight**2 + bad, {"fine": self.weight**2, "gradient": bad}))
+        return StepRecord({"total": 1.0})
+
+
+def test_nan_stops_with_step_term_samples_and_a_saved_state(tmp_path: Path) -> None:
+    system = FusionSystem(Mean())
+    trainer = Trainer(system, Exploding(), Scenes(), section(), folder=tmp_path, phase="train", seed=0)
+    with pytest.raises(NonFiniteError) as caught:
+        trainer.fit()
+    assert "step 3" in caught.value.message
+    assert "term: gradient" in caught.value.message
+    assert caught.value.hint is not None
+    assert "train/train-0-2" in caught.value.hint
+    assert CheckpointFolder(tmp_path / "diverged" / "train").load() is not None
+    assert bool(torch.isfinite(system.backbone.weight))  # type: ignore[arg-type]
+
+
+def test_non_finite_gradient_is_caught_before_it_reaches_the_weights() -> None:
+    class RootOfZero(Exploding):
+        def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
+            self.update((self.weight - 1.0).abs().sqrt())  # finite, its slope is not
+            return StepRecord()
+
+    system = FusionSystem(Mean())
+    with pytest.raises(NonFiniteError, match="gradient of fusion is not finite"):
+        Trainer(system, RootOfZero(), Scenes(), section(), seed=0).fit()
+    assert float(system.backbone.weight) == 1.0  # type: ignore[arg-type]
+
+
+def test_updater_touches_only_its_own_parameters() -> None:
+    class Two(Exploding):
+        def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
+            self.other = nn.Parameter(torch.ones(()))
+            self.update(self.weight * self.other)
+            return StepRecord()
+
+    strategy = Two()
+    Trainer(FusionSystem(Mean()), strategy, Scenes(), section(max_steps=1), seed=0).fit()
+    assert strategy.other.grad is None
+    assert strategy.weight.grad is None
+    assert float(strategy.weight) != 1.0
+
+
+def test_nothing_to_train_is_said() -> None:
+    class Idle(Exploding):
+        def setup(self, training: TrainingContext) -> None:
+            training.updater("fusion", training.backbone.parameters())
+
+    with pytest.raises(UsageError, match="nothing to train"):
+        Trainer(FusionSystem(Mean()), Idle(), Scenes(), section(), seed=0).fit()
+
+
+def test_bf16_trains(tmp_path: Path) -> None:
+    train(joint_system(), tmp_path, max_steps=2, precision="bf16")
+    losses = [json.loads(line)["losses"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert all(math.isfinite(value) for record in losses for value in record.values())
+
+
+def test_schedules() -> None:
+    def rates(steps: int, **settings: object) -> list[float]:
+        schedule = section(schedule=settings).schedule
+        return [
+            scheduled_rate(1.0, schedule, step=s, total_steps=steps, steps_per_epoch=2) for s in range(steps)
+        ]
+
+    assert rates(3, name="constant") == [1.0, 1.0, 1.0]
+    assert rates(8, name="step", every=2, gamma=0.5) == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5]
+    cosine = rates(101, name="cosine", final=0.1)
+    assert cosine[0] == 1.0
+    assert cosine[50] == pytest.approx(0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * 50 / 101)))
+    assert cosine == sorted(cosine, reverse=True)
+    assert rates(4, name="constant", warmup=2) == [0.5, 1.0, 1.0, 1.0]
+
+
+def test_checkpoints_are_whole_or_absent_and_few(tmp_path: Path) -> None:
+    train(joint_system(), tmp_path, max_steps=5, checkpoint_every=1, keep=2)
+    folder = tmp_path / "checkpoints" / "train"
+    assert [p.name for p in sorted(folder.iterdir())] == ["step-00000004", "step-00000005"]
+    # A kill while writing leaves a hidden folder, which nobody takes for a checkpoint.
+    (folder / ".step-00000006.tmp").mkdir()
+    (folder / "step-00000007").mkdir()
+    position = CheckpointFolder(folder).position()
+    assert position is not None
+    assert position.step == 5
+
+
+def test_damaged_checkpoint_says_what_to_delete(tmp_path: Path) -> None:
+    train(joint_system(), tmp_path, max_steps=1)
+    (tmp_path / "checkpoints" / "train" / "step-00000001" / "weights.safetensors").write_bytes(b"cut")
+    with pytest.raises(RunError, match="damaged") as caught:
+        train(joint_system(), tmp_path, max_steps=2, resume=True)
+    assert "delete" in (caught.value.hint or "")
+
+
+def test_tree_file_round_trip(tmp_path: Path) -> None:
+    tree = {"state": {0: {"step": torch.tensor(3.0), "list": [1, None, "x", torch.arange(3)]}}, "lr": 1e-4}
+    save_tree(tmp_path / "t.safetensors", tree)
+    back = load_tree(tmp_path / "t.safetensors")
+    assert back["lr"] == 1e-4
+    assert list(back["state"]) == [0]
+    assert torch.equal(back["state"][0]["list"][3], torch.arange(3))
+    assert back["state"][0]["list"][:3] == [1, None, "x"]
+    with pytest.raises(TypeError, match="only tensors and plain data"):
+        save_tree(tmp_path / "u.safetensors", {"x": object()})
+
+
