@@ -6,7 +6,13 @@ import difflib
 from collections.abc import Iterable
 
 
+def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The known word that a misspelt one was meant to be, or None."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=likeness)
+    return near[0] if near else None
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest known word, or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    near = nearest(word, known)
+    return f"; did you mean {near!r}?" if near is not None else ""

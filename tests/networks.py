@@ -35,7 +35,12 @@ class TinySegmenter(SegmentationNetwork):
 
 
 def scene(
-    batch: int = 2, height: int = 24, width: int = 32, classes: int = 4, seed: int = 0, dtype: torch.dtype = torch.float32
+    batch: int = 2,
+    height: int = 24,
+    width: int = 32,
+    classes: int = 4,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
     """Two random sources and a blocky label map."""
     generator = torch.Generator().manual_seed(seed)

@@ -15,7 +15,8 @@ from fusekit.cli import doctor, explain, plugins, recipes, run, weights
 from fusekit.errors import FusekitError
 from fusekit.plugin.discovery import discover
 from fusekit.plugin.loader import PluginPolicy
-from fusekit.plugin.registry import did_you_mean, registry, set_policy
+from fusekit.plugin.registry import registry, set_policy
+from fusekit.words import did_you_mean
 
 app = typer.Typer(
     name="fusekit",
@@ -43,15 +44,11 @@ def _version(asked: bool) -> None:
 @app.callback()
 def options(
     context: typer.Context,
-    no_plugins: Annotated[
-        bool, typer.Option("--no-plugins", help="Load fusekit's own plugins only.")
-    ] = False,
+    no_plugins: Annotated[bool, typer.Option("--no-plugins", help="Load fusekit's own plugins only.")] = False,
     plugin: Annotated[
         list[str] | None, typer.Option("-p", metavar="no:NAME", help="Do not load a plugin; may be repeated.")
     ] = None,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,

@@ -151,9 +151,7 @@ def _lengths(metadata: list[Any], unit: str) -> str:
 
 def _flat(metadata: list[Any]) -> list[Any]:
     """Limits inside `Annotated` may come wrapped in a field description."""
-    return [
-        inner for item in metadata for inner in (item.metadata if isinstance(item, FieldInfo) else [item])
-    ]
+    return [inner for item in metadata for inner in (item.metadata if isinstance(item, FieldInfo) else [item])]
 
 
 def _number(value: Any) -> str:

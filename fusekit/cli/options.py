@@ -11,9 +11,7 @@ from fusekit.plugin.registry import registry
 
 Override = Annotated[
     list[str] | None,
-    typer.Option(
-        "-o", "--override", metavar="PATH=VALUE", help="Change the recipe, such as -o train.epochs=5."
-    ),
+    typer.Option("-o", "--override", metavar="PATH=VALUE", help="Change the recipe, such as -o train.epochs=5."),
 ]
 With = Annotated[
     list[Path] | None,

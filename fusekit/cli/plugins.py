@@ -20,12 +20,11 @@ from fusekit.errors import PluginError
 from fusekit.interfaces.kinds import KINDS
 from fusekit.plugin.doctor import Finding, examine
 from fusekit.plugin.loader import PluginReport
-from fusekit.plugin.registry import did_you_mean, registry
+from fusekit.plugin.registry import registry
 from fusekit.plugin.specs import ComponentSpec
+from fusekit.words import did_you_mean
 
-app = typer.Typer(
-    help="What is installed, where it comes from, and what is wrong with it.", no_args_is_help=True
-)
+app = typer.Typer(help="What is installed, where it comes from, and what is wrong with it.", no_args_is_help=True)
 
 _COLOURS = {
     "loaded": "green",
@@ -79,9 +78,7 @@ def _words(report: PluginReport) -> tuple[str, str, str]:
 
 def _print_components(console: Console, specs: Sequence[ComponentSpec], kind: str | None) -> None:
     if not specs:
-        console.print(
-            "no component is installed" if kind is None else f"no component of kind {kind} is installed"
-        )
+        console.print("no component is installed" if kind is None else f"no component of kind {kind} is installed")
     width = max((len(spec.name) for spec in specs), default=0)
     for found, group in groupby(specs, key=lambda spec: spec.kind):
         if kind is None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fusekit._version import __version__
+from fusekit.cli.options import Override, With, add_local_files
 from fusekit.errors import UsageError
 from fusekit.plugin.loader import DISTRIBUTION
 from fusekit.plugin.registry import registry
@@ -19,15 +20,6 @@ from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.schema import ModelSection
 
 app = typer.Typer(no_args_is_help=True, help="Look at recipes, copy them, describe them to an editor.")
-
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("-o", "--override", metavar="PATH=VALUE", help="Change one value, as `-o train.epochs=5`."),
-]
-LocalFiles = Annotated[
-    list[Path] | None,
-    typer.Option("--with", metavar="FILE.py", help="Use the components of a local file, under `local.`"),
-]
 
 
 @app.command("list")
@@ -40,9 +32,7 @@ def list_command(
     """
     recipes = list_recipes()
     if as_json:
-        rows = [
-            {"name": r.name, "path": str(r.path), "summary": r.summary, "header": r.header} for r in recipes
-        ]
+        rows = [{"name": r.name, "path": str(r.path), "summary": r.summary, "header": r.header} for r in recipes]
         typer.echo(json.dumps(rows, indent=2))
         return
     width = max((len(recipe.name) for recipe in recipes), default=0)
@@ -53,11 +43,9 @@ def list_command(
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a file.")],
-    resolved: Annotated[
-        bool, typer.Option("--resolved", help="Merge its parents and fill in every default.")
-    ] = False,
-    override: Overrides = None,
-    with_: LocalFiles = None,
+    resolved: Annotated[bool, typer.Option("--resolved", help="Merge its parents and fill in every default.")] = False,
+    override: Override = None,
+    with_: With = None,
 ) -> None:
     """Print a recipe.
 
@@ -66,7 +54,7 @@ def show(
     if override and not resolved:
         raise UsageError("-o changes only what --resolved shows", hint="add --resolved")
     if resolved:
-        _add_local(with_)
+        add_local_files(with_)
         typer.echo(Recipe.load(name, override or (), check_data=False).dumps_resolved(), nl=False)
     else:
         typer.echo(find_recipe(name).read_text("utf-8", "replace"), nl=False)
@@ -122,8 +110,8 @@ def schema(
 
 def validate(
     recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
-    override: Overrides = None,
-    with_: LocalFiles = None,
+    override: Override = None,
+    with_: With = None,
 ) -> None:
     """Check a recipe without running it: its form, its components' parameters, whether its parts fit.
 
@@ -131,18 +119,14 @@ def validate(
 
     Example: fusekit validate my_recipe.yaml -o train.epochs=5
     """
-    _add_local(with_)
+    add_local_files(with_)
     typer.echo(summary(Recipe.load(recipe, override or (), check_data=False)))
 
 
 def summary(recipe: Recipe) -> str:
     """What `fusekit validate` prints of a recipe that is right."""
     model, section = recipe.model, recipe.model.model
-    parts = [
-        f"{key} {part.use}"
-        for key in fields_of(ModelSection)
-        if hasattr(part := getattr(section, key), "use")
-    ]
+    parts = [f"{key} {part.use}" for key in fields_of(ModelSection) if hasattr(part := getattr(section, key), "use")]
     phases = [
         *((f"pretrain {name}", phase) for name, phase in model.pretrain.items()),
         ("train", model.train),
@@ -161,8 +145,3 @@ def summary(recipe: Recipe) -> str:
     if recipe.missing is not None:
         lines.insert(2, f"  data missing: {recipe.missing}")
     return "\n".join(lines)
-
-
-def _add_local(files: list[Path] | None) -> None:
-    for file in files or ():
-        registry().add_local(file)

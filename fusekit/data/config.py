@@ -155,9 +155,7 @@ class FolderConfig(DatasetConfig):
         if not absent:
             return None
         sentence = f"{self.title()}: below {root} there is no {', no '.join(absent)}; put there\n{tree}"
-        inner = next(
-            (d for d in sorted(root.iterdir()) if all((d / path).exists() for path in expected)), None
-        )
+        inner = next((d for d in sorted(root.iterdir()) if all((d / path).exists() for path in expected)), None)
         return sentence if inner is None else f"{sentence}\n{inner} has them all: is that the data root?"
 
     def _expected(self) -> dict[str, str]:
@@ -218,9 +216,7 @@ class PairsConfig(FolderConfig):
         min_length=1,
         description="role → folder below the root, in order; `{split}` is the split's folder",
     )
-    labels: Pattern | None = Field(
-        None, description="folder of class maps, as in `sources`; none when absent"
-    )
+    labels: Pattern | None = Field(None, description="folder of class maps, as in `sources`; none when absent")
     class_names: list[str] = Field(
         default_factory=list, max_length=256, description="names of the classes in the order of their index"
     )
@@ -243,9 +239,7 @@ class PairsConfig(FolderConfig):
         if len(set(self.class_names)) != count:
             raise ValueError("class_names holds a name twice")
         if self.ignore_index < count:
-            raise ValueError(
-                f"ignore_index {self.ignore_index} is the index of a class; choose one ≥ {count}"
-            )
+            raise ValueError(f"ignore_index {self.ignore_index} is the index of a class; choose one ≥ {count}")
         if self.unlabelled is not None and self.unlabelled >= count:
             raise ValueError(f"unlabelled {self.unlabelled} is not the index of a class (0 to {count - 1})")
         whole = all("{split}" not in pattern for pattern in self.sources.values())

@@ -55,9 +55,7 @@ def _levels(path: Path, image: Tensor, bit_depth: int) -> npt.NDArray[np.generic
     if image.ndim == 2:
         image = image[None]
     if image.ndim != 3 or image.shape[0] not in (1, 3) or not image.is_floating_point():
-        raise UsageError(
-            f"{path}: an image is (1 or 3, H, W) floating point, not {tuple(image.shape)} {image.dtype}"
-        )
+        raise UsageError(f"{path}: an image is (1 or 3, H, W) floating point, not {tuple(image.shape)} {image.dtype}")
     # float64, because float32 arithmetic could move a value that sits next to a 16-bit rounding edge
     values = image.detach().to("cpu", torch.float64)
     if not torch.isfinite(values).all():

@@ -89,9 +89,7 @@ def _pack(values: npt.NDArray[np.float32]) -> _Plane:
 
 def _check(sample: Sample) -> None:
     shapes = [tuple(image.shape) for image in sample.images]
-    sizes = {shape[-2:] for shape in shapes} | (
-        {tuple(sample.label.shape)} if sample.label is not None else set()
-    )
+    sizes = {shape[-2:] for shape in shapes} | ({tuple(sample.label.shape)} if sample.label is not None else set())
     right = shapes and len(sizes) == 1 and all(len(shape) == 3 and shape[0] in (1, 3) for shape in shapes)
     if not right or any(image.dtype != torch.float32 for image in sample.images):
         dtypes = sorted({str(image.dtype) for image in sample.images})

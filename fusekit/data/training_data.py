@@ -167,8 +167,7 @@ class TrainingData:
                 on_progress(number + 1, total)
         if not places:
             raise DataError(
-                f"none of the patches of {total} scenes has a contrast of {sampling.min_contrast:g} in every "
-                "source",
+                f"none of the patches of {total} scenes has a contrast of {sampling.min_contrast:g} in every source",
                 hint="Lower train.sampling.min_contrast.",
             )
         return places
@@ -180,9 +179,7 @@ class TrainingData:
             samples = [*samples, *(swap_sources(sample) for sample in samples)]
             ids += ids
         labels = [sample.label for sample in samples if sample.label is not None]
-        sources = tuple(
-            torch.stack([sample.images[k] for sample in samples]) for k in range(len(samples[0].images))
-        )
+        sources = tuple(torch.stack([sample.images[k] for sample in samples]) for k in range(len(samples[0].images)))
         return Batch(sources, torch.stack(labels) if labels else None, ids)
 
 
@@ -200,9 +197,7 @@ def _check_alike(samples: Sequence[Sample]) -> None:
                 hint="Set train.sampling.resize, or train on crops or patches.",
             )
         if len(other.images) != len(first.images):
-            raise DataError(
-                f"scene {first.id!r} has {len(first.images)} sources, but {other.id!r} {len(other.images)}"
-            )
+            raise DataError(f"scene {first.id!r} has {len(first.images)} sources, but {other.id!r} {len(other.images)}")
         if (other.label is None) != (first.label is None):
             has, lacks = (first.id, other.id) if other.label is None else (other.id, first.id)
             raise DataError(

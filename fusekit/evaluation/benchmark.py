@@ -121,9 +121,7 @@ class Benchmark:
             "is_model": scores.is_model,
             "mean": {key: _plain(mean(values)) for key, values in scores.values.items()},
             "undefined": {
-                key: count
-                for key, values in scores.values.items()
-                if (count := sum(math.isnan(v) for v in values))
+                key: count for key, values in scores.values.items() if (count := sum(math.isnan(v) for v in values))
             },
             "per_source": {
                 key: [_plain(mean(column)) for column in zip(*rows, strict=True)]

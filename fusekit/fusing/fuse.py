@@ -53,13 +53,9 @@ def as_sources(images: Sequence[Tensor], colour: str, device: torch.device | str
     sizes = [tuple(image.shape[-2:]) for image in images]
     if len(set(sizes)) > 1:
         shown = ", ".join(f"{w}x{h}" for h, w in sizes)
-        raise DataError(
-            f"the sources differ in size: {shown}", hint="sources must be registered to each other"
-        )
+        raise DataError(f"the sources differ in size: {shown}", hint="sources must be registered to each other")
     if min(sizes[0]) < SMALLEST:
-        raise DataError(
-            f"images of {sizes[0][1]}x{sizes[0][0]} are too small; the least is {SMALLEST}x{SMALLEST}"
-        )
+        raise DataError(f"images of {sizes[0][1]}x{sizes[0][0]} are too small; the least is {SMALLEST}x{SMALLEST}")
     convert = luminance if colour == "luma" else (lambda image: image.expand(3, -1, -1))
     return tuple(convert(image)[None].to(device) for image in images)
 
@@ -84,9 +80,7 @@ def fuse_scene(
         DataError: The number of images is wrong, sizes differ, or values are not finite.
     """
     if len(images) != len(system.roles):
-        raise DataError(
-            f"the model fuses {len(system.roles)} sources ({', '.join(system.roles)}), got {len(images)}"
-        )
+        raise DataError(f"the model fuses {len(system.roles)} sources ({', '.join(system.roles)}), got {len(images)}")
     for role, image in zip(system.roles, images, strict=True):
         if not bool(torch.isfinite(image).all()):
             raise DataError(f"the {role} image holds NaN or infinite values")

@@ -13,9 +13,11 @@ from fusekit.errors import DataError, PluginError, UsageError
 from fusekit.interfaces.config import ComponentRef
 from fusekit.interfaces.context import ClassTable
 from fusekit.interfaces.importer import WeightsImporter
-from fusekit.plugin.registry import Registry, did_you_mean, registry
+from fusekit.plugin.imports import one_line
+from fusekit.plugin.registry import Registry, registry
 from fusekit.recipe.assembly import Builder, build_system, model_section
 from fusekit.recipe.model_file import ModelCard, load_strictly, save_state
+from fusekit.words import did_you_mean
 
 
 def import_weights(
@@ -92,5 +94,5 @@ def _read(file: Path) -> object:
             f"{file} holds more than tensors and was not read, because reading it could run code",
             hint="re-save its state dict alone in an environment that you trust",
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise DataError(f"{file} is not a readable weights file: {error}") from error
+    except Exception as error:  # what unpickling raises is decided by the content of the file
+        raise DataError(f"{file} is not a readable weights file: {one_line(error)}") from error

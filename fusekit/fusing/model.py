@@ -30,9 +30,7 @@ class FusionModel:
         device: Where to fuse.
     """
 
-    def __init__(
-        self, system: FusionSystem, card: ModelCard | None = None, device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, system: FusionSystem, card: ModelCard | None = None, device: torch.device | str = "cpu") -> None:
         self.system = system.to(device).eval()
         self.card = card
         self.device = torch.device(device)

@@ -57,9 +57,7 @@ def region_attribution(
     return RegionAttribution(scores.permute(1, 0, 2).contiguous(), regions)
 
 
-def _contributions(
-    task: TaskNetwork, points: Tensor, increments: Tensor, regions: Tensor, scope: str
-) -> Tensor:
+def _contributions(task: TaskNetwork, points: Tensor, increments: Tensor, regions: Tensor, scope: str) -> Tensor:
     """Signed contribution of every region at every path point, (P, B, K)."""
     steps, batch = points.shape[:2]
     images = torch.arange(batch, device=points.device)
@@ -89,9 +87,7 @@ def _rounds(sizes: Tensor) -> list[Tensor]:
     """In round r the r-th class that each image has, (B,); -1 where it has no more."""
     present = [row.nonzero()[:, 0].tolist() for row in sizes]
     most = max((len(classes) for classes in present), default=0)
-    return [
-        torch.tensor([c[r] if r < len(c) else -1 for c in present], device=sizes.device) for r in range(most)
-    ]
+    return [torch.tensor([c[r] if r < len(c) else -1 for c in present], device=sizes.device) for r in range(most)]
 
 
 def _pixels(sizes: Tensor, classes: Tensor, scope: str) -> Tensor:

@@ -53,9 +53,7 @@ class ComponentRef(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     use: str = Field(description="name of the component, `namespace.component`")
-    params: dict[str, Any] = Field(
-        default_factory=dict, description="its parameters, checked by its own Config"
-    )
+    params: dict[str, Any] = Field(default_factory=dict, description="its parameters, checked by its own Config")
 
 
 @dataclass(frozen=True)

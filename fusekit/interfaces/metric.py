@@ -67,13 +67,9 @@ class Metric(ABC):
             raise ValueError(f"{self.name}: no source image")
         for what, image in [("fused", fused), *((f"source {i}", s) for i, s in enumerate(sources))]:
             if image.dtype != torch.uint8 or image.ndim != 2:
-                raise ValueError(
-                    f"{self.name}: {what} must be (H, W) uint8, got {tuple(image.shape)} {image.dtype}"
-                )
+                raise ValueError(f"{self.name}: {what} must be (H, W) uint8, got {tuple(image.shape)} {image.dtype}")
             if image.shape != fused.shape:
-                raise ValueError(
-                    f"{self.name}: {what} is {tuple(image.shape)}, the fused image {tuple(fused.shape)}"
-                )
+                raise ValueError(f"{self.name}: {what} is {tuple(image.shape)}, the fused image {tuple(fused.shape)}")
         if min(fused.shape) < self.minimum_size:
             return MetricValue(float("nan"))
         return self.measure(fused, sources)

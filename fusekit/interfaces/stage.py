@@ -25,9 +25,7 @@ class UnfoldingStage(nn.Module, ABC):
         super().__init__()
 
     @abstractmethod
-    def forward(
-        self, state: UnfoldingState, sources: Sources, guidance: Guidance | None = None
-    ) -> UnfoldingState:
+    def forward(self, state: UnfoldingState, sources: Sources, guidance: Guidance | None = None) -> UnfoldingState:
         """Advances the state by one stage.
 
         Args:

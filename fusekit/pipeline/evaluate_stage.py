@@ -40,9 +40,7 @@ def evaluate_stage(recipe: Recipe, folder: RunFolder, device: torch.device, disp
     system, _ = load_system(folder.model, device=device, components=recipe.registry)
     settings = recipe.model.evaluate
     builder = Builder(system.roles, system.classes, recipe.registry)
-    metrics: dict[str, Metric] = {
-        name: builder.build("metric", ComponentRef(use=name)) for name in settings.metrics
-    }
+    metrics: dict[str, Metric] = {name: builder.build("metric", ComponentRef(use=name)) for name in settings.metrics}
     task = system.task if settings.task and isinstance(system.task, SegmentationNetwork) else None
     rivals = _baselines(settings.baselines, system, builder)
     benchmark = Benchmark(metrics, task, device)

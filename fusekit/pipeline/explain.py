@@ -21,9 +21,7 @@ from fusekit.pipeline.scene_pictures import proposed_weights, segment
 from fusekit.pipeline.sheet import contact_sheet
 
 
-def explain_scene(
-    model: FusionModel, images: Sequence[Path], out: Path, *, label: Path | None = None
-) -> list[Path]:
+def explain_scene(model: FusionModel, images: Sequence[Path], out: Path, *, label: Path | None = None) -> list[Path]:
     """Writes the pictures of a scene's attribution.
 
     ``fused.png``; per source ``attribution-ROLE.png`` (how much each region helps its class, on one scale for

@@ -65,8 +65,7 @@ def stamps(recipe: Recipe) -> tuple[Stamp, ...]:
         found.append(
             Stamp(
                 "Synthetic data",
-                "Images and labels were rendered by a program; the numbers say nothing about a real dataset."
-                + why,
+                "Images and labels were rendered by a program; the numbers say nothing about a real dataset." + why,
             )
         )
     if provenance.labels == "pseudo":
@@ -101,9 +100,7 @@ def _facts(recipe: Recipe, folder: RunFolder, system: FusionSystem) -> tuple[tup
     steps = record.get("steps", {})
     if steps:
         facts.append(("Training steps", ", ".join(f"{phase} {count}" for phase, count in steps.items())))
-        facts.append(
-            ("Training time", f"{record.get('training_seconds', 0):.0f} s on {record.get('device', '?')}")
-        )
+        facts.append(("Training time", f"{record.get('training_seconds', 0):.0f} s on {record.get('device', '?')}"))
     facts.append(("Output range", recipe.model.fuse.range))
     facts.append(("Seed", str(recipe.model.seed)))
     facts.append(("fusekit", __version__))
@@ -114,9 +111,7 @@ def _count(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _scenes(
-    recipe: Recipe, folder: RunFolder, system: FusionSystem, device: torch.device
-) -> tuple[SceneRow, ...]:
+def _scenes(recipe: Recipe, folder: RunFolder, system: FusionSystem, device: torch.device) -> tuple[SceneRow, ...]:
     dataset, scenes = chosen_scenes(recipe)
     wanted = min(recipe.model.evaluate.pictures, len(scenes))
     # Spread over the split: neighbours of a drive show nearly the same.
@@ -147,17 +142,12 @@ def _metric_table(evaluation: Mapping[str, Any], roles: tuple[str, ...]) -> Metr
             method["name"],
             method["is_model"],
             {by_key[key]: restored(value) for key, value in method["mean"].items()},
-            {
-                by_key[key]: tuple(restored(value) for value in values)
-                for key, values in method["per_source"].items()
-            },
+            {by_key[key]: tuple(restored(value) for value in values) for key, values in method["per_source"].items()},
             {by_key[key]: count for key, count in method["undefined"].items()},
         )
         for method in evaluation["methods"]
     )
-    return MetricTable(
-        columns, rows, len(evaluation["scenes"]), evaluation["subset"], roles, evaluation["note"]
-    )
+    return MetricTable(columns, rows, len(evaluation["scenes"]), evaluation["subset"], roles, evaluation["note"])
 
 
 def _task_table(task: Mapping[str, Any]) -> TaskTable:

@@ -100,9 +100,7 @@ def _do(
         train_stage(recipe, folder, device, resume=resume, display=display)
     else:
         if not folder.is_done("train", recipe):
-            raise UsageError(
-                f"stage {stage} needs a trained model", hint="run without --stage, or --stage train first"
-            )
+            raise UsageError(f"stage {stage} needs a trained model", hint="run without --stage, or --stage train first")
         if stage == "evaluate" and not folder.is_done("fuse", recipe):
             raise UsageError("stage evaluate needs fused images", hint="run --stage fuse first")
         if folder.is_done(stage, recipe) and not forced:

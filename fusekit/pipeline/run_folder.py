@@ -55,9 +55,7 @@ class RunFolder:
         try:
             found: dict[str, Any] = json.loads(self._record.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise RunError(
-                f"{self._record} is damaged: {error}", hint="delete the run folder to start anew"
-            ) from error
+            raise RunError(f"{self._record} is damaged: {error}", hint="delete the run folder to start anew") from error
         return found
 
     def update(self, changes: Mapping[str, Any]) -> None:

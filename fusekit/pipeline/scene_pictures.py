@@ -33,9 +33,7 @@ def scene_pictures(
         output_range: Range of the fused image.
     """
     scene = fuse_scene(system, images, output_range=output_range, device=device)
-    pictures = [
-        Picture(role, to_uint8(image.numpy())) for role, image in zip(system.roles, images, strict=True)
-    ]
+    pictures = [Picture(role, to_uint8(image.numpy())) for role, image in zip(system.roles, images, strict=True)]
     pictures.append(Picture("fused", to_uint8(scene.image.numpy()), kind="fused"))
     weights = proposed_weights(system, scene)
     if weights is not None:
@@ -55,9 +53,7 @@ def scene_pictures(
         )
         if label is not None:
             pictures.append(
-                Picture(
-                    "label", colour_labels(label.numpy(), table.palette, table.ignore_index), kind="labels"
-                )
+                Picture("label", colour_labels(label.numpy(), table.palette, table.ignore_index), kind="labels")
             )
     return tuple(pictures)
 

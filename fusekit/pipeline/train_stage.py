@@ -28,9 +28,7 @@ def phases(recipe: Recipe) -> dict[str, TrainSection]:
     return {**recipe.model.pretrain, **main}
 
 
-def train_stage(
-    recipe: Recipe, folder: RunFolder, device: torch.device, *, resume: bool, display: Display
-) -> None:
+def train_stage(recipe: Recipe, folder: RunFolder, device: torch.device, *, resume: bool, display: Display) -> None:
     """Trains all phases and writes ``model.safetensors``.
 
     Raises:
@@ -67,9 +65,7 @@ def train_stage(
     folder.update(
         {
             "steps": steps,
-            "training_seconds": round(
-                folder.record().get("training_seconds", 0) + time.monotonic() - began, 1
-            ),
+            "training_seconds": round(folder.record().get("training_seconds", 0) + time.monotonic() - began, 1),
             "training_scenes": len(dataset) if dataset is not None else 0,
             "device": str(device),
         }
@@ -108,7 +104,5 @@ def _train_phase(
             device=device,
             progress=lambda _, done, total, losses: advance(done, total, format_losses(losses)),
         )
-        display.say(
-            f"{phase}: {trainer.total_steps} steps of {section.batch} samples, {len(data)} samples in a pass"
-        )
+        display.say(f"{phase}: {trainer.total_steps} steps of {section.batch} samples, {len(data)} samples in a pass")
         return trainer.fit(resume=resume)

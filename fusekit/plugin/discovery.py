@@ -70,9 +70,7 @@ def discover(path: Sequence[str] | None = None) -> list[Candidate]:
         place = (candidate.folder, candidate.version)
         if first.setdefault(candidate.distribution, place) == place:
             found.setdefault((candidate.distribution, candidate.namespace, candidate.value), candidate)
-    return sorted(
-        found.values(), key=lambda c: (c.distribution != DISTRIBUTION, c.namespace, c.distribution, c.value)
-    )
+    return sorted(found.values(), key=lambda c: (c.distribution != DISTRIBUTION, c.namespace, c.distribution, c.value))
 
 
 def unreadable() -> dict[Path, str]:
@@ -128,6 +126,4 @@ def _damaged(info: Path, fault: str, point: metadata.EntryPoint | None = None) -
     distribution = canonicalize_name(name or "unknown")
     namespace = point.name if point is not None else distribution.removeprefix("fusekit-")
     value = point.value if point is not None else ""
-    return Candidate(
-        namespace, value, distribution, version, (), str(info.parent), f"damaged metadata, {fault}"
-    )
+    return Candidate(namespace, value, distribution, version, (), str(info.parent), f"damaged metadata, {fault}")

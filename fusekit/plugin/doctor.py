@@ -50,11 +50,7 @@ def _components(registry: Registry) -> list[Finding]:
     try:
         import torch  # noqa: F401
     except Exception as error:  # then no component imports, and none of them is to blame
-        return [
-            Finding(
-                "wrong", f"torch does not import: {one_line(error)}", "pip install --force-reinstall torch"
-            )
-        ]
+        return [Finding("wrong", f"torch does not import: {one_line(error)}", "pip install --force-reinstall torch")]
     findings = []
     for spec in registry.specs():
         try:

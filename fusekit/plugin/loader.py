@@ -228,9 +228,7 @@ def _register(module: ModuleType, report: PluginReport) -> PluginReport:
         try:
             fits = SpecifierSet(str(declared)).contains(API_VERSION)
         except InvalidSpecifier:
-            raise ValueError(
-                f"FUSEKIT_API = {declared!r} is not a version range such as '>=1.0,<2'"
-            ) from None
+            raise ValueError(f"FUSEKIT_API = {declared!r} is not a version range such as '>=1.0,<2'") from None
         if not fits:
             return replace(
                 report,
@@ -268,8 +266,7 @@ def _check_specs(specs: Sequence[Any], namespace: str) -> None:
     for spec in specs:
         if not isinstance(spec, ComponentSpec):
             raise TypeError(
-                f"fusekit_components() returned {reprlib.repr(spec)}; "
-                "make specs with fusekit.plugin.component"
+                f"fusekit_components() returned {reprlib.repr(spec)}; make specs with fusekit.plugin.component"
             )
         if spec.namespace != namespace:
             raise ValueError(f"component {spec.name!r} is outside its plugin's namespace {namespace!r}")

@@ -40,12 +40,8 @@ class Registry:
         # The same file again replaces itself, as in a notebook; another file is never replaced.
         others = [r for r in self.reports if r.distribution != str(file)]
         for rival in others:
-            if rival.namespace == LOCAL_NAMESPACE and local_module(Path(rival.distribution)) == local_module(
-                file
-            ):
-                raise UsageError(
-                    f"--with {path}: {rival.value} has that name too", hint="rename one of the two"
-                )
+            if rival.namespace == LOCAL_NAMESPACE and local_module(Path(rival.distribution)) == local_module(file):
+                raise UsageError(f"--with {path}: {rival.value} has that name too", hint="rename one of the two")
         report = load_local(path)
         if report.state != "loaded":
             raise PluginError(

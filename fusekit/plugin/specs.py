@@ -28,18 +28,12 @@ class ComponentSpec:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(
-                f"component {self.name!r}: unknown kind {self.kind!r}; kinds are {', '.join(KINDS)}"
-            )
+            raise ValueError(f"component {self.name!r}: unknown kind {self.kind!r}; kinds are {', '.join(KINDS)}")
         if not _NAME.fullmatch(self.name):
-            raise ValueError(
-                f"component name {self.name!r} is not of the form namespace.component in lower case"
-            )
+            raise ValueError(f"component name {self.name!r} is not of the form namespace.component in lower case")
         for what, value in (("target", self.target), ("config", self.config)):
             if value is not None and not _TARGET.fullmatch(value):
-                raise ValueError(
-                    f"component {self.name!r}: {what} {value!r} is not of the form package.module:Class"
-                )
+                raise ValueError(f"component {self.name!r}: {what} {value!r} is not of the form package.module:Class")
         if not self.summary.strip():
             raise ValueError(f"component {self.name!r} has no summary")
 

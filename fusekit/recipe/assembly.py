@@ -30,9 +30,7 @@ class Builder:
         components: Where names are looked up; the process's own registry when None.
     """
 
-    def __init__(
-        self, roles: tuple[str, ...], classes: ClassTable | None, components: Registry | None = None
-    ) -> None:
+    def __init__(self, roles: tuple[str, ...], classes: ClassTable | None, components: Registry | None = None) -> None:
         self.registry = components or registry()
         self.context = BuildContext(roles=roles, classes=classes, builder=self.build)
 

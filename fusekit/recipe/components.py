@@ -17,9 +17,10 @@ from fusekit.interfaces.dataset_config import DatasetConfig
 from fusekit.plugin.registry import Registry
 from fusekit.recipe.diagnose import problems_of
 from fusekit.recipe.fields import Reference, references
-from fusekit.recipe.problems import Problem, RecipeProblems, dotted, nearest
+from fusekit.recipe.problems import Problem, RecipeProblems, dotted
 from fusekit.recipe.strict import validate_plain
 from fusekit.recipe.tree import Node, node_from_plain
+from fusekit.words import nearest
 
 MAX_DEPTH = 80  # keys; reached only by a component whose default parameters hold the component itself
 
@@ -64,9 +65,7 @@ def validate_components(frame: BaseModel, registry: Registry, tree: Node) -> lis
     while waiting:
         reference = waiting.pop(0)
         if len(reference.path) > MAX_DEPTH:
-            message = (
-                f"{reference.kind} {reference.ref.use!r} cannot be used: its parameters nest it in itself"
-            )
+            message = f"{reference.kind} {reference.ref.use!r} cannot be used: its parameters nest it in itself"
             raise PluginError(message, hint="give the nested component by name, or mend the plugin")
         problem = _absence(reference, registry, tree)
         if problem is not None:
@@ -105,9 +104,7 @@ def configure(kind: str, ref: ComponentRef, registry: Registry) -> ComponentConf
     except ValidationError as error:
         tree = node_from_plain({"params": ref.params})
         model = registry.config_class(kind, ref.use)
-        raise RecipeProblems(
-            problems_of(error, model, tree, ("params",), owner=f"{kind} {ref.use!r}")
-        ) from None
+        raise RecipeProblems(problems_of(error, model, tree, ("params",), owner=f"{kind} {ref.use!r}")) from None
 
 
 def resolved_plain(frame: BaseModel, components: Sequence[Component]) -> dict[str, Any]:
@@ -135,8 +132,7 @@ def ask(component: Component, method: str, *args: Any) -> Any:
         raise
     except Exception as error:
         raise PluginError(
-            f"{component.label} cannot be used: {method}() of its Config raised "
-            f"{type(error).__name__}: {error}",
+            f"{component.label} cannot be used: {method}() of its Config raised {type(error).__name__}: {error}",
             hint="it is the plugin that needs mending",
         ) from error
 
@@ -152,8 +148,7 @@ def _configure(reference: Reference, registry: Registry) -> ComponentConfig:
         raise
     except Exception as error:  # a validator of the plugin's own that fails in another way than it may
         raise PluginError(
-            f"{kind} {ref.use!r} cannot be used: checking its parameters raised "
-            f"{type(error).__name__}: {error}",
+            f"{kind} {ref.use!r} cannot be used: checking its parameters raised {type(error).__name__}: {error}",
             hint="it is the plugin that needs mending",
         ) from error
 

@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from fusekit.recipe.fields import field_at, field_paths, fields_of, model_at
-from fusekit.recipe.problems import Problem, TreePath, dotted, nearest
+from fusekit.recipe.problems import Problem, TreePath, dotted
 from fusekit.recipe.tree import Mark, Node
 from fusekit.recipe.yaml12 import describe
+from fusekit.words import nearest
 
 _WANTED = {
     "int_type": "a whole number",
@@ -152,11 +153,7 @@ def _unknown_key(path: TreePath, model: type[BaseModel], owner: str) -> tuple[st
     near = nearest(key, known)
     if near is None:
         # The right word in the wrong section, as `lr` directly under `train`.
-        near = (
-            next((dotted((*path[:-1], *p)) for p in field_paths(holder) if p[-1] == key), None)
-            if holder
-            else None
-        )
+        near = next((dotted((*path[:-1], *p)) for p in field_paths(holder) if p[-1] == key), None) if holder else None
     if near is None and known:
         return f"{what}; there are {', '.join(known)}", None
     if near is None and owner:

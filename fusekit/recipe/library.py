@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fusekit.recipe.problems import Problem, RecipeProblems, nearest
+from fusekit.recipe.problems import Problem, RecipeProblems
+from fusekit.words import nearest
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _SUFFIXES = (".yaml", ".yml")
@@ -63,9 +64,7 @@ def find_recipe(name_or_path: str | Path) -> Path:
     asked = path.stem if path.suffix in _SUFFIXES else str(name_or_path)
     if asked in shipped and path.parent == Path("."):
         return shipped[asked]
-    message = (
-        "is a folder, not a recipe" if path.is_dir() else "no such file, and no shipped recipe of that name"
-    )
+    message = "is a folder, not a recipe" if path.is_dir() else "no such file, and no shipped recipe of that name"
     raise RecipeProblems(
         [Problem("", message, str(name_or_path), nearest(asked, shipped))],
         hint="fusekit recipes list shows what is shipped",

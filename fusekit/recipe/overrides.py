@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from fusekit.recipe.fields import ANY, fields_of, is_list, is_mapping, is_model, item_type, strip
-from fusekit.recipe.problems import Problem, RecipeProblems, TreePath, dotted, nearest
+from fusekit.recipe.problems import Problem, RecipeProblems, TreePath, dotted
 from fusekit.recipe.schema import RecipeModel
 from fusekit.recipe.tree import Mark, Node, node_from_plain
 from fusekit.recipe.yaml12 import parse_scalar, parse_yaml
+from fusekit.words import nearest
 
 
 def apply_overrides(tree: Node, overrides: Sequence[str], *, skip: str | None = None) -> Node:
@@ -127,12 +128,8 @@ def _unknown_path(tree: Node, path: Sequence[str], mark: Mark) -> Problem | None
             # A new entry can be given as a whole; a path that goes into one that is absent is a slip.
             if below is not ANY and not last and key not in there:
                 near = nearest(key, there)
-                known = (
-                    "" if near else f"; there are {', '.join(there)}" if there else "; the recipe has none"
-                )
-                return Problem(
-                    full, f"no such entry{known}", str(mark), dotted((*walked, near)) if near else None
-                )
+                known = "" if near else f"; there are {', '.join(there)}" if there else "; the recipe has none"
+                return Problem(full, f"no such entry{known}", str(mark), dotted((*walked, near)) if near else None)
         elif is_list(bare):
             if node is None:
                 message = f"the recipe leaves {dotted(walked)} at its default; give the whole list, as [...]"
@@ -141,8 +138,6 @@ def _unknown_path(tree: Node, path: Sequence[str], mark: Mark) -> Problem | None
             return Problem(full, f"{dotted(walked)} holds one value, there is nothing below it", str(mark))
         if below is ANY:
             return None
-        node = (
-            node.child(int(key) if is_list(bare) and key.isdecimal() else key) if node is not None else None
-        )
+        node = node.child(int(key) if is_list(bare) and key.isdecimal() else key) if node is not None else None
         annotation, walked = below, (*walked, key)
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,12 +15,6 @@ TreePath = tuple[PathKey, ...]
 def dotted(path: Iterable[PathKey]) -> str:
     """A path as users write it after ``-o``: ``pretrain.segmenter.epochs``, ``evaluate.baselines.0.use``."""
     return ".".join(str(key) for key in path)
-
-
-def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
-    """The known word that a misspelt one was meant to be, or None."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=likeness)
-    return near[0] if near else None
 
 
 @dataclass(frozen=True)

@@ -107,9 +107,7 @@ class Recipe:
         if not isinstance(node.value, dict):
             raise RecipeProblems([Problem("", f"a recipe is a mapping, this is {describe(node.value)}")])
         tree = with_parents(node, None)
-        return cls._resolve(
-            tree, dump_yaml(node.plain()), None, overrides, registry or installed(), check_data
-        )
+        return cls._resolve(tree, dump_yaml(node.plain()), None, overrides, registry or installed(), check_data)
 
     @classmethod
     def _resolve(

@@ -81,9 +81,7 @@ class SamplingSection(Section):
     min_contrast: float = Field(
         0.0, ge=0, lt=1, description="drop patches where (p90 - p10) / p90 of any source is below this"
     )
-    resize: tuple[int, int] | None = Field(
-        None, description="resize images to [height, width] before cutting"
-    )
+    resize: tuple[int, int] | None = Field(None, description="resize images to [height, width] before cutting")
     flip: bool = Field(False, description="random horizontal and vertical flips")
     swap: bool = Field(False, description="append every batch's copy with its sources in reversed order")
 
@@ -121,9 +119,7 @@ class TrainSection(Section):
     schedule: ScheduleSection = Field(default_factory=ScheduleSection, description="the learning rate")
     clip: float | None = Field(None, gt=0, description="largest gradient norm of an update; none when absent")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast of forward passes")
-    checkpoint_every: int | None = Field(
-        None, ge=1, description="steps between checkpoints; once an epoch when absent"
-    )
+    checkpoint_every: int | None = Field(None, ge=1, description="steps between checkpoints; once an epoch when absent")
     keep: int = Field(2, ge=1, description="checkpoints kept")
 
 
@@ -166,9 +162,7 @@ class RecipeModel(Section):
     )
 
     schema_version: Literal[1] = Field(alias="schema", description="version of this format")
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the run; its folder is runs/NAME"
-    )
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the run; its folder is runs/NAME")
     description: str = Field("", description="what this recipe is for, one sentence")
     requires: list[str] = Field(
         default_factory=list, description="distributions that must be installed, as `fusekit-toyseg>=0.1`"

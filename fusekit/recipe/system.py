@@ -87,9 +87,7 @@ class FusionSystem(nn.Module):
         """
         if not isinstance(self.task, SegmentationNetwork):
             return None
-        return TaskGuidance(
-            self.task, sources, labels, pathway=self.pathway, scope=self.scope, chunk=self.chunk
-        )
+        return TaskGuidance(self.task, sources, labels, pathway=self.pathway, scope=self.scope, chunk=self.chunk)
 
     def forward(self, sources: Sources, labels: Tensor | None = None) -> FusionOutput:
         """Fuses a batch, with guidance where the backbone listens to it.

@@ -113,7 +113,5 @@ def node_from_plain(plain: Any, mark: Mark | None = None, path: TreePath = ()) -
         return Node({k: node_from_plain(v, mark, (*path, k)) for k, v in plain.items()}, mark, mark)
     if isinstance(plain, Sequence) and not isinstance(plain, bytes | bytearray):
         return Node([node_from_plain(v, mark, (*path, i)) for i, v in enumerate(plain)], mark, mark)
-    message = (
-        f"a {type(plain).__name__} is no plain data; recipes hold mappings, lists, text, numbers, booleans"
-    )
+    message = f"a {type(plain).__name__} is no plain data; recipes hold mappings, lists, text, numbers, booleans"
     raise RecipeProblems([Problem(dotted(path), message, str(mark))])

@@ -90,9 +90,7 @@ def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node
 
 def part_fields() -> dict[str, str]:
     """Kind of part → its key under ``model``."""
-    return {
-        kind: key for key, info in fields_of(ModelSection).items() if (kind := field_kind(info)) is not None
-    }
+    return {kind: key for key, info in fields_of(ModelSection).items() if (kind := field_kind(info)) is not None}
 
 
 def _missing_parts(component: Component, frame: RecipeModel, labelled: bool) -> list[str]:
@@ -117,9 +115,7 @@ def _lack(need: str, dataset: Component) -> str:
     return f"{_NOUNS.get(need, need)}; the recipe has none: add model.{part_fields()[need]}"
 
 
-def _count_problem(
-    component: Component, count: int, dataset: Component, classes: ClassTable, tree: Node
-) -> Problem:
+def _count_problem(component: Component, count: int, dataset: Component, classes: ClassTable, tree: Node) -> Problem:
     params = component.reference.params_path
     written = tree.find(params)
     keys = [k for k in ("classes", "num_classes") if written is not None and written.child(k) is not None]

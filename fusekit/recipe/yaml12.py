@@ -86,9 +86,7 @@ def parse_recipe(text: str, source: str) -> Node:
     if node is None or node.value is None:
         raise RecipeProblems([Problem("", "the file is empty; a recipe starts with `schema: 1`", source)])
     if not isinstance(node.value, dict):
-        raise RecipeProblems(
-            [Problem("", f"a recipe is a mapping, this is {describe(node.value)}", str(node.at))]
-        )
+        raise RecipeProblems([Problem("", f"a recipe is a mapping, this is {describe(node.value)}", str(node.at))])
     return node
 
 
@@ -127,9 +125,21 @@ def parse_scalar(text: str) -> Any:
 
 
 def dump_yaml(plain: Any) -> str:
-    """Writes plain data as block YAML that `parse_yaml` reads back to equal data."""
+    """Writes plain data as YAML that `parse_yaml` reads back to equal data."""
+    # Collections of scalars on one line read best, but the library fails to quote some keys there (`:0`).
+    text = _dump(plain, flow=True)
+    try:
+        read = parse_yaml(text, "")
+        if read is not None and read.plain() == plain:
+            return text
+    except RecipeProblems:
+        pass
+    return _dump(plain, flow=False)
+
+
+def _dump(plain: Any, *, flow: bool) -> str:
     yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = None  # collections of scalars on one line, everything else in blocks
+    yaml.default_flow_style = None if flow else False
     yaml.allow_unicode = True
     yaml.width = 1 << 20  # no folding: it leaves blanks at the ends of lines
     yaml.representer.sort_base_mapping_type_on_output = False
@@ -238,9 +248,7 @@ class _Builder:
         if event.tag is None:
             return None
         wanted = _PLAIN_TAGS.get(str(event.tag))
-        shape = (
-            str if isinstance(event, ScalarEvent) else dict if isinstance(event, MappingStartEvent) else list
-        )
+        shape = str if isinstance(event, ScalarEvent) else dict if isinstance(event, MappingStartEvent) else list
         if wanted is not shape:
             shown = str(event.tag).replace("tag:yaml.org,2002:", "!!")
             self.fail(event, f"tag {shown!r} is not allowed: recipes are plain data")

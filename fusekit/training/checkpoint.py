@@ -103,9 +103,7 @@ class CheckpointFolder:
             return None
         path = self.paths()[-1]
         try:
-            return Checkpoint(
-                position, load_file(path / "weights.safetensors"), load_tree(path / "state.safetensors")
-            )
+            return Checkpoint(position, load_file(path / "weights.safetensors"), load_tree(path / "state.safetensors"))
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise RunError(
                 f"checkpoint {path} is damaged: {error}", hint=f"delete {path} to go back to the one before"

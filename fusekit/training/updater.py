@@ -100,14 +100,10 @@ class GradientUpdater:
         gradients = torch.autograd.grad(total, self.parameters, allow_unused=True)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
-        norm = torch.nn.utils.clip_grad_norm_(
-            self.parameters, self.clip if self.clip is not None else math.inf
-        )
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip if self.clip is not None else math.inf)
         if not bool(torch.isfinite(norm)):
             self.optimiser.zero_grad(set_to_none=True)
-            raise NonFiniteError(
-                f"the gradient of {self.name} is not finite (its loss was {total.item():.4g})"
-            )
+            raise NonFiniteError(f"the gradient of {self.name} is not finite (its loss was {total.item():.4g})")
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
 

@@ -10,9 +10,7 @@ from fusekit.interfaces.config import ComponentConfig, Field
 class SmpConfig(ComponentConfig):
     """Options of a segmentation network of segmentation-models-pytorch."""
 
-    architecture: str = Field(
-        "deeplabv3plus", description="architecture, such as unet, fpn, deeplabv3plus, segformer"
-    )
+    architecture: str = Field("deeplabv3plus", description="architecture, such as unet, fpn, deeplabv3plus, segformer")
     encoder: str = Field(
         "mobilenet_v2",
         description="encoder name; timm's carry the prefix `tu-`, such as tu-mobilenetv3_small_050",

@@ -45,9 +45,7 @@ class ReleaseImporter(WeightsImporter):
 
     Config = ReleaseImporterConfig
 
-    def __init__(
-        self, config: ReleaseImporterConfig | None = None, context: BuildContext | None = None
-    ) -> None:
+    def __init__(self, config: ReleaseImporterConfig | None = None, context: BuildContext | None = None) -> None:
         pass
 
     def convert(self, released: Any) -> ImportedWeights:

@@ -20,9 +20,7 @@ class UnfoldingPath(Pathway):
 
     Config = UnfoldingPathConfig
 
-    def __init__(
-        self, config: UnfoldingPathConfig | None = None, context: BuildContext | None = None
-    ) -> None:
+    def __init__(self, config: UnfoldingPathConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
         config = config or UnfoldingPathConfig()
         self.steps, self.step_length = config.steps, config.step_length

@@ -38,9 +38,7 @@ class AttributionStage(UnfoldingStage):
         self.memory = ConvLSTM(channels)
         self.memory_output = ConvUnit(channels, channels, channels)
 
-    def forward(
-        self, state: UnfoldingState, sources: Sources, guidance: Guidance | None = None
-    ) -> UnfoldingState:
+    def forward(self, state: UnfoldingState, sources: Sources, guidance: Guidance | None = None) -> UnfoldingState:
         f, memory = state.fused, state.memory
         long, short = memory["long"], memory["short"]
 

@@ -47,11 +47,7 @@ class UnfoldingBackbone(FusionBackbone):
             raise ValueError(f"built for {len(self.source_features)} sources, got {len(sources)}")
         images = torch.cat(sources, dim=1)  # (B, N, H, W)
         features = torch.cat([unit(s) for unit, s in zip(self.source_features, sources, strict=True)], dim=1)
-        weights = (
-            attribution_weights(guidance)
-            if guidance is not None
-            else torch.full_like(images, 1.0 / len(sources))
-        )
+        weights = attribution_weights(guidance) if guidance is not None else torch.full_like(images, 1.0 / len(sources))
         state = UnfoldingState(
             fused=images.mean(dim=1, keepdim=True),
             previous=None,

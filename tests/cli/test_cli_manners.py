@@ -81,9 +81,7 @@ def test_a_wrong_recipe_is_2(fusekit: Call, recipe: Callable[..., Path]) -> None
     assert fusekit("validate", recipe(), "-o", "sed=1").code == 2
 
 
-def test_a_broken_plugin_that_a_recipe_needs_is_3(
-    fusekit: Call, recipe: Callable[..., Path], site: Path
-) -> None:
+def test_a_broken_plugin_that_a_recipe_needs_is_3(fusekit: Call, recipe: Callable[..., Path], site: Path) -> None:
     BROKEN["noimport"].install(site, "noimport")
     done = fusekit("validate", recipe(backbone="noimport.net"))
     assert done.code == 3
@@ -170,9 +168,7 @@ def test_a_misspelt_switch_is_mentioned(fusekit: Call) -> None:
     assert (done.code, done.err) == (0, "-p no:uafusion: no such plugin; did you mean 'uaafusion'?\n")
 
 
-def test_one_line_about_plugins_that_did_not_load(
-    fusekit: Call, recipe: Callable[..., Path], site: Path
-) -> None:
+def test_one_line_about_plugins_that_did_not_load(fusekit: Call, recipe: Callable[..., Path], site: Path) -> None:
     for name in ("noimport", "oldapi"):
         BROKEN[name].install(site, name)
     install(site, "fusekit-off")
@@ -180,9 +176,7 @@ def test_one_line_about_plugins_that_did_not_load(
     used = recipe()
     assert fusekit("-p", "no:off", "validate", used).err == line
     assert fusekit("validate", used, "-o", "sed=1").err.startswith(line)
-    assert fusekit("-p", "no:oldapi", "validate", used).err.startswith(
-        "plugins not loaded: fusekit-noimport ("
-    )
+    assert fusekit("-p", "no:oldapi", "validate", used).err.startswith("plugins not loaded: fusekit-noimport (")
     assert fusekit("--no-plugins", "validate", used).err == ""
     assert fusekit("--help").err == ""
     assert fusekit("-p", "no:off", "plugins", "list").err == ""

@@ -40,10 +40,7 @@ def test_list_one_kind(fusekit: Call, site: Path) -> None:
     assert "baselines" not in done.out
     rows = json.loads(fusekit("plugins", "list", "--kind", "stage", "--json").out)
     assert [s["name"] for row in rows for s in row["components"]] == ["uaafusion.stage"]
-    assert (
-        "no component of kind stage is"
-        in fusekit("-p", "no:uaafusion", "plugins", "list", "--kind", "stage").out
-    )
+    assert "no component of kind stage is" in fusekit("-p", "no:uaafusion", "plugins", "list", "--kind", "stage").out
 
 
 def test_show_a_plugin(fusekit: Call) -> None:

@@ -85,9 +85,7 @@ def test_an_existing_file_is_not_replaced_unless_asked(fusekit: Call, weights: P
     assert fusekit("weights", "show", out).code == 0
 
 
-def refused(
-    fusekit: Call, tmp_path: Path, name: str, file: Path, out: str = "x.safetensors"
-) -> tuple[int, str]:
+def refused(fusekit: Call, tmp_path: Path, name: str, file: Path, out: str = "x.safetensors") -> tuple[int, str]:
     """Exit code and message of an import that must leave nothing behind."""
     done = fusekit("weights", "import", name, file, "-o", tmp_path / out)
     assert "Traceback" not in done.err
@@ -132,7 +130,7 @@ def test_files_that_hold_something_else(fusekit: Call, weights: Path, tmp_path: 
         torch.save(content, file)
         code, err = refused(fusekit, tmp_path, "uaafusion", file)
         assert (code, message in err) == (4, True), err
-    for damage in (b"", weights.read_bytes()[:200]):
+    for damage in (b"", b"text", weights.read_bytes()[:200]):
         file.write_bytes(damage)
         assert refused(fusekit, tmp_path, "uaafusion", file)[0] == 4
 

@@ -136,9 +136,7 @@ def test_pairs_match_stems_whatever_the_extension(tmp_path: Path) -> None:
         save(tmp_path / "mid" / f"{stem}.tif", levels((18, 20), np.uint8))
     save(tmp_path / "far" / ".scene7.jpg", levels((18, 20, 3), np.uint8))
     (tmp_path / "far" / "notes.txt").write_text("not an image")
-    config = PairsConfig(
-        sources={"near": "near", "mid": "mid", "far": "far"}, train_folder=None, name="three planes"
-    )
+    config = PairsConfig(sources={"near": "near", "mid": "mid", "far": "far"}, train_folder=None, name="three planes")
     assert config.roles() == ("near", "mid", "far")
     assert config.classes() is None
     assert config.provenance().name == "three planes"
@@ -153,9 +151,7 @@ def test_pairs_match_stems_whatever_the_extension(tmp_path: Path) -> None:
 def test_pairs_with_labels_of_their_own(tmp_path: Path) -> None:
     for folder in ("ir", "vi", "mask"):
         save(tmp_path / "test" / folder / "a.png", (levels((18, 20), np.uint8) % 2).astype(np.uint8))
-    config = PairsConfig(
-        labels="{split}/mask", class_names=["ground", "target"], unlabelled=0, train_folder=None
-    )
+    config = PairsConfig(labels="{split}/mask", class_names=["ground", "target"], unlabelled=0, train_folder=None)
     table = config.classes()
     assert table is not None
     assert table.names == ("ground", "target")

@@ -362,9 +362,7 @@ def test_a_full_disk_keeps_the_earlier_file(tmp_path: Path, monkeypatch: pytest.
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(
-        RunError, match=r"No space left on device\); the earlier file of that name is untouched"
-    ):
+    with pytest.raises(RunError, match=r"No space left on device\); the earlier file of that name is untouched"):
         write_image(path, expected(RGB8))
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["a.png"]

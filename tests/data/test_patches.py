@@ -21,9 +21,7 @@ from fusekit.data.patches import contrast, grid, is_flat
 def test_only_whole_patches(size: int, stride: int, places: list[tuple[int, int]]) -> None:
     windows = grid(35, 48, size, stride)
     assert [(w.top, w.left) for w in windows] == places
-    assert all(
-        w.top + w.height <= 35 and w.left + w.width <= 48 and w.height == w.width == size for w in windows
-    )
+    assert all(w.top + w.height <= 35 and w.left + w.width <= 48 and w.height == w.width == size for w in windows)
 
 
 def test_contrast_known_answers() -> None:

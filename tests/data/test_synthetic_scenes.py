@@ -35,9 +35,7 @@ def surroundings(mask: np.ndarray, reach: int = 4) -> np.ndarray:
     grown = mask.copy()
     for _ in range(reach):
         padded = np.pad(grown, 1)
-        grown = (
-            padded[1:-1, 1:-1] | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
-        )
+        grown = padded[1:-1, 1:-1] | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
     return grown & ~mask
 
 

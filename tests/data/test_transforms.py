@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.nn.functional import interpolate, pad
 
-from fusekit.seeds import stream, stream_seed
 from fusekit.data.transforms import (
     Window,
     crop,
@@ -21,6 +20,7 @@ from fusekit.data.transforms import (
 )
 from fusekit.errors import DataError
 from fusekit.interfaces.dataset import Sample
+from fusekit.seeds import stream, stream_seed
 
 
 def coordinates(height: int = 24, width: int = 30) -> Sample:

@@ -272,9 +272,7 @@ class TestSources:
 
     def test_scd_of_three_sources(self) -> None:
         fused, sources = F.double().numpy(), [s.double().numpy() for s in (A, B, C)]
-        expected = sum(
-            np.corrcoef((fused - (sum(sources) - s) / 2).ravel(), s.ravel())[0, 1] for s in sources
-        )
+        expected = sum(np.corrcoef((fused - (sum(sources) - s) / 2).ravel(), s.ravel())[0, 1] for s in sources)
         assert value(SumOfCorrelationsOfDifferences, F, A, B, C) == pytest.approx(expected)
 
     def test_images_are_left_alone(self) -> None:

@@ -153,9 +153,7 @@ def _distance(values: np.ndarray, published: float, over: int) -> float:
     """How far the mean of the missing pairs lies from that of the present ones, in standard errors."""
     missing = over - len(values)
     implied = (over * published - values.sum()) / missing
-    return float(
-        abs(implied - values.mean()) / (values.std(ddof=1) * math.sqrt(1 / missing + 1 / len(values)))
-    )
+    return float(abs(implied - values.mean()) / (values.std(ddof=1) * math.sqrt(1 / missing + 1 / len(values))))
 
 
 @pytest.mark.parametrize("dataset", GOLDEN)
@@ -164,9 +162,7 @@ def test_real_pairs(dataset: str) -> None:
     golden, values = GOLDEN[dataset], _values(dataset)
     complaints = []
     assert tuple(metric.name for metric in METRICS) == COLUMNS
-    assert {len(v) for v in values.values()} == {golden.present}, (
-        "other pairs than those of the golden values"
-    )
+    assert {len(v) for v in values.values()} == {golden.present}, "other pairs than those of the golden values"
     for row, expected in golden.measured.items():
         means = values[row].mean(axis=0)
         for name, mean, pinned in zip(COLUMNS, means, expected, strict=True):
@@ -179,17 +175,13 @@ def test_real_pairs(dataset: str) -> None:
                 continue
             distance = _distance(values[row][:, COLUMNS.index(name)], mean, golden.published_over)
             if distance > LIMIT:
-                complaints.append(
-                    f"{row} {name}: {distance:.2f} standard errors from the published {mean:.3f}"
-                )
+                complaints.append(f"{row} {name}: {distance:.2f} standard errors from the published {mean:.3f}")
     for row, others in golden.other_dialects.items():
         for name, means in others.items():
             for mean in means:
                 distance = _distance(values[row][:, COLUMNS.index(name)], mean, golden.published_over)
                 if distance <= LIMIT:
-                    complaints.append(
-                        f"{row} {name}: could be the {mean} of another dialect ({distance:.2f})"
-                    )
+                    complaints.append(f"{row} {name}: could be the {mean} of another dialect ({distance:.2f})")
     assert not complaints, "\n".join(complaints)
     # A copy cannot be told from its source, so its SCD is undefined on every pair, never a number.
     for copy in ("visible", "infrared"):

@@ -174,8 +174,7 @@ class TestPage:
     def test_stays_small(self) -> None:
         # Noise is the worst case for any encoder; photographs take a fraction of this.
         scenes = tuple(
-            SceneRow(f"{i}", tuple(Picture(f"{k}", picture(7 * i + k, 240)) for k in range(7)))
-            for i in range(4)
+            SceneRow(f"{i}", tuple(Picture(f"{k}", picture(7 * i + k, 240)) for k in range(7))) for i in range(4)
         )
         assert len(render(replace(report_data(), scenes=scenes))) < 3_000_000
 
@@ -361,9 +360,7 @@ class TestPictures:
         mixed = pictures.overlay_labels(image, np.array([[0, 1], [2, 0]]), PALETTE, unlabelled=0, alpha=0.5)
         assert mixed[0, 0].tolist() == [100, 100, 100]
         assert mixed[0, 1].tolist() == [82, 50, 114]
-        painted = pictures.overlay_labels(
-            image, np.zeros((2, 2), dtype=int), PALETTE, unlabelled=None, alpha=0.5
-        )
+        painted = pictures.overlay_labels(image, np.zeros((2, 2), dtype=int), PALETTE, unlabelled=None, alpha=0.5)
         assert (painted == 50).all()
 
     def test_heat_is_ordered_by_lightness_and_grey_in_the_middle(self) -> None:

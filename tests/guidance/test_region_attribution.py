@@ -50,9 +50,7 @@ def test_against_captum() -> None:
     captum_attr = pytest.importorskip("captum.attr")
     (sources, labels), net = scene(batch=1, dtype=torch.float64), TinySegmenter().double()
     steps = 6
-    ours = TaskGuidance(
-        net, sources, labels, pathway=StraightPath(StraightPathConfig(steps=steps))
-    ).attribution()
+    ours = TaskGuidance(net, sources, labels, pathway=StraightPath(StraightPathConfig(steps=steps))).attribution()
     for index, source in enumerate(sources):
         for c in labels.unique().tolist():
             region = labels[0] == c
@@ -64,15 +62,14 @@ def test_against_captum() -> None:
                 source, torch.zeros_like(source), n_steps=steps, method="riemann_right"
             )
             expected = attributed[0, 0][region].mean().relu()
-            torch.testing.assert_close(ours.scores[0, index, c], expected, rtol=1e-6, atol=1e-15)  # captum's steps are float32
+            # captum's steps are float32 numbers.
+            torch.testing.assert_close(ours.scores[0, index, c], expected, rtol=1e-6, atol=1e-15)
 
 
 def test_is_the_directional_derivative_by_finite_differences() -> None:
     """One path point: the contribution of a region is the derivative of its score along its own pixels."""
     (sources, labels), net = scene(batch=1, dtype=torch.float64), TinySegmenter().double()
-    ours = TaskGuidance(
-        net, sources, labels, pathway=StraightPath(StraightPathConfig(steps=1))
-    ).attribution()
+    ours = TaskGuidance(net, sources, labels, pathway=StraightPath(StraightPathConfig(steps=1))).attribution()
     source, step = sources[0], 1e-5
     for c in labels.unique().tolist():
         region = labels[0] == c
@@ -192,5 +189,3 @@ def test_maps_agree_with_scores() -> None:
     found = TaskGuidance(net, sources, labels).attribution()
     torch.testing.assert_close(found.total(), found.per_class().sum(dim=2))
     assert torch.equal(found.total()[0, :, 0], torch.zeros(2, labels.shape[2]))
-
-

@@ -149,9 +149,7 @@ def test_interrupted_training_wants_resume_and_then_equals_the_straight_one(
         fusekit.run(recipe, runs=tmp_path / "cut", device="cpu", stage="train")
     assert "--resume" in (caught.value.hint or "")
     fusekit.run(recipe, runs=tmp_path / "cut", device="cpu", stage="train", resume=True)
-    weights = [
-        fusekit.load(tmp_path / run / "small", device="cpu").system.state_dict() for run in ("straight", "cut")
-    ]
+    weights = [fusekit.load(tmp_path / run / "small", device="cpu").system.state_dict() for run in ("straight", "cut")]
     for name, value in weights[0].items():
         assert torch.equal(value, weights[1][name]), name
 

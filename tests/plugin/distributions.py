@@ -117,9 +117,7 @@ BROKEN: dict[str, Broken] = {
     "noimport": Broken("broken", "ModuleNotFoundError: No module named 'brick'", "import brick"),
     "nosyntax": Broken("broken", "SyntaxError: invalid syntax (fusekit_nosyntax.py, line 1)", "def def"),
     "exits": Broken("broken", "SystemExit: I give up", "raise SystemExit('I give up')"),
-    "panics": Broken(
-        "broken", "Panic: at the disco", "class Panic(BaseException): ...\nraise Panic('at the disco')"
-    ),
+    "panics": Broken("broken", "Panic: at the disco", "class Panic(BaseException): ...\nraise Panic('at the disco')"),
     "unprintable": Broken(
         "broken",
         "Odd: (its message cannot be shown)",
@@ -195,9 +193,7 @@ BROKEN: dict[str, Broken] = {
         requires=("numpy", "Image_Fusekit >= 99 ; python_version > '3'"),
         traced=False,
     ),
-    "nomodule": Broken(
-        "broken", "ModuleNotFoundError: No module named 'fusekit_moved'", value="fusekit_moved"
-    ),
+    "nomodule": Broken("broken", "ModuleNotFoundError: No module named 'fusekit_moved'", value="fusekit_moved"),
     "notamodule": Broken(
         "broken",
         "ValueError: its entry point 'fusekit_notamodule:plugin' does not name a module",

@@ -15,10 +15,7 @@ from fusekit.plugin.registry import Registry
 from fusekit.plugin.specs import ComponentSpec, component
 from tests.plugin.distributions import BROKEN, CONFIG, install
 
-HEAD = (
-    "from fusekit.interfaces import WeightsImporter\n"
-    "from fusekit.interfaces.config import ComponentConfig, Field\n"
-)
+HEAD = "from fusekit.interfaces import WeightsImporter\nfrom fusekit.interfaces.config import ComponentConfig, Field\n"
 CASES: dict[str, tuple[str, str]] = {
     "import fails": ("import brick", "ModuleNotFoundError: No module named 'brick'"),
     "import exits": ("raise SystemExit(3)", "SystemExit: 3"),

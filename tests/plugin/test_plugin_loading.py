@@ -81,8 +81,7 @@ def test_of_two_strangers_with_one_name_neither_wins(site: Path) -> None:
     for name in ("fusekit-rival-a", "fusekit-rival-b"):
         assert reports[name].state == "conflict"
         assert reports[name].reason == (
-            "namespace 'rivals' is claimed by fusekit-rival-a (fusekit_rival_a) "
-            "and fusekit-rival-b (fusekit_rival_b)"
+            "namespace 'rivals' is claimed by fusekit-rival-a (fusekit_rival_a) and fusekit-rival-b (fusekit_rival_b)"
         )
         assert reports[name].hint == f"uninstall one: pip uninstall {name}"
     assert not any(module in sys.modules for module in ("fusekit_rival_a", "fusekit_rival_b"))

@@ -162,9 +162,7 @@ _KINDS = [
 def specs() -> list[ComponentSpec]:
     """The fake components."""
     made = [
-        component(
-            kind, name, target=f"{__name__}:Nothing", summary=f"a {kind}", config=f"{__name__}:{config}"
-        )
+        component(kind, name, target=f"{__name__}:Nothing", summary=f"a {kind}", config=f"{__name__}:{config}")
         for kind, name, config in _KINDS
     ]
     metrics = [component("metric", f"strict.{n}", target=f"{__name__}:Nothing", summary=n) for n in METRICS]

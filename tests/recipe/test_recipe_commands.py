@@ -91,9 +91,7 @@ def test_schema(tmp_path: Path) -> None:
 
 def test_validate(tmp_path: Path) -> None:
     text = MINIMAL.replace("{use: fake.scenes}", "{use: fake.folders, root: void}")
-    write(
-        tmp_path, text + "  task: {use: fake.segmenter}\ntrain: {strategy: {use: fake.joint}}\n", "mine.yaml"
-    )
+    write(tmp_path, text + "  task: {use: fake.segmenter}\ntrain: {strategy: {use: fake.joint}}\n", "mine.yaml")
     assert run("validate", "mine.yaml") == (
         "ok: small\n"
         "  data: fake.folders in void\n"

@@ -32,9 +32,7 @@ def test_child_lies_over_parents_in_order(tmp_path: Path) -> None:
         "schema: 1\nname: base\nseed: 1\ndata: {use: fake.scenes, params: {size: 32, count: 2}}",
         "a.yaml",
     )
-    write(
-        tmp_path, "seed: 2\nmodel: {backbone: {use: fake.unfolding, params: {window: [5, 5]}}}", "sub/b.yaml"
-    )
+    write(tmp_path, "seed: 2\nmodel: {backbone: {use: fake.unfolding, params: {window: [5, 5]}}}", "sub/b.yaml")
     recipe = load(
         tmp_path,
         """
@@ -69,9 +67,7 @@ def test_error_points_into_the_parent(tmp_path: Path) -> None:
 
 
 def test_null_drops_what_a_parent_set(tmp_path: Path) -> None:
-    parent = (
-        MINIMAL + "  proposer: {use: fake.proposer}\ntrain: {strategy: {use: fake.joint}}\nfuse: {limit: 3}\n"
-    )
+    parent = MINIMAL + "  proposer: {use: fake.proposer}\ntrain: {strategy: {use: fake.joint}}\nfuse: {limit: 3}\n"
     write(tmp_path, parent + "pretrain: {warm: {strategy: {use: fake.joint}}}\n", "a.yaml")
     child = "extends: a.yaml\ntrain: null\nfuse:\nmodel: {proposer: null}\npretrain: {warm: null}\n"
     recipe = load(tmp_path, child)
@@ -190,16 +186,14 @@ def test_overrides(tmp_path: Path, override: str, path: tuple[str | int, ...], v
         ),
         (
             "model.backbone.params.stages=99",
-            "-o #1 (model.backbone.params.stages=99) model.backbone.params.stages: "
-            "must be at most 16, not 99",
+            "-o #1 (model.backbone.params.stages=99) model.backbone.params.stages: must be at most 16, not 99",
         ),
         ("train.clip=1", "train.strategy: missing (the training algorithm)"),
     ],
 )
 def test_wrong_overrides(tmp_path: Path, override: str, message: str) -> None:
     text = (
-        MINIMAL
-        + "pretrain: {segmenter: {strategy: {use: fake.joint}}}\nevaluate: {baselines: [{use: fake.plain}]}\n"
+        MINIMAL + "pretrain: {segmenter: {strategy: {use: fake.joint}}}\nevaluate: {baselines: [{use: fake.plain}]}\n"
     )
     if message == "evaluate.metrics: leaves":
         message = "the recipe leaves evaluate.metrics at its default; give the whole list"

@@ -19,9 +19,7 @@ when_missing:
 
 
 def text(root: str, *, fallback: bool = False) -> str:
-    made = MINIMAL.replace(
-        "{use: fake.scenes}", f"{{use: fake.folders, root: '{root}', params: {{size: 32}}}}"
-    )
+    made = MINIMAL.replace("{use: fake.scenes}", f"{{use: fake.folders, root: '{root}', params: {{size: 32}}}}")
     made += "train: {strategy: {use: fake.joint}, epochs: 9}\n"
     return made + (WHEN_MISSING if fallback else "")
 
@@ -105,9 +103,7 @@ def test_a_fallback_that_is_missing_too(tmp_path: Path) -> None:
     written = text("void") + "when_missing: {data: {root: elsewhere}}\n"
     with pytest.raises(DataError) as caught:
         load(tmp_path, written)
-    assert "into void/ir\nwhen_missing does not help: put the infrared images into elsewhere/ir" in str(
-        caught.value
-    )
+    assert "into void/ir\nwhen_missing does not help: put the infrared images into elsewhere/ir" in str(caught.value)
 
 
 def test_overrides_beat_the_fallback(tmp_path: Path) -> None:

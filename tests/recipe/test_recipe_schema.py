@@ -83,8 +83,7 @@ def test_right_recipes_pass(text: str) -> None:
             "'cuont'",
         ),
         (
-            "train: {strategy: {use: fake.meta, params: {helper: {use: fake.segmenter, "
-            "params: {width: x}}}}}",
+            "train: {strategy: {use: fake.meta, params: {helper: {use: fake.segmenter, params: {width: x}}}}}",
             "train.strategy.params.helper.params.width",
             "'x' is not of type 'integer'",
         ),

@@ -39,7 +39,5 @@ def test_resolved_it_loads_back_equal(shipped: ShippedRecipe) -> None:
 @each
 def test_it_follows_the_schema(shipped: ShippedRecipe) -> None:
     _, node = read_yaml(shipped.path)
-    wrong = [
-        f"{list(e.absolute_path)}: {e.message}" for e in Draft7Validator(schema()).iter_errors(node.plain())
-    ]
+    wrong = [f"{list(e.absolute_path)}: {e.message}" for e in Draft7Validator(schema()).iter_errors(node.plain())]
     assert wrong == []

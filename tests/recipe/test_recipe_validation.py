@@ -92,9 +92,7 @@ def test_wrong_parameters(tmp_path: Path, params: str, message: str) -> None:
 
 def test_integer_and_list_fit_where_a_number_and_a_tuple_are_wanted(tmp_path: Path) -> None:
     path = write(tmp_path, backbone("fake.unfolding", "{rate: 1, window: [5, 5], limit: .inf}"))
-    params = (
-        Recipe.load(path, (), REGISTRY).config("backbone", ComponentRef(use="fake.unfolding")).model_dump()
-    )
+    params = Recipe.load(path, (), REGISTRY).config("backbone", ComponentRef(use="fake.unfolding")).model_dump()
     assert params["rate"] == 1e-3
     config = Recipe.load(path, (), REGISTRY).components[1].config
     assert isinstance(config, fakes.UnfoldingConfig)
@@ -112,8 +110,7 @@ def test_unions_validators_and_required_parameters(tmp_path: Path) -> None:
 
 def test_unknown_components(tmp_path: Path) -> None:
     assert refused(tmp_path, backbone("fake.unfoldng") + "evaluate: {metrics: [strict.ssmi]}\n") == [
-        "recipe.yaml:5:19 model.backbone.use: no backbone named 'fake.unfoldng'; "
-        "did you mean 'fake.unfolding'?",
+        "recipe.yaml:5:19 model.backbone.use: no backbone named 'fake.unfoldng'; did you mean 'fake.unfolding'?",
         "recipe.yaml:6:22 evaluate.metrics.0: no metric named 'strict.ssmi'; did you mean 'strict.ssim'?",
     ]
     assert "'fake.segmenter' is a task, not a backbone" in refused(tmp_path, backbone("fake.segmenter"))[0]
@@ -124,9 +121,8 @@ def test_broken_plugins_keep_their_exit_code(tmp_path: Path) -> None:
     with pytest.raises(PluginError) as caught:
         Recipe.load(write(tmp_path, backbone("ruin.network")), (), REGISTRY)
     assert caught.value.exit_code == 3
-    assert (
-        "recipe.yaml:5:19 model.backbone.use: no backbone 'ruin.network': plugin 'ruin' of fusekit-ruin is"
-        in str(caught.value)
+    assert "recipe.yaml:5:19 model.backbone.use: no backbone 'ruin.network': plugin 'ruin' of fusekit-ruin is" in str(
+        caught.value
     )
     for use, message in [
         ("fake.gone", "cannot be used: ImportError: module tests.recipe.fakes has no Missing"),
@@ -136,18 +132,14 @@ def test_broken_plugins_keep_their_exit_code(tmp_path: Path) -> None:
         line = refused(tmp_path, backbone(use), PluginError)[0]
         assert line.startswith("recipe.yaml:5:19 model.backbone.use: ")
         assert message in line
-    assert (
-        "no DatasetConfig" in refused(tmp_path, MINIMAL.replace("fake.scenes", "fake.wrong"), PluginError)[0]
-    )
+    assert "no DatasetConfig" in refused(tmp_path, MINIMAL.replace("fake.scenes", "fake.wrong"), PluginError)[0]
     assert "which is no part of a recipe" in refused(tmp_path, MINIMAL + TRAIN % "fake.odd", PluginError)[0]
 
 
 def test_a_component_that_nests_itself_by_default_ends(tmp_path: Path) -> None:
     assert "its parameters nest it in itself" in refused(tmp_path, backbone("fake.loop"), PluginError)[0]
     path = write(tmp_path, backbone("fake.loop", "{inner: {use: fake.plain}}"))
-    assert (
-        Recipe.load(path, (), REGISTRY).plain["model"]["backbone"]["params"]["inner"]["use"] == "fake.plain"
-    )
+    assert Recipe.load(path, (), REGISTRY).plain["model"]["backbone"]["params"]["inner"]["use"] == "fake.plain"
 
 
 def test_a_misspelt_name_is_told_before_a_broken_plugin(tmp_path: Path) -> None:
@@ -178,9 +170,7 @@ def test_labels_and_class_counts(tmp_path: Path) -> None:
         "dataset 'fake.unlabelled' has none: choose data with a class table"
     ]
     (line,) = refused(tmp_path, MINIMAL + "  task: {use: fake.segmenter, params: {classes: 19}}\n")
-    assert line.startswith(
-        "recipe.yaml:6:49 model.task.params.classes: task 'fake.segmenter' is made for 19 classes, "
-    )
+    assert line.startswith("recipe.yaml:6:49 model.task.params.classes: task 'fake.segmenter' is made for 19 classes, ")
     assert "but dataset 'fake.scenes' has 9" in line
     (line,) = refused(tmp_path, MINIMAL + "  task: {use: fake.counted, params: {table: nineteen}}\n")
     assert line.startswith("recipe.yaml:6:15 model.task.use: task 'fake.counted' is made for 19 classes")
@@ -192,17 +182,10 @@ def test_labels_and_class_counts(tmp_path: Path) -> None:
 
 
 def test_requirements(tmp_path: Path) -> None:
-    text = (
-        MINIMAL
-        + "requires: [fusekit-nothing>=0.1, pydantic<1, image-fusekit>=0.0.1, 'x; python_version<\"3\"']\n"
-    )
+    text = MINIMAL + "requires: [fusekit-nothing>=0.1, pydantic<1, image-fusekit>=0.0.1, 'x; python_version<\"3\"']\n"
     lines = refused(tmp_path, text, PluginError)
-    assert lines[0] == (
-        "recipe.yaml:6:12 requires.0: this recipe requires fusekit-nothing>=0.1; it is not installed"
-    )
-    assert lines[1].startswith(
-        "recipe.yaml:6:34 requires.1: this recipe requires pydantic<1; installed is 2."
-    )
+    assert lines[0] == ("recipe.yaml:6:12 requires.0: this recipe requires fusekit-nothing>=0.1; it is not installed")
+    assert lines[1].startswith("recipe.yaml:6:34 requires.1: this recipe requires pydantic<1; installed is 2.")
     assert lines[2] == "pip install 'fusekit-nothing>=0.1' 'pydantic<1'"
     assert "'>>' is no requirement" in refused(tmp_path, MINIMAL + "requires: ['>>']\n")[0]
 
@@ -234,9 +217,7 @@ def test_config_of_any_reference(tmp_path: Path) -> None:
     config = recipe.config("stage", ComponentRef(use="fake.stage", params={"depth": 3}))
     assert isinstance(config, fakes.StageConfig)
     assert config.depth == 3
-    with pytest.raises(
-        RecipeError, match=r"^params.depht: stage 'fake.stage' has no such parameter; did you mean"
-    ):
+    with pytest.raises(RecipeError, match=r"^params.depht: stage 'fake.stage' has no such parameter; did you mean"):
         recipe.config("stage", ComponentRef(use="fake.stage", params={"depht": 3}))
     with pytest.raises(PluginError, match=r"did you mean 'fake\.stage'"):
         recipe.config("stage", ComponentRef(use="fake.stag"))

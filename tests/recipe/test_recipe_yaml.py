@@ -166,9 +166,7 @@ _text = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), m
 _scalar = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | _text
 _plain = st.recursive(
     _scalar,
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(_text.filter(lambda k: k != "<<"), inner, max_size=4)
-    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_text.filter(lambda k: k != "<<"), inner, max_size=4),
     max_leaves=12,
 )
 

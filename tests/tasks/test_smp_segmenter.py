@@ -91,5 +91,5 @@ def test_pretrained_weights_are_never_fetched_by_surprise(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("options", [{"architecture": "unnet"}, {"encoder": "resnet1"}, {"options": {"colour": 3}}])
 def test_what_smp_refuses_is_said_in_a_sentence(options: dict[str, object]) -> None:
-    with pytest.raises(UsageError, match="tasks.smp cannot build"):
+    with pytest.raises(UsageError, match=r"tasks\.smp cannot build"):
         build(**options)

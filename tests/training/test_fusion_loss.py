@@ -51,7 +51,9 @@ def test_signed_form_follows_the_larger_response_with_its_sign() -> None:
     assert opposite.item() > 0.1
 
 
-def attribution_loss(backbone: UnfoldingBackbone, task: TinySegmenter, sources: tuple[Tensor, ...], labels: Tensor) -> Tensor:
+def attribution_loss(
+    backbone: UnfoldingBackbone, task: TinySegmenter, sources: tuple[Tensor, ...], labels: Tensor
+) -> Tensor:
     """What the joint strategy minimises, attribution and guidance included."""
     guidance = TaskGuidance(task, sources, labels)
     proposal = AttributionProposer()(sources, guidance=guidance)

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -70,10 +71,21 @@ def joint_system(seed: int = 0) -> FusionSystem:
         )
 
 
-def train(system: FusionSystem, folder: Path | None, *, resume: bool = False, stop_after: int | None = None, **changes: object) -> int:
+def train(
+    system: FusionSystem,
+    folder: Path | None,
+    *,
+    resume: bool = False,
+    stop_after: int | None = None,
+    **changes: object,
+) -> int:
     strategy = JointTraining(JointConfig(), BuildContext())
     trainer = Trainer(system, strategy, Scenes(), section(**changes), folder=folder, seed=7)
     return trainer.fit(resume=resume, stop_after=stop_after)
+
+
+def log_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 def assert_equal(a: FusionSystem, b: FusionSystem) -> None:
@@ -92,10 +104,7 @@ def test_resume_is_bit_exact(tmp_path: Path, stop: int) -> None:
     torch.manual_seed(12345)  # and nothing from the global random state
     assert train(second, tmp_path / "b", resume=True, **changes) == 6
     assert_equal(straight, second)
-    logs = [
-        [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()]
-        for run in "ab"
-    ]
+    logs = [[{k: v for k, v in r.items() if k != "seconds"} for r in log_of(tmp_path / run)] for run in "ab"]
     assert logs[0] == logs[1]
     assert [record["step"] for record in logs[0]] == [1, 2, 3, 4, 5, 6]
 
@@ -115,13 +124,11 @@ def test_a_kill_between_checkpoints_repeats_the_steps_and_their_log(tmp_path: Pa
 
     strategy = JointTraining(JointConfig(), BuildContext())
     with pytest.raises(Killed):
-        Trainer(
-            killed, strategy, Scenes(), section(**changes), folder=tmp_path / "b", seed=7, progress=die
-        ).fit()
+        Trainer(killed, strategy, Scenes(), section(**changes), folder=tmp_path / "b", seed=7, progress=die).fit()
     resumed = joint_system(seed=5)
     train(resumed, tmp_path / "b", resume=True, **changes)
     assert_equal(straight, resumed)
-    steps = [json.loads(line)["step"] for line in (tmp_path / "b" / "metrics.jsonl").read_text().splitlines()]
+    steps = [record["step"] for record in log_of(tmp_path / "b")]
     assert steps == [1, 2, 3, 4, 5]
 
 
@@ -140,7 +147,7 @@ def test_joint_training_changes_both_networks_and_lowers_the_loss(tmp_path: Path
         if not torch.equal(x, y)
     }
     assert changed == {"backbone", "task"}
-    losses = [json.loads(line)["losses"]["total"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    losses = [record["losses"]["total"] for record in log_of(tmp_path)]
     assert sum(losses[-3:]) < 0.9 * sum(losses[:3])
 
 
@@ -213,16 +220,14 @@ def test_nothing_to_train_is_said() -> None:
 
 def test_bf16_trains(tmp_path: Path) -> None:
     train(joint_system(), tmp_path, max_steps=2, precision="bf16")
-    losses = [json.loads(line)["losses"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    losses = [record["losses"] for record in log_of(tmp_path)]
     assert all(math.isfinite(value) for record in losses for value in record.values())
 
 
 def test_schedules() -> None:
     def rates(steps: int, **settings: object) -> list[float]:
         schedule = section(schedule=settings).schedule
-        return [
-            scheduled_rate(1.0, schedule, step=s, total_steps=steps, steps_per_epoch=2) for s in range(steps)
-        ]
+        return [scheduled_rate(1.0, schedule, step=s, total_steps=steps, steps_per_epoch=2) for s in range(steps)]
 
     assert rates(3, name="constant") == [1.0, 1.0, 1.0]
     assert rates(8, name="step", every=2, gamma=0.5) == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5]
@@ -263,5 +268,3 @@ def test_tree_file_round_trip(tmp_path: Path) -> None:
     assert back["state"][0]["list"][:3] == [1, None, "x"]
     with pytest.raises(TypeError, match="only tensors and plain data"):
         save_tree(tmp_path / "u.safetensors", {"x": object()})
-
-

@@ -17,16 +17,12 @@ from tests.networks import ROLES, TinySegmenter, scene
 
 
 def context(**stage: object) -> BuildContext:
-    return BuildContext(
-        roles=ROLES, builder=lambda kind, ref: AttributionStage(StageConfig(**{**ref.params, **stage}))
-    )
+    return BuildContext(roles=ROLES, builder=lambda kind, ref: AttributionStage(StageConfig(**{**ref.params, **stage})))
 
 
 def backbone(stages: int = 3, channels: int = 4, **stage: object) -> UnfoldingBackbone:
     torch.manual_seed(0)
-    return UnfoldingBackbone(
-        UnfoldingConfig(stages=stages, channels=channels), context(channels=channels, **stage)
-    )
+    return UnfoldingBackbone(UnfoldingConfig(stages=stages, channels=channels), context(channels=channels, **stage))
 
 
 def first_state(images: torch.Tensor, features: torch.Tensor) -> UnfoldingState:
@@ -39,7 +35,8 @@ def test_output_is_an_image_of_the_size_of_the_sources_at_odd_sizes() -> None:
         sources = (torch.rand(2, 1, height, width), torch.rand(2, 1, height, width))
         output = backbone()(sources)
         assert output.image.shape == sources[0].shape
-        assert 0 <= output.image.min() and output.image.max() <= 1
+        assert output.image.min() >= 0
+        assert output.image.max() <= 1
         assert len(output.stages) == 4
         assert torch.equal(output.stages[0], (sources[0] + sources[1]) / 2)
 
@@ -65,7 +62,8 @@ def test_gradient_step_moves_towards_the_weighted_sources_only_when_switched_on(
     sources = (torch.zeros(1, 1, 16, 16), torch.ones(1, 1, 16, 16))
     features = torch.rand(1, 4, 16, 16)
     state = first_state(torch.full((1, 1, 16, 16), 0.5), features)
-    darker = UnfoldingState(state.fused, None, torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 16, 16), 0, state.memory)
+    first_only = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 16, 16)
+    darker = UnfoldingState(state.fused, None, first_only, 0, state.memory)
     for gradient_step, differs in ((True, True), (False, False)):
         torch.manual_seed(2)
         stage = AttributionStage(StageConfig(channels=4, gradient_step=gradient_step, alpha=0.5))

@@ -122,9 +122,7 @@ def _paired_stems(config: FolderConfig, files: dict[str, dict[str, Path]], where
             hint="Files of a scene have one name in every folder; `skip_unpaired: true` leaves out the rest.",
         )
     if not paired:
-        raise DataError(
-            f"{where}: no scene was found", hint=f"Images end in {', '.join(sorted(IMAGE_SUFFIXES))}."
-        )
+        raise DataError(f"{where}: no scene was found", hint=f"Images end in {', '.join(sorted(IMAGE_SUFFIXES))}.")
     return sorted(paired, key=natural_key)
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from fusekit.data.cache import ByteCache
 from fusekit.data.config import SyntheticConfig
-from fusekit.seeds import stream_seed
 from fusekit.data.synthetic import Scene, render_scene
 from fusekit.interfaces.dataset import FusionDataset, Sample, Split
 from fusekit.interfaces.dataset_config import DatasetConfig
+from fusekit.seeds import stream_seed
 
 _NIGHT = {"mixed": None, "day": False, "night": True}
 _CACHE_BYTES = 512 << 20

@@ -31,9 +31,7 @@ def _ring(frame: Frame, along: float, outer: float, inner: float) -> np.ndarray:
     return frame.world(local)
 
 
-def _tube(
-    frame: Frame, start: tuple[float, float, float], end: tuple[float, float, float], width: float
-) -> np.ndarray:
+def _tube(frame: Frame, start: tuple[float, float, float], end: tuple[float, float, float], width: float) -> np.ndarray:
     """A camera-facing bar between two local points, ``(4, 3)``."""
     first, last = frame.world(np.array(start)), frame.world(np.array(end))
     heading = last[:2] - first[:2]

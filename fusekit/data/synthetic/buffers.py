@@ -56,9 +56,7 @@ class Resolver:
     """Looks face tables up with antialiasing: pixels on edges take the mean of their samples."""
 
     def __init__(self, numbers: np.ndarray) -> None:
-        samples = [
-            numbers[i::SUPERSAMPLE, j::SUPERSAMPLE] for i in range(SUPERSAMPLE) for j in range(SUPERSAMPLE)
-        ]
+        samples = [numbers[i::SUPERSAMPLE, j::SUPERSAMPLE] for i in range(SUPERSAMPLE) for j in range(SUPERSAMPLE)]
         self._first = np.ascontiguousarray(samples[0])
         mixed = np.zeros(self._first.shape, bool)
         for sample in samples[1:]:
@@ -134,9 +132,7 @@ def texture_gains(
     visible, heat = np.ones(kind.shape, np.float32), np.ones(kind.shape, np.float32)
     fine, coarse = noise_tile(0.35), noise_tile(1.1)
     shift = rng.uniform(0, 256, 2).astype(np.float32)
-    x, y, z, ny, nx = (
-        part.ravel() for part in (surface.x, surface.y, surface.z, surface.normal[1], surface.normal[0])
-    )
+    x, y, z, ny, nx = (part.ravel() for part in (surface.x, surface.y, surface.z, surface.normal[1], surface.normal[0]))
     for texture, grain in _GRAINS.items():
         index = np.flatnonzero(kind == texture)
         if not len(index):
@@ -158,9 +154,7 @@ def texture_gains(
     return visible.reshape(surface.face.shape), heat.reshape(surface.face.shape)
 
 
-def _joints(
-    across: np.ndarray, along: np.ndarray, footprint: np.ndarray, spacing: tuple[float, float]
-) -> np.ndarray:
+def _joints(across: np.ndarray, along: np.ndarray, footprint: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
     """Dark joints between stones, in courses that are shifted by half a stone."""
     course = along / spacing[1]
     row = np.floor(course)

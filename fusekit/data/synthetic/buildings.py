@@ -44,9 +44,7 @@ def _style(rng: np.random.Generator, palette: Palette, night: bool) -> _Style:
     gain, heat = rng.uniform(0.5, 1.15), rng.uniform(17, 56)
     red, green, blue = (gain * part for part in colour)
     wall = Material((red, green, blue), heat, texture=texture)
-    trim = Material(
-        (red * 1.25, green * 1.25, blue * 1.25), heat + rng.uniform(-4, 4), texture=Texture.PLASTER
-    )
+    trim = Material((red * 1.25, green * 1.25, blue * 1.25), heat + rng.uniform(-4, 4), texture=Texture.PLASTER)
     panes = [
         Material((0.03, 0.035, 0.04), heat * rng.uniform(0.30, 0.5), gloss=0.35),
         Material((0.05, 0.05, 0.05), heat * rng.uniform(0.35, 0.6), gloss=0.10),
@@ -60,9 +58,7 @@ def _style(rng: np.random.Generator, palette: Palette, night: bool) -> _Style:
             glow = (power * warm[0], power * warm[1], power * warm[2])
             panes.append(Material((0.2, 0.2, 0.2), heat * rng.uniform(0.5, 0.8), glow=glow))
     glow_of_shop = (
-        tuple(float(v) for v in rng.uniform(0.1, 0.9, 3))
-        if night and rng.random() < 0.25
-        else (0.0, 0.0, 0.0)
+        tuple(float(v) for v in rng.uniform(0.1, 0.9, 3)) if night and rng.random() < 0.25 else (0.0, 0.0, 0.0)
     )
     shop = Material(
         tuple(float(v) for v in rng.uniform(0.05, 0.6, 3)),  # type: ignore[arg-type]
@@ -85,9 +81,7 @@ def _style(rng: np.random.Generator, palette: Palette, night: bool) -> _Style:
 class _Wall:
     """An upright rectangular wall with coordinates along and up."""
 
-    def __init__(
-        self, mesh: Mesh, start: tuple[float, float], end: tuple[float, float], height: float
-    ) -> None:
+    def __init__(self, mesh: Mesh, start: tuple[float, float], end: tuple[float, float], height: float) -> None:
         self._mesh, self._start = mesh, np.array(start)
         self.length = float(np.hypot(end[0] - start[0], end[1] - start[1]))
         self._along = (np.array(end) - self._start) / max(self.length, 1e-6)
@@ -122,9 +116,7 @@ class _Wall:
         kind = np.where(shining, rng.integers(4, 6, len(spans)), rng.integers(0, 4, len(spans)))
         self.rectangles(spans + np.array([-0.09, 0.09, -0.09, 0.09]), style.frame)
         self.rectangles(spans, style.panes[np.minimum(kind, len(style.panes) - 1)])
-        self.rectangles(
-            np.column_stack([left - 0.14, right + 0.14, bottom - 0.22, bottom - 0.09]), style.trim
-        )
+        self.rectangles(np.column_stack([left - 0.14, right + 0.14, bottom - 0.22, bottom - 0.09]), style.trim)
         middle = (left + right) / 2
         self.rectangles(np.column_stack([middle - 0.04, middle + 0.04, bottom, top]), style.frame)
 

@@ -65,8 +65,7 @@ def sign(rng: np.random.Generator, palette: Palette, x: float, z: float) -> Thin
             upright(
                 x,
                 z,
-                np.array([[-0.22, -0.06], [0.22, -0.06], [0.22, 0.06], [-0.22, 0.06]])
-                + np.array([0, height]),
+                np.array([[-0.22, -0.06], [0.22, -0.06], [0.22, 0.06], [-0.22, 0.06]]) + np.array([0, height]),
             ),
             white,
         )

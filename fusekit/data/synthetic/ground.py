@@ -67,12 +67,8 @@ class Road:
         count = int(np.clip(np.ceil(3 * np.log(end / start)) * (4 if self.bend else 1), 1, 24))
         z = np.geomspace(start, end, count + 1)
         middle = self.middle + self.drift(z)
-        x = np.stack(
-            [middle[:-1] + inner, middle[1:] + inner, middle[1:] + outer, middle[:-1] + outer], axis=1
-        )
-        return np.stack(
-            [x, np.full_like(x, height), np.stack([z[:-1], z[1:], z[1:], z[:-1]], axis=1)], axis=-1
-        )
+        x = np.stack([middle[:-1] + inner, middle[1:] + inner, middle[1:] + outer, middle[:-1] + outer], axis=1)
+        return np.stack([x, np.full_like(x, height), np.stack([z[:-1], z[1:], z[1:], z[:-1]], axis=1)], axis=-1)
 
 
 class Ground:
@@ -113,9 +109,7 @@ class Ground:
         """
         road, width = self._road, self._road.verge[0 if side < 0 else 1]
         inner, kerb = side * road.half, side * (road.half + 0.17)
-        self.base.add(
-            road.strip(kerb, side * (road.half + width), START, END, KERB_HEIGHT), self.material(kind)
-        )
+        self.base.add(road.strip(kerb, side * (road.half + width), START, END, KERB_HEIGHT), self.material(kind))
         top = road.strip(inner, kerb, START, END, KERB_HEIGHT)
         face = road.strip(inner, inner, START, END, KERB_HEIGHT)
         face[:, 2:, 1] = 0.0
@@ -123,9 +117,7 @@ class Ground:
         self.paint.add(face, self.material("kerb_face"))
         if self._rng.random() < 0.3:
             line = side * (road.half + 0.5 * width)
-            self.paint.add(
-                road.strip(line - 0.17, line + 0.17, START, 50.0, KERB_HEIGHT), self.material("tactile")
-            )
+            self.paint.add(road.strip(line - 0.17, line + 0.17, START, 50.0, KERB_HEIGHT), self.material("tactile"))
 
     def markings(self) -> None:
         """Paints edge lines, a broken or solid middle line, and sometimes an arrow or a crossing."""
@@ -140,9 +132,7 @@ class Ground:
             dash, gap = (4.0, 4.0) if rng.random() < 0.7 else (200.0, 0.0)
             start += rng.uniform(0, 4)
             while start < 70:
-                self.paint.add(
-                    road.strip(-0.07, 0.07, start, min(start + dash, 70.0)), self.material("paint")
-                )
+                self.paint.add(road.strip(-0.07, 0.07, start, min(start + dash, 70.0)), self.material("paint"))
                 start += dash + gap
         extra = rng.random()
         if extra < 0.22:
@@ -157,9 +147,7 @@ class Ground:
         self.paint.add(self._road.strip(-self._road.half, 0.0, line - 0.35, line), self.material("paint"))
 
     def _arrow(self, offset: float, start: float) -> None:
-        outline = np.array(
-            [[-0.08, 0], [0.08, 0], [0.08, 2.2], [0.32, 2.2], [0, 3.6], [-0.32, 2.2], [-0.08, 2.2]]
-        )
+        outline = np.array([[-0.08, 0], [0.08, 0], [0.08, 2.2], [0.32, 2.2], [0, 3.6], [-0.32, 2.2], [-0.08, 2.2]])
         x = self._road.middle + offset + outline[:, 0] + self._road.drift(start + outline[:, 1])
         self.paint.add(np.column_stack([x, np.zeros(7), start + outline[:, 1]]), self.material("paint"))
 
@@ -183,9 +171,7 @@ class Ground:
             x = road.middle + (rng.beta(0.6, 0.6, count) * 2 - 1) * (road.half + 1.0) + road.drift(far)
             corners = rng.uniform(-0.06, 0.06, (count, 4, 2))
             across, along = x[:, None] + corners[..., 0], far[:, None] + corners[..., 1]
-            self.paint.add(
-                np.stack([across, np.zeros((count, 4)), along], axis=-1), self.material("leaf_litter")
-            )
+            self.paint.add(np.stack([across, np.zeros((count, 4)), along], axis=-1), self.material("leaf_litter"))
 
     def bump(self, start: float) -> None:
         """Lays a speed bump across the road, striped yellow and black.
@@ -200,9 +186,7 @@ class Ground:
         right = np.minimum(left + stripe, road.half)
         middle = road.middle + float(road.drift(start))
         slant = 0.18
-        materials = np.array([self.material("bump_yellow"), self.material("bump_black")])[
-            np.arange(count) % 2
-        ]
+        materials = np.array([self.material("bump_yellow"), self.material("bump_black")])[np.arange(count) % 2]
         # The near slope rises to the crest; behind it lies the flat top.
         for z0, z1, h0, h1 in ((0.0, 0.2, 0.0, 0.07), (0.2, depth, 0.07, 0.06)):
             x = np.stack([left, right, right + slant * z1, left + slant * z1], axis=1) + middle

@@ -68,9 +68,7 @@ class _Planner:
             verge=(rng.uniform(1.6, 4.0), rng.uniform(1.6, 4.0)),
         )
         self._ground = Ground(rng, self.street.palette, self._road)
-        self._sides = {
-            side: str(rng.choice(["houses", "green", "parking"], p=[0.45, 0.35, 0.20])) for side in (-1, 1)
-        }
+        self._sides = {side: str(rng.choice(["houses", "green", "parking"], p=[0.45, 0.35, 0.20])) for side in (-1, 1)}
         self._taken: list[tuple[float, float, float]] = []
 
     def _put(self, thing: Thing) -> None:
@@ -192,9 +190,7 @@ class _Planner:
         for z in np.arange(rng.uniform(6, 14), 62, pitch):
             x = self._road.edge(side, z, beyond + rng.normal(0, 0.3))
             if self._free(x, float(z), 0.3):
-                self._put(
-                    tree(rng, self.street.palette, x, float(z + rng.normal(0, 0.4)), rng.uniform(*heights))
-                )
+                self._put(tree(rng, self.street.palette, x, float(z + rng.normal(0, 0.4)), rng.uniform(*heights)))
 
     def lights(self) -> None:
         """Sets up street lamps, and at night the lights of the camera's own car."""
@@ -215,9 +211,7 @@ class _Planner:
             side = -side if rng.random() < 0.5 else side
         if night and rng.random() < 0.5:
             power = rng.uniform(0.8, 7.0)
-            self.street.lamps.append(
-                Lamp((0.0, 0.75, 0.2), (power * 0.9, power, power * 0.8), (0.0, -0.06, 1.0), 10.0)
-            )
+            self.street.lamps.append(Lamp((0.0, 0.75, 0.2), (power * 0.9, power, power * 0.8), (0.0, -0.06, 1.0), 10.0))
 
     def vehicles(self) -> None:
         """Adds driving, parked and crossing vehicles."""
@@ -227,9 +221,7 @@ class _Planner:
                 z = rng.uniform(6.5, 15)
                 for _ in range(rng.integers(1, 5)):
                     yaw = road.heading(z) + (np.pi if (side > 0) == (rng.random() < 0.8) else 0.0)
-                    self._car(
-                        road.edge(side, z, -1.1), z, yaw + rng.normal(0, 0.03), running=rng.random() < 0.12
-                    )
+                    self._car(road.edge(side, z, -1.1), z, yaw + rng.normal(0, 0.03), running=rng.random() < 0.12)
                     z += rng.uniform(5.6, 10)
         for _ in range(rng.choice([0, 1, 2, 3], p=[0.36, 0.36, 0.20, 0.08])):
             z = 10.0 * (60 / 10.0) ** rng.random()
@@ -240,9 +232,7 @@ class _Planner:
         if rng.random() < 0.2:
             z = rng.uniform(11, 28)
             x = road.middle + rng.uniform(-1, 1) * (road.half + 1.0) + float(road.drift(z))
-            self._car(
-                x, z, float(rng.choice([-1, 1])) * np.pi / 2 + rng.normal(0, 0.25), running=rng.random() < 0.7
-            )
+            self._car(x, z, float(rng.choice([-1, 1])) * np.pi / 2 + rng.normal(0, 0.25), running=rng.random() < 0.7)
 
     def small_things(self) -> None:
         """Adds signs, cones, guardrails and lane blocks."""
@@ -281,13 +271,11 @@ class _Planner:
             side = int(rng.choice([-1, 1]))
             on_road = rng.random() < 0.35
             offset = (
-                -rng.uniform(0.2, 0.9) * road.half
-                if on_road
-                else rng.uniform(0.4, max(self._verge(side) - 0.3, 0.6))
+                -rng.uniform(0.2, 0.9) * road.half if on_road else rng.uniform(0.4, max(self._verge(side) - 0.3, 0.6))
             )
-            yaw = float(
-                rng.choice([0.0, np.pi, np.pi / 2, -np.pi / 2], p=[0.33, 0.33, 0.17, 0.17])
-            ) + rng.normal(0, 0.3)
+            yaw = float(rng.choice([0.0, np.pi, np.pi / 2, -np.pi / 2], p=[0.33, 0.33, 0.17, 0.17])) + rng.normal(
+                0, 0.3
+            )
             self._walkers(road.edge(side, z, offset), z, yaw)
         for lamp in list(self.street.lamps):
             # Somebody right beside a headlight: glare hides them from the visible camera.
@@ -297,9 +285,7 @@ class _Planner:
         if rng.random() < 0.35:
             z = rng.uniform(6, 24)
             side = int(rng.choice([-1, 1]))
-            yaw = (
-                road.heading(z) + float(rng.choice([0.0, np.pi, np.pi / 2, -np.pi / 2])) + rng.normal(0, 0.3)
-            )
+            yaw = road.heading(z) + float(rng.choice([0.0, np.pi, np.pi / 2, -np.pi / 2])) + rng.normal(0, 0.3)
             x = road.edge(side, z, -rng.uniform(0.4, 1.4))
             if self._free(x, z, 0.7):
                 self._put(bike(rng, self.street.palette, Frame(x, z, yaw), self._night, ridden=True))
@@ -310,9 +296,7 @@ class _Planner:
         rng = self._rng
         for _ in range(rng.choice([1, 2, 3], p=[0.62, 0.28, 0.10])):
             if self._free(x, z, 0.24):
-                self._put(
-                    person(rng, self.street.palette, Frame(x, z, yaw + rng.normal(0, 0.15)), self._night)
-                )
+                self._put(person(rng, self.street.palette, Frame(x, z, yaw + rng.normal(0, 0.15)), self._night))
             x, z = x + rng.uniform(0.5, 0.75), z + rng.normal(0, 0.35)
 
     def _bike_row(self) -> None:

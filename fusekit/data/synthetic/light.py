@@ -49,9 +49,7 @@ def sample_weather(rng: np.random.Generator, night: bool) -> Weather:
         The weather.
     """
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(22, 58))
-    sun = np.array(
-        [np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)]
-    )
+    sun = np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
     if night:
         level = 10 ** rng.uniform(-3.6, -2.3)
         tint = np.array([0.80, 1.0, 0.80])
@@ -98,8 +96,7 @@ def sky(rng: np.random.Generator, camera: Camera, weather: Weather) -> np.ndarra
 def _lamp_light(lamp: Lamp, surface: Surface) -> np.ndarray:
     """Irradiance from one lamp per unit of its power, ``(height, width)``."""
     dx, dy, dz = (
-        np.float32(place) - part
-        for place, part in zip(lamp.place, (surface.x, surface.y, surface.z), strict=True)
+        np.float32(place) - part for place, part in zip(lamp.place, (surface.x, surface.y, surface.z), strict=True)
     )
     squared = dx * dx + dy * dy + dz * dz + np.float32(0.15)
     inverse = 1.0 / np.sqrt(squared)

@@ -47,9 +47,7 @@ def clumps(rng: np.random.Generator, centres: np.ndarray, size: float) -> np.nda
     )
 
 
-def _crown(
-    rng: np.random.Generator, mesh: Mesh, middle: np.ndarray, radii: np.ndarray, greens: np.ndarray
-) -> None:
+def _crown(rng: np.random.Generator, mesh: Mesh, middle: np.ndarray, radii: np.ndarray, greens: np.ndarray) -> None:
     """Fills an ellipsoid with clumps, dark ones at the bottom and inside."""
     # Far trees need fewer clumps: they are only a few pixels each.
     count = int(np.clip(9500 / middle[2], 130, 700))
@@ -94,9 +92,7 @@ def tree(rng: np.random.Generator, palette: Palette, x: float, z: float, tall: f
     lean = rng.normal(0, 0.03) * tall
     mesh = Mesh()
 
-    def bar(
-        start: tuple[float, float], end: tuple[float, float], w0: float, w1: float, material: int
-    ) -> None:
+    def bar(start: tuple[float, float], end: tuple[float, float], w0: float, w1: float, material: int) -> None:
         points = [
             (start[0] - w0, start[1]),
             (start[0] + w0, start[1]),
@@ -115,9 +111,7 @@ def tree(rng: np.random.Generator, palette: Palette, x: float, z: float, tall: f
     _crown(rng, mesh, middle, radii, _greens(rng, palette, heat))
     shadow = Mesh()
     shadow.add(
-        np.array(
-            [(x - width, 0, z), (x + width, 0, z), (x + lean + width, fork, z), (x + lean - width, fork, z)]
-        ),
+        np.array([(x - width, 0, z), (x + width, 0, z), (x + lean + width, fork, z), (x + lean - width, fork, z)]),
         0,
     )
     spread = rng.uniform(-1, 1, (110, 3)) * radii * (0.8, 0.8, 1.0)
@@ -160,9 +154,7 @@ def hedge(
     place[side, 1] = flank
     centres = frame.world(place)
     centres = centres[np.argsort(-centres[:, 2], kind="stable")]
-    tone = np.clip(np.round(3.2 * centres[:, 1] / size[2] - 0.8 + rng.normal(0, 0.7, count)), 0, 3).astype(
-        int
-    )
+    tone = np.clip(np.round(3.2 * centres[:, 1] / size[2] - 0.8 + rng.normal(0, 0.7, count)), 0, 3).astype(int)
     mesh.add(clumps(rng, centres, 0.12), greens[tone])
     shadow = Mesh()
     shadow.add(faces, 0)

@@ -64,9 +64,7 @@ def _ground_masks(
     return shadow.array(), contact.array(), in_sun
 
 
-def render_scene(
-    seed: int, index: int, *, height: int = 480, width: int = 640, night: bool | None = None
-) -> Scene:
+def render_scene(seed: int, index: int, *, height: int = 480, width: int = 640, night: bool | None = None) -> Scene:
     """Renders one street scene.
 
     The content does not depend on the image size, only how finely it is drawn. The same arguments give the
@@ -121,9 +119,7 @@ def render_scene(
         camera.eye,
         sky(light_rng, camera, weather),
     )
-    heat = thermal_radiance(
-        sensor_rng, resolve, surface, faces, street.palette, heat_texture, sunlit, weather, camera
-    )
+    heat = thermal_radiance(sensor_rng, resolve, surface, faces, street.palette, heat_texture, sunlit, weather, camera)
     labels = street.palette.scalars("label").astype(np.uint8)[faces.material]
     labels[0] = 0
     return Scene(

@@ -54,13 +54,9 @@ def _finish(rng: np.random.Generator, palette: Palette, night: bool, running: bo
     lit = running and (night or rng.random() < 0.2)
     power = rng.uniform(25, 70) if night else 2.0
 
-    def put(
-        albedo: Colour, heat: float, gloss: float = 0.0, glow: Colour = (0.0, 0.0, 0.0), gain: float = 1.0
-    ) -> int:
+    def put(albedo: Colour, heat: float, gloss: float = 0.0, glow: Colour = (0.0, 0.0, 0.0), gain: float = 1.0) -> int:
         red, green, blue = albedo
-        return palette.add(
-            Material((red * gain, green * gain, blue * gain), heat, CAR, glow=glow, gloss=gloss)
-        )
+        return palette.add(Material((red * gain, green * gain, blue * gain), heat, CAR, glow=glow, gloss=gloss))
 
     off: Colour = (0.0, 0.0, 0.0)
     tail = (1.6, 0.10, 0.05) if lit else off
@@ -76,9 +72,7 @@ def _finish(rng: np.random.Generator, palette: Palette, night: bool, running: bo
         hub=put((0.30, 0.30, 0.31), rng.uniform(36, 60) if running else cold, 0.1),
         arch=put((0.006, 0.006, 0.006), 44 if running else cold + 1),
         grille=put((0.02, 0.02, 0.02), engine),
-        front_lamp=put(
-            (0.6, 0.6, 0.6), 58 if lit else cold, 0.2, (power, power * 0.96, power * 0.82) if lit else off
-        ),
+        front_lamp=put((0.6, 0.6, 0.6), 58 if lit else cold, 0.2, (power, power * 0.96, power * 0.82) if lit else off),
         rear_lamp=put((0.34, 0.02, 0.02), 30 if lit else cold, 0.05, tail),
         plate=put((0.68, 0.68, 0.64), cold + 3),
         plate_ink=put((0.03, 0.10, 0.05), cold + 3),
@@ -123,9 +117,7 @@ class _Builder:
             return (1 - t) * ((1 - s) * a + s * b) + t * ((1 - s) * d + s * c)
 
         left, right, bottom, top = np.asarray(spans, float).T
-        self.mesh.add(
-            np.stack([at(left, bottom), at(right, bottom), at(right, top), at(left, top)], axis=1), material
-        )
+        self.mesh.add(np.stack([at(left, bottom), at(right, bottom), at(right, top), at(left, top)], axis=1), material)
 
     def underside(self, belly: int) -> None:
         """Adds the dark belly and the four tyres as they are seen below the bumpers."""
@@ -171,9 +163,7 @@ class _Builder:
             if i == 0:
                 self._rear(corners)
             elif i == 1:
-                self._overlay(
-                    corners, finish.rear_lamp, np.array([[0.02, 0.2, 0.05, 0.8], [0.8, 0.98, 0.05, 0.8]])
-                )
+                self._overlay(corners, finish.rear_lamp, np.array([[0.02, 0.2, 0.05, 0.8], [0.8, 0.98, 0.05, 0.8]]))
             elif i == last - 1:
                 self._front(corners)
             elif i == last:
@@ -189,9 +179,7 @@ class _Builder:
         # The front strip runs downwards: shares along it count from its upper edge.
         finish = self._finish
         self._overlay(corners, finish.grille, np.array([[0.30, 0.70, 0.12, 0.58]]))
-        self._overlay(
-            corners, finish.front_lamp, np.array([[0.02, 0.23, 0.06, 0.56], [0.77, 0.98, 0.06, 0.56]])
-        )
+        self._overlay(corners, finish.front_lamp, np.array([[0.02, 0.23, 0.06, 0.56], [0.77, 0.98, 0.06, 0.56]]))
         self._plate(corners, 0.40, 0.98, 0.66)
 
     def _plate(self, corners: tuple[np.ndarray, ...], left: float, low: float, high: float) -> None:
@@ -219,9 +207,7 @@ class _Builder:
             sill = np.array([(-1, 0.0), (1, 0.0), (1, 0.16), (-1, 0.16)]) * (shape.length * 0.49, 1.0)
             low = shape.body[0][1]
             side = np.full(4, sign * shape.width / 2)
-            self.mesh.add(
-                self._frame.world(np.column_stack([sill[:, 0], side, low + sill[:, 1]])), finish.low
-            )
+            self.mesh.add(self._frame.world(np.column_stack([sill[:, 0], side, low + sill[:, 1]])), finish.low)
             for along in (-0.31 * shape.length, 0.30 * shape.length):
                 for radius, material in (
                     (shape.wheel * 1.22, finish.arch),
@@ -277,9 +263,7 @@ class _Builder:
         seen = facing(faces, frame.world(np.array([0.0, 0.0, 1.8])), self._eye)
         self.mesh.add(faces[seen], material)
         if seen[0]:
-            self._overlay(
-                tuple(faces[0]), dark, np.array([[0.49, 0.51, 0.03, 0.97], [0.05, 0.95, 0.0, 0.04]])
-            )
+            self._overlay(tuple(faces[0]), dark, np.array([[0.49, 0.51, 0.03, 0.97], [0.05, 0.95, 0.0, 0.04]]))
 
 
 def car(

@@ -192,9 +192,7 @@ class _Axes:
             parts.append(f'<path class="axis" d="M{x:.1f} {bottom}v4"/>')
             parts.append(f'<text x="{x:.1f}" y="{bottom + 17}" text-anchor="{anchor}">{short(value)}</text>')
         scale = "step, log scale" if self.logarithmic else "step"
-        parts.append(
-            f'<text x="{(_LEFT + right) / 2:.0f}" y="{HEIGHT - 4}" text-anchor="middle">{scale}</text>'
-        )
+        parts.append(f'<text x="{(_LEFT + right) / 2:.0f}" y="{HEIGHT - 4}" text-anchor="middle">{scale}</text>')
         return parts
 
 

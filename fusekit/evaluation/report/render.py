@@ -65,9 +65,7 @@ def _layout(pictures: Sequence[Picture]) -> tuple[int, bool]:
 
 def _figure(picture: Picture, side: int) -> _Figure:
     height, width = picture.image.shape[:2]
-    return _Figure(
-        picture.title, picture.note, picture.kind, data_uri(picture.image, max_side=side), width, height
-    )
+    return _Figure(picture.title, picture.note, picture.kind, data_uri(picture.image, max_side=side), width, height)
 
 
 def _scenes(rows: Sequence[SceneRow]) -> tuple[_Scene, ...]:

@@ -86,9 +86,7 @@ def decimals_for(values: Sequence[float]) -> int:
     return min(8, 2 - math.floor(math.log10(largest)))
 
 
-def column_cells(
-    values: Sequence[float], *, higher_is_better: bool = True, decimals: int | None = None
-) -> list[Cell]:
+def column_cells(values: Sequence[float], *, higher_is_better: bool = True, decimals: int | None = None) -> list[Cell]:
     """Cells of one column, best marked. Rows that print the same number as the best are as good."""
     decimals = decimals_for(values) if decimals is None else decimals
     defined = [value for value in values if not math.isnan(value)]
@@ -154,9 +152,7 @@ def _footnotes(table: MetricTable, labels: Sequence[str]) -> tuple[str, ...]:
         counts = [(row.name, table.undefined(row, column)) for row in table.rows]
         told = [f"{count} of {table.images} for {name}" for name, count in counts if count]
         if told:
-            notes.append(
-                f"† {label} is undefined on some images, which its mean leaves out: {', '.join(told)}."
-            )
+            notes.append(f"† {label} is undefined on some images, which its mean leaves out: {', '.join(told)}.")
     return tuple(notes)
 
 
@@ -173,8 +169,7 @@ def metric_view(table: MetricTable) -> Table:
         groups=_groups(table.columns),
         headings=tuple(_heading(column) for column in table.columns),
         rows=tuple(
-            Row(row.name, row.is_model, tuple(cells[index] for cells in grid))
-            for index, row in enumerate(table.rows)
+            Row(row.name, row.is_model, tuple(cells[index] for cells in grid)) for index, row in enumerate(table.rows)
         ),
         footnotes=_footnotes(table, labels),
         verdict=_verdict(table.rows, grid, labels),
@@ -202,12 +197,7 @@ def per_source_view(table: MetricTable) -> Table | None:
         heading = _heading(column)
         for position, role in enumerate(table.roles):
             headings.append(Heading(role))
-            grid.append(
-                [
-                    Cell(c.text, c.value)
-                    for c in column_cells([v[position] for v in padded], decimals=decimals)
-                ]
-            )
+            grid.append([Cell(c.text, c.value) for c in column_cells([v[position] for v in padded], decimals=decimals)])
         headings.append(Heading("min" if column.higher_is_better else "max", direction=heading.direction))
         grid.append(column_cells(worse, higher_is_better=column.higher_is_better, decimals=decimals))
         groups.append((f"{label} {heading.arrow}", count + 1))
@@ -217,8 +207,7 @@ def per_source_view(table: MetricTable) -> Table | None:
         groups=tuple(groups),
         headings=tuple(headings),
         rows=tuple(
-            Row(row.name, row.is_model, tuple(cells[index] for cells in grid))
-            for index, row in enumerate(table.rows)
+            Row(row.name, row.is_model, tuple(cells[index] for cells in grid)) for index, row in enumerate(table.rows)
         ),
     )
 
@@ -233,16 +222,12 @@ def task_view(table: TaskTable) -> Table:
     means = [100.0 * row.mean_iou for row in table.rows]
     grid = [column_cells(means, decimals=1)]
     for index in range(len(table.class_names)):
-        values = [
-            100.0 * row.per_class[index] if index < len(row.per_class) else math.nan for row in table.rows
-        ]
+        values = [100.0 * row.per_class[index] if index < len(row.per_class) else math.nan for row in table.rows]
         grid.append(column_cells(values, decimals=1))
     colours = [hex_colour(colour) for colour in table.palette]
     colours += [""] * (len(table.class_names) - len(colours))
     headings = [Heading("Mean IoU")]
-    headings += [
-        Heading(name, colour=colour) for name, colour in zip(table.class_names, colours, strict=False)
-    ]
+    headings += [Heading(name, colour=colour) for name, colour in zip(table.class_names, colours, strict=False)]
     best = next((index for index, cell in enumerate(grid[0]) if cell.best), None)
     verdict = ""
     if best is not None:
@@ -255,8 +240,7 @@ def task_view(table: TaskTable) -> Table:
         groups=(),
         headings=tuple(headings),
         rows=tuple(
-            Row(row.input, row.is_model, tuple(cells[index] for cells in grid))
-            for index, row in enumerate(table.rows)
+            Row(row.input, row.is_model, tuple(cells[index] for cells in grid)) for index, row in enumerate(table.rows)
         ),
         footnotes=(f"{UNDEFINED}: the class occurs in neither label nor prediction.",) if missing else (),
         verdict=verdict,

@@ -1,0 +1,122 @@
+"""Pages that say what the code says: the command line, components' options, recipe sections.
+
+A hook of mkdocs. A line ``<!-- fusekit: WHAT -->`` of a page is replaced: ``cli`` by every command,
+``components`` by every built-in component, ``section NAME`` by the options of a section of recipes.
+"""
+
+from __future__ import annotations
+
+import html
+import inspect
+import re
+from collections.abc import Iterator
+from enum import Enum
+from itertools import groupby
+from typing import Any
+
+from typer.main import get_command
+
+import fusekit.recipe.schema as sections
+from fusekit.cli.app import app
+from fusekit.cli.option_text import option_texts
+from fusekit.plugin.loader import PluginPolicy, load_plugins
+from fusekit.plugin.registry import Registry
+
+_MARK = re.compile(r"^<!-- fusekit: (\w+)(?: (\w+))? -->$", re.MULTILINE)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Called by mkdocs for every page."""
+    made = {"cli": cli, "components": components, "section": section}
+    return _MARK.sub(lambda mark: "\n".join(made[mark[1]](*filter(None, [mark[2]]))), markdown)
+
+
+def cli() -> Iterator[str]:
+    """Every command with its arguments and options."""
+    root = get_command(app)
+    yield "## fusekit"
+    yield from _command(root, "fusekit")
+    for name, command in root.commands.items():
+        subcommands = getattr(command, "commands", None)
+        if subcommands is None:
+            yield f"\n## fusekit {name}"
+            yield from _command(command, f"fusekit {name}")
+        for inner, subcommand in (subcommands or {}).items():
+            yield f"\n## fusekit {name} {inner}"
+            yield from _command(subcommand, f"fusekit {name} {inner}")
+
+
+def components() -> Iterator[str]:
+    """The components of the distribution itself, by kind; strangers that happen to be installed are left out."""
+    registry = Registry(load_plugins(PluginPolicy(third_party=False)))
+    for kind, specs in groupby(registry.specs(), key=lambda spec: spec.kind):
+        yield f"\n## {kind}"
+        for spec in specs:
+            paper = f" {spec.paper}." if spec.paper else ""
+            yield f"\n### {spec.name}\n\n{spec.summary}.{paper} Class: `{spec.target}`.\n"
+            if kind != "metric":
+                yield from _options(registry.config_class(spec.kind, spec.name))
+
+
+def section(name: str) -> Iterator[str]:
+    """The options of a section of recipes."""
+    yield from _options(getattr(sections, name))
+
+
+def _options(config: Any) -> Iterator[str]:
+    options = [option for option in option_texts(config) if option.depth == 0]
+    if not options:
+        yield "No options."
+        return
+    yield "\n| option | default | may be | meaning |\n| --- | --- | --- | --- |"
+    for option in options:
+        default = "required" if option.default is None else _code(option.default) if option.default else ""
+        yield f"| `{option.name}` | {default} | {_cell(option.allowed)} | {_cell(option.description)} |"
+    yield ""
+
+
+def _command(command: Any, name: str) -> Iterator[str]:
+    text, _, example = (command.help or "").partition("Example:")
+    pieces = [p.metavar or p.name.upper() for p in command.params if p.param_type_name == "argument"]
+    inner = "COMMAND" if hasattr(command, "commands") else ""
+    yield f"\n```text\n{' '.join(filter(None, [name, '[OPTIONS]', inner, *pieces]))}\n```\n"
+    yield " ".join(text.split()) + "\n"
+    if example.strip():
+        yield f"Example: `{' '.join(example.split())}`\n"
+    rows = [_parameter(p) for p in command.params if p.help or p.param_type_name == "option"]
+    if rows:
+        yield "| | |\n| --- | --- |"
+        yield from rows
+        yield ""
+
+
+def _parameter(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        shown = parameter.metavar or parameter.name.upper()
+    else:
+        value = "" if parameter.is_flag else f" {parameter.metavar or _value(parameter)}"
+        shown = ", ".join([*parameter.opts, *parameter.secondary_opts]) + value
+    return f"| {_code(shown)} | {_cell(parameter.help or '')} |"
+
+
+def _value(parameter: Any) -> str:
+    """What stands after an option; typer's parameters differ between its versions."""
+    kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+    choices = list(kind) if inspect.isclass(kind) and issubclass(kind, Enum) else None
+    choices = choices or getattr(getattr(parameter, "type", None), "choices", None)
+    if choices:
+        return " | ".join(str(getattr(choice, "value", choice)) for choice in choices)
+    return str(parameter.name).rstrip("_").upper()
+
+
+def _code(text: str) -> str:
+    return f"<code>{_escaped(text)}</code>"
+
+
+def _cell(text: str) -> str:
+    parts = re.split(r"(`[^`]+`)", " ".join(text.split()))
+    return "".join(_code(part.strip("`")) if part.startswith("`") else _escaped(part) for part in parts)
+
+
+def _escaped(text: str) -> str:
+    return html.escape(text, quote=False).replace("|", "&#124;").replace("*", "&#42;").replace("_", "&#95;")
