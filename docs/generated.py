@@ -77,7 +77,8 @@ def _options(config: Any) -> Iterator[str]:
 
 def _command(command: Any, name: str) -> Iterator[str]:
     text, _, example = (command.help or "").partition("Example:")
-    pieces = [p.metavar or p.name.upper() for p in command.params if p.param_type_name == "argument"]
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    pieces = [(p.metavar or p.name.upper()) + ("..." if p.nargs == -1 else "") for p in arguments]
     inner = "COMMAND" if hasattr(command, "commands") else ""
     yield f"\n```text\n{' '.join(filter(None, [name, '[OPTIONS]', inner, *pieces]))}\n```\n"
     yield " ".join(text.split()) + "\n"
@@ -85,7 +86,7 @@ def _command(command: Any, name: str) -> Iterator[str]:
         yield f"Example: `{' '.join(example.split())}`\n"
     rows = [_parameter(p) for p in command.params if p.help or p.param_type_name == "option"]
     if rows:
-        yield "| | |\n| --- | --- |"
+        yield "| argument, option | meaning |\n| --- | --- |"
         yield from rows
         yield ""
 
@@ -119,4 +120,5 @@ def _cell(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return html.escape(text, quote=False).replace("|", "&#124;").replace("*", "&#42;").replace("_", "&#95;")
+    """Text that neither HTML nor Markdown takes for its own."""
+    return re.sub(r"[|*_\[\]`]", lambda sign: f"&#{ord(sign[0])};", html.escape(text, quote=False))

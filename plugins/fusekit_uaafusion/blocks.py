@@ -6,15 +6,27 @@ import torch
 from torch import Tensor, nn
 
 
+_SLOPE = 0.25  # of torch's PReLU at the start
+
+
 class ConvUnit(nn.Sequential):
-    """3×3 convolution, PReLU with one parameter, 3×3 convolution; reflect padding, with biases."""
+    """3×3 convolution, PReLU with one parameter, 3×3 convolution; reflect padding, with biases.
+
+    Weights start with He's variance for the PReLU, biases at zero. Some thirty convolutions follow each other
+    in the whole network: with torch's default start, of a third of that variance, the image is gone after the
+    second stage, the output is constant, and training can saturate the sigmoid before it finds the sources
+    (docs/decisions/0009-initialisation.md).
+    """
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__(
             nn.Conv2d(inputs, hidden, 3, padding=1, padding_mode="reflect"),
-            nn.PReLU(),
+            nn.PReLU(init=_SLOPE),
             nn.Conv2d(hidden, outputs, 3, padding=1, padding_mode="reflect"),
         )
+        for layer in (self[0], self[2]):
+            nn.init.kaiming_normal_(layer.weight, a=_SLOPE)
+            nn.init.zeros_(layer.bias)
 
 
 class ConvLSTM(nn.Module):

@@ -14,7 +14,7 @@ from PIL import Image
 
 import fusekit
 from fusekit.errors import DataError, UsageError
-from fusekit.evaluation.metrics.gradient import Qabf
+from fusekit.evaluation.metrics.gradient import EdgePreservation
 from fusekit.pipeline.run import Run
 from fusekit.pipeline.run_folder import RunFolder, fingerprints, safe_name
 from tests.pipeline.small import small_recipe
@@ -74,7 +74,7 @@ def test_scored_is_the_luminance_on_disk(finished: Run) -> None:
     sample = fusekit.recipe.assembly.build_dataset(finished.recipe, "test")[1]  # type: ignore[attr-defined]
     from fusekit.evaluation.metrics import grey8
 
-    expected = Qabf()(fused, [grey8(image) for image in sample.images]).value
+    expected = EdgePreservation()(fused, [grey8(image) for image in sample.images]).value
     model = evaluation["methods"][0]
     assert model["per_image"]["strict.qabf"][1] == pytest.approx(expected, rel=1e-12)
     values = [v for v in model["per_image"]["strict.qabf"] if v is not None]
