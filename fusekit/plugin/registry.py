@@ -92,6 +92,8 @@ class Registry:
         names = [s.name for s in self.specs(kind)]
         suggestion = did_you_mean(name, names)
         hint = None if suggestion else f"fusekit plugins list --kind {kind} shows what is installed"
+        if namespace == LOCAL_NAMESPACE:
+            hint = "components of a local file join with --with FILE.py"
         raise PluginError(f"no {kind} named {name!r}{suggestion}", hint=hint)
 
     def config_class(self, kind: str, name: str) -> type[ComponentConfig]:

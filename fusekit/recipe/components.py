@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from fusekit.errors import FusekitError, PluginError
 from fusekit.interfaces.config import ComponentConfig, ComponentRef
 from fusekit.interfaces.dataset_config import DatasetConfig
+from fusekit.plugin.loader import LOCAL_NAMESPACE
 from fusekit.plugin.registry import Registry
 from fusekit.recipe.diagnose import problems_of
 from fusekit.recipe.fields import Reference, references
@@ -161,9 +162,11 @@ def _absence(reference: Reference, registry: Registry, tree: Node) -> Problem | 
     if use in names or any(r.namespace == namespace and r.state != "loaded" for r in registry.reports):
         return None
     others = sorted({spec.kind for spec in registry.specs() if spec.name == use})
-    message = f"{use!r} is a {others[0]}, not a {kind}" if others else f"no {kind} named {use!r}"
+    message = f"{use!r} is of kind {others[0]}, not {kind}" if others else f"no {kind} named {use!r}"
     near = None if others else nearest(use, names)
-    if near is None and not others and not any(r.namespace == namespace for r in registry.reports):
+    if near is None and not others and namespace == LOCAL_NAMESPACE:
+        message += "; components of a local file join with --with FILE.py"
+    elif near is None and not others and not any(r.namespace == namespace for r in registry.reports):
         message += f"; no plugin {namespace!r} is installed (fusekit plugins list shows those that are)"
     elif near is None and names:
         message += f"; installed: {', '.join(names)}"

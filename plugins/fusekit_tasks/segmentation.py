@@ -5,16 +5,19 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import segmentation_models_pytorch as smp
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from fusekit.compat.torchvision_ops import import_torchvision
 from fusekit.errors import UsageError
 from fusekit.interfaces import BuildContext, SegmentationNetwork
 from fusekit.words import did_you_mean
 from fusekit_tasks.config import SmpConfig
+
+import_torchvision()  # the library below imports it, and fails where it does not fit the torch beside it
+import segmentation_models_pytorch as smp  # noqa: E402
 
 _LUMA = (0.299, 0.587, 0.114)
 _SET_BY_FUSEKIT = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-
 _SLOPE = 0.25  # of torch's PReLU at the start
 
 

@@ -142,7 +142,6 @@ def _add_task(
             "encoder": "mobilenet_v2",
             "channels": int(task["encoder.features.0.0.weight"].shape[1]),
             "activation": "sigmoid",
-            "options": {"encoder_output_stride": 16},
         },
     }
     state.update({f"task.net.{key}": value for key, value in task.items()})

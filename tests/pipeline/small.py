@@ -32,7 +32,7 @@ def small_recipe(name: str = "small", **changes: Any) -> fusekit.Recipe:
                 },
             },
             "proposer": {"use": "uaafusion.attribution"},
-            "task": {"use": "tasks.smp", "params": {"options": {"encoder_output_stride": 16}}},
+            "task": {"use": "tasks.smp"},
         },
         "pretrain": {
             "segmenter": {

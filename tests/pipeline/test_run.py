@@ -180,7 +180,7 @@ def test_loaded_model_fuses_every_container(finished: Run) -> None:
         ((np.full((40, 50), 2.0),) * 2, "must lie in"),
         ((np.zeros((40, 50, 2), np.uint8),) * 2, "must be"),
         ((np.zeros((40, 50), np.int32),) * 2, "uint8, uint16 or float"),
-        (("a.png", np.zeros((40, 50), np.uint8)), "all paths, all arrays, or all tensors"),
+        (("a.png", np.zeros((40, 50), np.uint8)), "must all be paths, all arrays, or all tensors"),
         (("no.png", "file.png"), "no.png"),
         ((), "nothing to fuse"),
     ],

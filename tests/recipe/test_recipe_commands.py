@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from fusekit.cli import options as cli_options
 from fusekit.cli import recipes as commands
 from fusekit.errors import RecipeError, UsageError
 from fusekit.recipe import library
@@ -27,6 +28,7 @@ def _shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = fake_registry()
     monkeypatch.setattr(library, "recipes_folder", lambda: tmp_path / "shipped")
     monkeypatch.setattr(commands, "registry", lambda: registry)
+    monkeypatch.setattr(cli_options, "registry", lambda: registry)
     monkeypatch.setattr(recipe_module, "installed", lambda: registry)
     monkeypatch.chdir(tmp_path)
     write(tmp_path, HEADER + MINIMAL, "shipped/quick.yaml")

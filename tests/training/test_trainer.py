@@ -66,7 +66,7 @@ def joint_system(seed: int = 0) -> FusionSystem:
         return FusionSystem(
             UnfoldingBackbone(UnfoldingConfig(stages=2, channels=2), context),
             proposer=AttributionProposer(),
-            task=SmpSegmenter(SmpConfig(options={"encoder_output_stride": 16}), context),
+            task=SmpSegmenter(SmpConfig(), context),
             classes=class_table(4),
         )
 
