@@ -102,8 +102,8 @@ def fingerprints(recipe: Recipe) -> dict[str, str]:
     digests: dict[str, str] = {}
     for stage in STAGES:
         part = {key: recipe.plain.get(key) for key in _SECTIONS[stage]}
-        if "data" in part:  # where the data lies may change, what it is may not
-            part["data"] = {key: value for key, value in part["data"].items() if key != "root"}
+        if stage == "train":  # where the data lies may change, what it is may not
+            part["data"] = {key: value for key, value in recipe.plain["data"].items() if key != "root"}
         text = chained + json.dumps(part, sort_keys=True, default=str)
         chained = hashlib.sha256(text.encode()).hexdigest()
         digests[stage] = chained

@@ -113,7 +113,7 @@ def test_unknown_components(tmp_path: Path) -> None:
         "recipe.yaml:5:19 model.backbone.use: no backbone named 'fake.unfoldng'; did you mean 'fake.unfolding'?",
         "recipe.yaml:6:22 evaluate.metrics.0: no metric named 'strict.ssmi'; did you mean 'strict.ssim'?",
     ]
-    assert "'fake.segmenter' is a task, not a backbone" in refused(tmp_path, backbone("fake.segmenter"))[0]
+    assert "'fake.segmenter' is of kind task, not backbone" in refused(tmp_path, backbone("fake.segmenter"))[0]
     assert "no plugin 'absent' is installed" in refused(tmp_path, backbone("absent.network"))[0]
 
 
