@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -69,8 +69,13 @@ class TrainingContext(Protocol):
     task: TaskNetwork | None
     device: torch.device
 
-    def updater(self, name: str, parameters: Iterable[nn.Parameter]) -> Updater:
-        """An updater with the recipe's optimiser, schedule and clipping; its state is checkpointed."""
+    def updater(self, name: str, *parts: tuple[nn.Module, float] | nn.Module) -> Updater:
+        """An updater with the recipe's optimiser, schedule and clipping; its state is checkpointed.
+
+        Args:
+            name: What it is called in checkpoints and errors.
+            *parts: Modules whose weights it changes; ``(module, factor)`` scales the learning rate for it.
+        """
         ...
 
     def guidance(self, batch: Batch) -> Guidance | None:

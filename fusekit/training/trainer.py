@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -93,10 +93,12 @@ class Trainer:
 
     # What a strategy asks for -----------------------------------------------------------------------------
 
-    def updater(self, name: str, parameters: Iterable[nn.Parameter]) -> GradientUpdater:
+    def updater(self, name: str, *parts: tuple[nn.Module, float] | nn.Module) -> GradientUpdater:
         """An updater with the recipe's optimiser, schedule and clipping; its state is checkpointed."""
         if name in self.updaters:
             raise ValueError(f"updater {name!r} was asked for twice")
+        pairs = [part if isinstance(part, tuple) else (part, 1.0) for part in parts]
+        parameters = [(parameter, factor) for module, factor in pairs for parameter in module.parameters()]
         made = GradientUpdater(name, parameters, self.section.optimiser, self.section.clip)
         self.updaters[name] = made
         return made

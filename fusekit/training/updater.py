@@ -18,13 +18,13 @@ class NonFiniteError(RunError):
     """A loss or gradient is NaN or infinite. The weights are those before the step."""
 
 
-def make_optimiser(parameters: list[nn.Parameter], section: OptimiserSection) -> torch.optim.Optimizer:
-    """The optimiser that a recipe's section describes."""
+def make_optimiser(groups: list[dict[str, Any]], section: OptimiserSection) -> torch.optim.Optimizer:
+    """The optimiser that a recipe's section describes, for parameter groups as torch knows them."""
     common: dict[str, Any] = {"lr": section.lr, "weight_decay": section.weight_decay}
     if section.name == "sgd":
-        return torch.optim.SGD(parameters, momentum=section.momentum, **common)
+        return torch.optim.SGD(groups, momentum=section.momentum, **common)
     kind = torch.optim.Adam if section.name == "adam" else torch.optim.AdamW
-    return kind(parameters, betas=section.betas, eps=section.eps, **common)
+    return kind(groups, betas=section.betas, eps=section.eps, **common)
 
 
 def scheduled_rate(
@@ -54,7 +54,7 @@ class GradientUpdater:
 
     Args:
         name: What it is called in checkpoints and errors.
-        parameters: What it changes; those that need no gradient are left out.
+        parameters: What it changes, with the learning rate's factor; those that need no gradient are left out.
         optimiser: The recipe's section.
         clip: Largest norm of the gradient, or None.
     """
@@ -62,29 +62,35 @@ class GradientUpdater:
     def __init__(
         self,
         name: str,
-        parameters: Iterable[nn.Parameter],
+        parameters: Iterable[tuple[nn.Parameter, float]],
         optimiser: OptimiserSection,
         clip: float | None,
     ) -> None:
         self.name = name
-        self.parameters = [p for p in parameters if p.requires_grad]
+        by_factor: dict[float, list[nn.Parameter]] = {}
+        for parameter, factor in parameters:
+            if parameter.requires_grad:
+                by_factor.setdefault(factor, []).append(parameter)
+        self.parameters = [p for group in by_factor.values() for p in group]
         if not self.parameters:
             raise UsageError(
                 f"updater {name!r} has nothing to train: the part has no trainable weights",
                 hint="a parameter-free backbone needs no train section",
             )
-        self.optimiser = make_optimiser(self.parameters, optimiser)
+        groups = [{"params": group, "factor": factor} for factor, group in by_factor.items()]
+        self.optimiser = make_optimiser(groups, optimiser)
         self.clip = clip
 
     @property
     def lr(self) -> float:
-        """Learning rate of the current step."""
-        return float(self.optimiser.param_groups[0]["lr"])
+        """Learning rate of the current step, before any factor."""
+        group = self.optimiser.param_groups[0]
+        return float(group["lr"] / group["factor"])
 
     def set_lr(self, rate: float) -> None:
         """Sets the learning rate of the next step; the trainer calls it."""
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
 
     def __call__(self, loss: Tensor | LossTerms) -> None:
         """One update.

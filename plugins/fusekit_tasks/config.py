@@ -48,10 +48,10 @@ class SmpConfig(ComponentConfig):
 class SupervisedConfig(ComponentConfig):
     """Options of supervised training of the task network."""
 
-    inputs: tuple[Literal["sources", "mean"], ...] = Field(
+    inputs: tuple[Literal["sources", "mean", "mixture"], ...] = Field(
         ("sources", "mean"),
         min_length=1,
-        description="what it sees: every single source, their mean",
+        description="what it sees of every scene: each single source, their mean, a mixture with random shares",
     )
 
     def needs(self) -> frozenset[str]:

@@ -18,14 +18,15 @@ class ConvUnit(nn.Sequential):
     """
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
-        super().__init__(
-            nn.Conv2d(inputs, hidden, 3, padding=1, padding_mode="reflect"),
-            nn.PReLU(init=_SLOPE),
-            nn.Conv2d(hidden, outputs, 3, padding=1, padding_mode="reflect"),
-        )
-        for layer in (self[0], self[2]):
-            nn.init.kaiming_normal_(layer.weight, a=_SLOPE)
-            nn.init.zeros_(layer.bias)
+        super().__init__(_convolution(inputs, hidden), nn.PReLU(init=_SLOPE), _convolution(hidden, outputs))
+
+
+def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
+    layer = nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="reflect")
+    nn.init.kaiming_normal_(layer.weight, a=_SLOPE)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
 
 
 class ConvLSTM(nn.Module):

@@ -46,6 +46,14 @@ class JointConfig(ComponentConfig):
     """Options of joint training."""
 
     task_weight: float = Field(0.1, ge=0, description="weight of the segmentation loss")
+    task_rate: float = Field(
+        1.0, ge=0, description="learning rate of the segmentation network as a share of the fusion network's"
+    )
+    freeze_statistics: bool = Field(
+        False,
+        description="keep the segmentation network's batch-norm statistics as they are; "
+        "wanted where batches are too small to estimate them",
+    )
     intensity: float = Field(1.0, ge=0, description="weight of the intensity term of the fusion loss")
     gradient: float = Field(1.0, ge=0, description="weight of the gradient term of the fusion loss")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import nn
 
 from fusekit.interfaces import (
     Batch,
@@ -33,10 +34,10 @@ class JointTraining(Strategy):
         self.training = training
         self.backbone, self.proposer = training.backbone, training.proposer
         self.task = training.task if self.config.task_weight else None
-        parameters = [*self.backbone.parameters(), *self.proposer.parameters()]
-        if self.task is not None:
-            parameters += self.task.parameters()
-        self.update = training.updater("joint", parameters)
+        trained: list[tuple[nn.Module, float]] = [(self.backbone, 1.0), (self.proposer, 1.0)]
+        if self.task is not None and self.config.task_rate:
+            trained.append((self.task, self.config.task_rate))
+        self.update = training.updater("joint", *trained)
 
     def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
         batch = batches[0]
@@ -60,7 +61,7 @@ class JointTraining(Strategy):
 
             # L_seg: mean of the segmentation losses on the fused image and on every source.
             if self.task is not None and batch.labels is not None:
-                self.task.train()
+                self.task.train(mode=not self.config.freeze_statistics)
                 images = (fused, *batch.sources)
                 losses = [self.task.loss(self.task(image), batch.labels) for image in images]
                 terms["segmentation"] = torch.stack(losses).mean()

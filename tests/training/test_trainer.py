@@ -161,7 +161,7 @@ class Exploding(Strategy):
         self.weight = nn.Parameter(torch.ones(()))
         self.training = training
         training.backbone.register_parameter("weight", self.weight)
-        self.update = training.updater("fusion", [self.weight])
+        self.update = training.updater("fusion", training.backbone)
 
     def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
         self.count += 1
@@ -212,7 +212,7 @@ def test_updater_touches_only_its_own_parameters() -> None:
 def test_nothing_to_train_is_said() -> None:
     class Idle(Exploding):
         def setup(self, training: TrainingContext) -> None:
-            training.updater("fusion", training.backbone.parameters())
+            training.updater("fusion", training.backbone)
 
     with pytest.raises(UsageError, match="nothing to train"):
         Trainer(FusionSystem(Mean()), Idle(), Scenes(), section(), seed=0).fit()
@@ -222,6 +222,35 @@ def test_bf16_trains(tmp_path: Path) -> None:
     train(joint_system(), tmp_path, max_steps=2, precision="bf16")
     losses = [record["losses"] for record in log_of(tmp_path)]
     assert all(math.isfinite(value) for record in losses for value in record.values())
+
+
+def test_a_part_can_learn_at_a_share_of_the_rate() -> None:
+    def moved(**options: Any) -> dict[str, float]:
+        before, system = joint_system(), joint_system()
+        strategy = JointTraining(JointConfig(**options), BuildContext())
+        Trainer(system, strategy, Scenes(), section(max_steps=1), seed=7).fit()
+        pairs = zip(before.named_parameters(), system.parameters(), strict=True)
+        moves: dict[str, float] = {}
+        for (name, old), new in pairs:
+            part = name.partition(".")[0]
+            moves[part] = max(moves.get(part, 0.0), float((old - new).detach().abs().max()))
+        return moves
+
+    full, tenth, none = moved(), moved(task_rate=0.1), moved(task_rate=0.0)
+    # Adam's first step moves every weight by the learning rate.
+    assert full["task"] == pytest.approx(1e-4, rel=1e-2)
+    assert tenth["task"] == pytest.approx(1e-5, rel=1e-2)
+    assert none["task"] == 0.0
+    assert full["backbone"] == tenth["backbone"] == none["backbone"]
+
+
+def test_frozen_statistics_stay(tmp_path: Path) -> None:
+    for frozen in (False, True):
+        before, system = joint_system(), joint_system()
+        strategy = JointTraining(JointConfig(freeze_statistics=frozen), BuildContext())
+        Trainer(system, strategy, Scenes(), section(max_steps=1), seed=7).fit()
+        same = all(torch.equal(x, y) for x, y in zip(before.buffers(), system.buffers(), strict=True))
+        assert same is frozen
 
 
 def test_schedules() -> None:
