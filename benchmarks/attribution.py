@@ -1,13 +1,16 @@
-"""Region attribution: batched path points against the plain loop, on one 256x256 image with five classes.
+"""Region attribution: batched against plain loops, on one 256x256 image with five classes and on a training batch.
 
-Both give the same numbers. Named references:
+All give the same numbers. Named references:
 
 - ``loop, gradient of the input``: a class at a time, a path point at a time, one forward and one
   `torch.autograd.grad` with respect to the input each.
 - ``loop, backward()``: the same with ``score.backward()`` and ``x.grad``, as scripts are commonly written; it
   also computes the gradient of every weight and throws it away.
+- ``loop, a class of the batch at a time``: all images of the batch in each pass, as UAAFusion's release does.
 
-Run: python benchmarks/attribution.py [--architecture NAME] [--encoder NAME] [--size N] [--repeat N]
+What batching can and cannot save is worked out in docs/decisions/0010-attribution-in-reverse.md.
+
+Run: python benchmarks/attribution.py [--architecture NAME] [--encoder NAME] [--repeat N]
 """
 
 from __future__ import annotations
@@ -26,30 +29,47 @@ from fusekit_tasks.config import SmpConfig
 from fusekit_tasks.segmentation import SmpSegmenter
 
 STEPS = 5
-CLASSES = 5
 
 
-def loop(net: SegmentationNetwork, image: Tensor, regions: Tensor, *, backward: bool) -> Tensor:
-    """The definition of region attribution, step by step; scores (K,)."""
-    scores = torch.zeros(len(net.classes))
-    for c in regions.unique().tolist():
-        region = regions[0] == c
-        for k in range(1, STEPS + 1):
-            x = (image * k / STEPS).requires_grad_()
-            score = net(x)[0, c][region].mean()
-            if backward:
-                score.backward()
-                gradient = x.grad
-                assert gradient is not None
-            else:
-                (gradient,) = torch.autograd.grad(score, x)
-            scores[c] += (gradient * image)[0, 0][region].mean() / STEPS
+def loop(net: SegmentationNetwork, images: Tensor, regions: Tensor, *, backward: bool) -> Tensor:
+    """The definition of region attribution, step by step; scores (B, K).
+
+    An image at a time, a class at a time, a path point at a time.
+    """
+    scores = torch.zeros(images.shape[0], len(net.classes))
+    for b in range(images.shape[0]):
+        image = images[b : b + 1]
+        for c in regions[b].unique().tolist():
+            region = regions[b] == c
+            for k in range(1, STEPS + 1):
+                x = (image * k / STEPS).requires_grad_()
+                score = net(x)[0, c][region].mean()
+                if backward:
+                    score.backward()
+                    gradient = x.grad
+                    assert gradient is not None
+                else:
+                    (gradient,) = torch.autograd.grad(score, x)
+                scores[b, c] += (gradient * image)[0, 0][region].mean() / STEPS
     return scores.relu()
 
 
-def batched(net: SegmentationNetwork, image: Tensor, regions: Tensor) -> Tensor:
+def loop_over_batch(net: SegmentationNetwork, images: Tensor, regions: Tensor) -> Tensor:
+    """The same with all images of the batch at once: a class of the batch at a time, a path point at a time."""
+    scores = torch.zeros(images.shape[0], len(net.classes))
+    for c in regions.unique().tolist():
+        region = (regions == c).float()
+        share = region / region.sum(dim=(1, 2), keepdim=True).clamp_min(1)
+        for k in range(1, STEPS + 1):
+            x = (images * k / STEPS).requires_grad_()
+            (gradient,) = torch.autograd.grad((net(x)[:, c] * share).sum(), x)
+            scores[:, c] += ((gradient * images)[:, 0] * share).sum(dim=(1, 2)) / STEPS
+    return scores.relu()
+
+
+def batched(net: SegmentationNetwork, images: Tensor, regions: Tensor) -> Tensor:
     """What fusekit does."""
-    return TaskGuidance(net, (image,), regions).attribution().scores[0, 0]
+    return TaskGuidance(net, (images,), regions).attribution().scores[:, 0]
 
 
 def best_time(work: Callable[[], Tensor], repeat: int) -> tuple[float, Tensor]:
@@ -63,33 +83,58 @@ def best_time(work: Callable[[], Tensor], repeat: int) -> tuple[float, Tensor]:
     return min(times), result
 
 
+def bands(size: int, classes: list[int]) -> Tensor:
+    """Upright bands of equal width, one class each, (size, size)."""
+    column = torch.tensor(classes)[torch.arange(size) * len(classes) // size]
+    return column.expand(size, size)
+
+
+def compare(title: str, ours: Callable[[], Tensor], references: dict[str, Callable[[], Tensor]], repeat: int) -> None:
+    """Prints times, ratios and differences."""
+    took, result = best_time(ours, repeat)
+    print(f"\n{title}")
+    print(f"  {'batched':<36} {took:7.3f} s")
+    for name, work in references.items():
+        slower, reference = best_time(work, repeat)
+        off = float((result - reference).abs().max() / reference.abs().max())
+        print(f"  {name:<36} {slower:7.3f} s   ratio {slower / took:5.2f}   relative difference {off:.1e}")
+
+
 def main() -> None:
-    """Prints the times, the ratios and the largest difference."""
+    """Prints both scenes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architecture", default="deeplabv3plus")
     parser.add_argument("--encoder", default="mobilenet_v2")
-    parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
 
     torch.manual_seed(0)
     config = SmpConfig(architecture=options.architecture, encoder=options.encoder)
     net = SmpSegmenter(config, BuildContext(classes=MSRS_TABLE)).eval()
-    image = torch.rand(1, 1, options.size, options.size)
-    # Five upright bands, one class each.
-    bands = torch.arange(options.size) * CLASSES // options.size
-    regions = bands.expand(1, options.size, options.size).contiguous()
+    print(f"{options.architecture} on {options.encoder}, K = {STEPS}, {torch.get_num_threads()} threads")
 
-    ours, result = best_time(lambda: batched(net, image, regions), options.repeat)
-    print(f"{options.architecture} on {options.encoder}, {options.size}x{options.size}, {CLASSES} classes, K = {STEPS}")
-    print(f"{torch.get_num_threads()} threads")
-    print(f"batched                      {ours:7.3f} s")
-    for name, backward in (("loop, gradient of the input", False), ("loop, backward()", True)):
-        took, reference = best_time(lambda b=backward: loop(net, image, regions, backward=b), options.repeat)
-        off = float((result - reference).abs().max() / reference.abs().max())
-        print(
-            f"{name:<28} {took:7.3f} s   ratio {took / ours:4.2f}   largest difference {off:.1e} of the largest score"
-        )
+    image, regions = torch.rand(1, 1, 256, 256), bands(256, [0, 1, 2, 3, 4])[None]
+    compare(
+        "one 256x256 image, five classes",
+        lambda: batched(net, image, regions),
+        {
+            "loop, gradient of the input": lambda: loop(net, image, regions, backward=False),
+            "loop, backward()": lambda: loop(net, image, regions, backward=True),
+        },
+        options.repeat,
+    )
+
+    images = torch.rand(8, 1, 64, 64)
+    mixed = torch.stack([bands(64, [0, 1 + b % 8, 1 + (b + 3) % 8]) for b in range(8)])
+    compare(
+        "a training batch: eight 64x64 patches, three classes in each, nine in the batch",
+        lambda: batched(net, images, mixed),
+        {
+            "loop, an image at a time": lambda: loop(net, images, mixed, backward=False),
+            "loop, a class of the batch at a time": lambda: loop_over_batch(net, images, mixed),
+        },
+        options.repeat,
+    )
 
 
 if __name__ == "__main__":

@@ -61,7 +61,8 @@ def stamps(recipe: Recipe) -> tuple[Stamp, ...]:
     provenance = recipe.data_config.provenance()
     found = []
     if provenance.synthetic:
-        why = f" {recipe.synthetic_fallback}" if recipe.synthetic_fallback else ""
+        missing = recipe.synthetic_fallback  # its first clause says what; the rest, where to put it
+        why = f" {missing.splitlines()[0].split(';')[0]}." if missing else ""
         found.append(
             Stamp(
                 "Synthetic data",

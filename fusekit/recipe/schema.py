@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fusekit.interfaces.config import (
     BackboneRef,
@@ -21,7 +21,11 @@ from fusekit.interfaces.config import (
 
 SCHEMA_VERSION = 1
 
+# Names of runs and phases become folders, which must stay inside the folder of the run.
+_FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
 ReconstructionRef = Annotated[ComponentRef, NestedKind("reconstruction")]
+PhaseName = Annotated[str, StringConstraints(pattern=_FILE_NAME)]
 MetricName = Annotated[str, NestedKind("metric")]
 
 
@@ -162,7 +166,7 @@ class RecipeModel(Section):
     )
 
     schema_version: Literal[1] = Field(alias="schema", description="version of this format")
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the run; its folder is runs/NAME")
+    name: str = Field(pattern=_FILE_NAME, description="name of the run; its folder is runs/NAME")
     description: str = Field("", description="what this recipe is for, one sentence")
     requires: list[str] = Field(
         default_factory=list, description="distributions that must be installed, as `fusekit-toyseg>=0.1`"
@@ -170,7 +174,7 @@ class RecipeModel(Section):
     seed: int = Field(0, ge=0, description="root seed of every random stream")
     data: DataSection = Field(description="the dataset")
     model: ModelSection = Field(description="the parts")
-    pretrain: dict[str, TrainSection] = Field(
+    pretrain: dict[PhaseName, TrainSection] = Field(
         default_factory=dict, description="training phases before the main one, by name, in order"
     )
     train: TrainSection | None = Field(None, description="the main training phase")
