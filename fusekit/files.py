@@ -30,8 +30,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary = None
     except OSError as error:
         raise RunError(
-            f"cannot write {path}: {error.strerror or error}",
-            hint="make room or choose another folder; what was already written is kept",
+            f"{path}: cannot be written ({error.strerror or error}); {_kept(path)}",
+            hint="make room or choose a folder that may be written, then run again; what is done is kept",
         ) from error
     finally:
         if temporary is not None:
@@ -39,12 +39,19 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file atomically, UTF-8."""
+    """Writes a text file atomically, UTF-8; what is no text (a file name's stray bytes) becomes `?`."""
 
     def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="replace", newline="\n")
 
     write_atomically(path, write)
+
+
+def _kept(path: Path) -> str:
+    try:
+        return "the earlier file of that name is untouched" if path.is_file() else "nothing was written"
+    except OSError:
+        return "nothing was written"
 
 
 def _umask() -> int:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
-import secrets
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +15,7 @@ from torch import Tensor
 
 from fusekit.data.raster import IO_EXTRA
 from fusekit.errors import RunError, UsageError
+from fusekit.files import write_atomically
 
 
 def write_image(path: str | Path, image: Tensor, *, bit_depth: Literal[8, 16] = 8) -> None:
@@ -45,7 +43,11 @@ def write_image(path: str | Path, image: Tensor, *, bit_depth: Literal[8, 16] = 
             f"{path}: images are written as PNG or TIFF, not as {suffix or 'a file without suffix'!r}",
             hint="Name it .png, .tif or .tiff.",
         )
-    _write_whole(path, body)
+
+    def fill(temporary: Path) -> None:
+        temporary.write_bytes(body)
+
+    write_atomically(path, fill)
 
 
 def _levels(path: Path, image: Tensor, bit_depth: int) -> npt.NDArray[np.generic]:
@@ -87,27 +89,3 @@ def _tiff(levels: npt.NDArray[np.generic]) -> bytes:
     # zlib is the compression that tifffile masters without imagecodecs
     tifffile.imwrite(body, levels, photometric=photometric, compression="zlib", metadata=None, software=False)
     return body.getvalue()
-
-
-def _write_whole(path: Path, body: bytes) -> None:
-    # In the same folder, because a rename is atomic within one file system only; hidden, so that a reader
-    # of the folder does not take a half-written file for an image.
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("xb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        try:
-            kept = "the earlier file of that name is untouched" if path.is_file() else "nothing was written"
-        except OSError:
-            kept = "nothing was written"
-        raise RunError(
-            f"{path}: cannot be written ({error.strerror or error}); {kept}",
-            hint="Free some space or choose a folder that may be written, then run again.",
-        ) from error

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fusekit.errors import RunError
 from fusekit.evaluation.report import pictures, render, write_report
 from fusekit.evaluation.report.curves import charts, log_ticks, short, smoothed, ticks
 from fusekit.evaluation.report.data import (
@@ -200,7 +201,7 @@ class TestWriting:
             raise OSError("disk full")
 
         monkeypatch.setattr(Path, "replace", fail)
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(RunError, match="disk full"):
             write_report(report_data(), path)
         assert path.read_text() == "old"
         assert [each.name for each in tmp_path.iterdir()] == ["report.html"]

@@ -7,17 +7,9 @@ from enum import IntEnum
 
 import numpy as np
 
-MSRS_CLASSES: tuple[str, ...] = (
-    "unlabelled",
-    "car",
-    "person",
-    "bike",
-    "curve",
-    "car_stop",
-    "guardrail",
-    "color_cone",
-    "bump",
-)
+from fusekit.data.config import MSRS_TABLE
+
+MSRS_CLASSES = MSRS_TABLE.names
 """Names of the nine classes; the position is the label value."""
 
 CAR, PERSON, BIKE, CURVE, CAR_STOP, GUARDRAIL, CONE, BUMP = range(1, 9)

@@ -19,6 +19,7 @@ from fusekit.evaluation.report.curves import charts
 from fusekit.evaluation.report.data import Picture, ReportData, SceneRow
 from fusekit.evaluation.report.pictures import HEAT, data_uri
 from fusekit.evaluation.report.tables import hex_colour, metric_view, per_source_view, task_view
+from fusekit.files import write_text
 
 _PACKAGE = "fusekit.evaluation.report"
 
@@ -141,15 +142,10 @@ def write_report(data: ReportData, path: str | os.PathLike[str]) -> Path:
 
     Returns:
         The path.
+
+    Raises:
+        RunError: It cannot be written.
     """
     path = Path(path)
-    text = render(data)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        # Names of files may hold bytes that are no text; they must not cost the report.
-        aside.write_text(text, encoding="utf-8", errors="replace", newline="\n")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_text(path, render(data))
     return path
