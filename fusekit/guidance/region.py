@@ -19,7 +19,7 @@ def region_attribution(
     regions: Tensor,
     *,
     scope: Literal["image", "batch"] = "image",
-    chunk: int = 64,
+    megapixels: float = 1.0,
 ) -> RegionAttribution:
     """Attributes the score of every class present to the region of that class, source by source.
 
@@ -38,7 +38,7 @@ def region_attribution(
         regions: Class of every pixel, (B, H, W) int64; values outside 0..K-1 belong to no region.
         scope: ``"image"``: means over each image's own region; ``"batch"``: over the class's pixels in the
             whole batch, as the authors' code does, so that an image's weights depend on its neighbours.
-        chunk: Most images pushed through the network at once.
+        megapixels: Most pixels pushed through the network at once, in millions; bounds the memory.
 
     Returns:
         Scores (B, N, K) with the regions.
@@ -48,7 +48,7 @@ def region_attribution(
     # (N, P, B, C, H, W) → one long batch, cut into chunks that end between path points.
     points = torch.cat([path.points for path in paths])
     increments = torch.cat([path.increments for path in paths])
-    per_chunk = max(1, chunk // batch)
+    per_chunk = max(1, int(megapixels * 1e6 / regions.numel()))
     contributions: list[Tensor] = []
     for x, dx in zip(points.split(per_chunk), increments.split(per_chunk), strict=True):
         contributions.append(_contributions(task, x, dx, regions, scope))

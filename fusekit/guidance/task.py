@@ -46,7 +46,7 @@ class TaskGuidance(Guidance):
             prediction on the mean of the sources.
         pathway: Along which images the sources are attributed; a straight line from zero when None.
         scope: Class means over each image, or over the whole batch as UAAFusion's released code does.
-        chunk: Most images pushed through the network at once.
+        megapixels: Most pixels pushed through the network at once for the attribution, in millions.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class TaskGuidance(Guidance):
         *,
         pathway: Pathway | None = None,
         scope: Literal["image", "batch"] = "image",
-        chunk: int = 64,
+        megapixels: float = 1.0,
     ) -> None:
         self.task = task
         self.sources = tuple(source.detach() for source in sources)
         self.labels = labels
         self.pathway = pathway or StraightPath()
         self.scope = scope
-        self.chunk = chunk
+        self.megapixels = megapixels
         self._start_output: Tensor | None = None
         self._attribution: RegionAttribution | None = None
 
@@ -78,7 +78,7 @@ class TaskGuidance(Guidance):
                     self.pathway.paths(self.sources),
                     regions,
                     scope=self.scope,
-                    chunk=self.chunk,
+                    megapixels=self.megapixels,
                 )
         return self._attribution
 

@@ -35,12 +35,16 @@ class ComponentConfig(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     def needs(self) -> frozenset[str]:
-        """Kinds of part that must stand beside this component, such as ``{"task"}``.
+        """Kinds of part that must stand beside this component, such as ``{"task"}``; ``"labels"`` asks for labels.
 
         Checked before anything is built, so that a recipe that lacks a part is refused with a sentence.
         May depend on the options.
         """
         return frozenset()
+
+    def class_count(self) -> int | None:
+        """Number of classes that the parameters fix; must be the dataset's. None where they fix none."""
+        return None
 
     def needs_second_order(self) -> bool:
         """Whether the task network beside this component will be differentiated twice."""

@@ -87,7 +87,7 @@ def build_system(
             roles=roles,
             classes=classes,
             scope=section.guidance.scope,
-            chunk=section.guidance.chunk,
+            megapixels=section.guidance.megapixels,
             description=section.model_dump(mode="json", exclude_none=True),
         )
 

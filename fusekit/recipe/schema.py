@@ -55,8 +55,11 @@ class GuidanceSection(Section):
         "image",
         description="take class means over each image, or over the whole batch as UAAFusion's release does",
     )
-    chunk: int = Field(
-        64, ge=1, description="most images pushed through the task network at once; lower it to save memory"
+    megapixels: float = Field(
+        1.0,
+        gt=0,
+        description="most pixels, in millions, pushed through the task network at once for an attribution; "
+        "memory grows with it (some 2 to 3 GB each for DeepLabV3+ on MobileNetV2)",
     )
 
 

@@ -33,7 +33,7 @@ class FusionSystem(nn.Module):
         roles: Roles of the sources, in order.
         classes: Class table of the task.
         scope: Attribution per image, or over the whole batch.
-        chunk: Most images pushed through the task network at once for an attribution.
+        megapixels: Most pixels pushed through the task network at once for an attribution, in millions.
         description: The ``model`` section of the recipe it was made from, plain data; wanted for saving.
     """
 
@@ -48,7 +48,7 @@ class FusionSystem(nn.Module):
         roles: tuple[str, ...] = ("infrared", "visible"),
         classes: ClassTable | None = None,
         scope: Literal["image", "batch"] = "image",
-        chunk: int = 64,
+        megapixels: float = 1.0,
         description: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class FusionSystem(nn.Module):
         self.roles = roles
         self.classes = classes
         self.scope: Literal["image", "batch"] = scope
-        self.chunk = chunk
+        self.megapixels = megapixels
         self.description = dict(description) if description is not None else None
         if backbone.source_count is not None and backbone.source_count != len(roles):
             raise UsageError(
@@ -87,7 +87,9 @@ class FusionSystem(nn.Module):
         """
         if not isinstance(self.task, SegmentationNetwork):
             return None
-        return TaskGuidance(self.task, sources, labels, pathway=self.pathway, scope=self.scope, chunk=self.chunk)
+        return TaskGuidance(
+            self.task, sources, labels, pathway=self.pathway, scope=self.scope, megapixels=self.megapixels
+        )
 
     def forward(self, sources: Sources, labels: Tensor | None = None) -> FusionOutput:
         """Fuses a batch, with guidance where the backbone listens to it.

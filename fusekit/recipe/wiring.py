@@ -130,11 +130,8 @@ def _count_problem(component: Component, count: int, dataset: Component, classes
 
 def _class_count(component: Component) -> int | None:
     """How many classes a component is made for, if its parameters say so."""
-    if hasattr(component.config, "class_count"):
-        count: int | None = ask(component, "class_count")
-        return count
-    value = getattr(component.config, "classes", None) if component.reference.kind == "task" else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    count: int | None = ask(component, "class_count")
+    return count
 
 
 def _installed(name: str) -> str | None:

@@ -15,6 +15,9 @@ class SmpConfig(ComponentConfig):
         "mobilenet_v2",
         description="encoder name; timm's carry the prefix `tu-`, such as tu-mobilenetv3_small_050",
     )
+    classes: int | None = Field(
+        None, ge=1, description="number of classes, for a check: it is the dataset's, and must be equal if given"
+    )
     channels: Literal[1, 3] = Field(
         1, description="input channels of the network; images of the other count are converted"
     )
@@ -43,6 +46,9 @@ class SmpConfig(ComponentConfig):
         default_factory=dict,
         description="further arguments of the architecture, such as encoder_output_stride or decoder_channels",
     )
+
+    def class_count(self) -> int | None:
+        return self.classes
 
 
 class SupervisedConfig(ComponentConfig):

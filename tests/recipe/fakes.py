@@ -54,6 +54,9 @@ class SegmenterConfig(ComponentConfig):
     width: int = Field(16, ge=4, description="channels of the first layer")
     classes: int | None = Field(None, description="classes of the weights")
 
+    def class_count(self) -> int | None:
+        return self.classes
+
 
 class CountedConfig(ComponentConfig):
     table: str = Field("nine", description="name of a class table")
