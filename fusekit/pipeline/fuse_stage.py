@@ -35,6 +35,7 @@ def fuse_stage(recipe: Recipe, folder: RunFolder, device: torch.device, display:
     dataset, scenes = chosen_scenes(recipe)
     for old in (folder.fused, folder.measured):  # of another model, or of other settings
         shutil.rmtree(old, ignore_errors=True)
+    constant: list[str] = []
     with display.progress("fuse") as advance:
         for index in scenes:
             sample = dataset[index]
@@ -42,5 +43,12 @@ def fuse_stage(recipe: Recipe, folder: RunFolder, device: torch.device, display:
             write_image(folder.scene_file(folder.fused, sample.id), fused.image)
             # Rounded here and nowhere else, by the rule that baselines go through too.
             write_image(folder.scene_file(folder.measured, sample.id), grey8(fused.measured)[None] / 255.0)
+            if bool(fused.measured.max() - fused.measured.min() < 1 / 255):
+                constant.append(sample.id)
             advance(index + 1, len(scenes), sample.id)
+    if constant:
+        display.warn(
+            f"{len(constant)} of {len(scenes)} fused images are constant ({', '.join(constant[:3])}): training has "
+            "saturated the network. Try a lower train.optimiser.lr."
+        )
     folder.update({"fused_scenes": len(scenes)})
