@@ -15,15 +15,22 @@ class ConvUnit(nn.Sequential):
     in the whole network: with torch's default start, of a third of that variance, the image is gone after the
     second stage, the output is constant, and training can saturate the sigmoid before it finds the sources
     (docs/decisions/0009-initialisation.md).
+
+    Args:
+        inputs: Channels in.
+        hidden: Channels between.
+        outputs: Channels out.
+        spread: Factor of the last convolution's initial weights.
     """
 
-    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
-        super().__init__(_convolution(inputs, hidden), nn.PReLU(init=_SLOPE), _convolution(hidden, outputs))
+    def __init__(self, inputs: int, hidden: int, outputs: int, *, spread: float = 1.0) -> None:
+        super().__init__(_convolution(inputs, hidden), nn.PReLU(init=_SLOPE), _convolution(hidden, outputs, spread))
 
 
-def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
+def _convolution(inputs: int, outputs: int, spread: float = 1.0) -> nn.Conv2d:
     layer = nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="reflect")
     nn.init.kaiming_normal_(layer.weight, a=_SLOPE)
+    layer.weight.data.mul_(spread)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer

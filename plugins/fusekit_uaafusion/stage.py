@@ -12,10 +12,6 @@ from fusekit_uaafusion.blocks import ConvLSTM, ConvUnit
 from fusekit_uaafusion.config import StageConfig
 
 
-# The image heads start at a tenth of He's variance's spread, so that no sigmoid starts near its ends.
-_HEAD = 0.1
-
-
 class AttributionStage(UnfoldingStage):
     """Gradient step, attribution attention, proximal network, memory augmentation.
 
@@ -37,8 +33,8 @@ class AttributionStage(UnfoldingStage):
         self.image_features = ConvUnit(1, channels, channels)
         self.mix = ConvUnit(3 * channels, channels, channels)
         self.output_gate = ConvUnit(channels, channels, channels)
-        self.to_image = ConvUnit(channels, max(channels // 2, 1), 1)
-        self.to_image[2].weight.data.mul_(_HEAD)
+        # Starts at a tenth of the spread, so that no sigmoid starts near its ends.
+        self.to_image = ConvUnit(channels, max(channels // 2, 1), 1, spread=0.1)
         self.memory_input = ConvUnit(3 * channels, channels, channels)
         self.memory = ConvLSTM(channels)
         self.memory_output = ConvUnit(channels, channels, channels)
