@@ -138,9 +138,20 @@ def test_training_leaves_the_global_random_state(tmp_path: Path) -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
+class OneBatch(Scenes):
+    """The same batch again and again: what can be learned of it must be learned."""
+
+    batches_per_epoch = 1
+
+    def batch(self, stream: str, epoch: int, index: int) -> Batch:
+        return super().batch(stream, 0, 0)
+
+
 def test_joint_training_changes_both_networks_and_lowers_the_loss(tmp_path: Path) -> None:
     before, system = joint_system(), joint_system()
-    train(system, tmp_path, epochs=8, optimiser={"lr": 1e-2})
+    strategy = JointTraining(JointConfig(), BuildContext())
+    settings = section(epochs=30, optimiser={"lr": 2e-3}, checkpoint_every=30)
+    Trainer(system, strategy, OneBatch(), settings, folder=tmp_path, seed=7).fit()
     changed = {
         name.partition(".")[0]
         for (name, x), y in zip(before.state_dict().items(), system.state_dict().values(), strict=True)
