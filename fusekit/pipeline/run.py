@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from fusekit.devices import choose_device
-from fusekit.errors import RunError, UsageError
+from fusekit.errors import UsageError
 from fusekit.pipeline.display import Display
 from fusekit.pipeline.evaluate_stage import evaluate_stage
 from fusekit.pipeline.fuse_stage import fuse_stage
@@ -115,6 +115,3 @@ def _name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} ({torch.get_num_threads()} threads)"
-
-
-__all__ = ["Run", "RunError", "run"]

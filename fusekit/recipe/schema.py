@@ -19,8 +19,6 @@ from fusekit.interfaces.config import (
     TaskRef,
 )
 
-SCHEMA_VERSION = 1
-
 # Names of runs and phases become folders, which must stay inside the folder of the run.
 _FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
