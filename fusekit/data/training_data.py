@@ -31,6 +31,17 @@ from fusekit.interfaces.dataset import FusionDataset, Sample
 from fusekit.interfaces.types import Batch
 from fusekit.recipe.schema import SamplingSection
 
+SceneCache = ByteCache[int, PackedSample]
+
+
+def scene_cache(limit: int = 2 << 30) -> SceneCache:
+    """Room for scenes of a dataset by number.
+
+    Args:
+        limit: Most bytes kept.
+    """
+    return ByteCache(limit, lambda scene: scene.nbytes)
+
 
 @dataclass(frozen=True)
 class _Place:
@@ -47,7 +58,7 @@ class TrainingData:
     That is what makes a resumed run equal an uninterrupted one bit for bit. Each stream shuffles anew every
     epoch; what augmentation draws for a sample depends on the sample, not on its place in the order.
 
-    Scenes stay in memory up to `cache_bytes`, as the 8-bit or 16-bit levels of their files; what is not
+    Scenes stay in memory as far as the cache has room, as the 8-bit or 16-bit levels of their files; what is not
     exactly such levels stays float32 (`fusekit.data.packing`). The cache changes speed only.
 
     An image smaller than a patch or crop is mirrored at its borders, if it has at least half the size.
@@ -60,7 +71,8 @@ class TrainingData:
         seed: Root seed of the run.
         colour: ``"luma"`` gives (B, 1, H, W) luminance, ``"rgb"`` (B, 3, H, W) with grey repeated.
         on_progress: Called with (done, total) scenes while patches are laid out.
-        cache_bytes: Most bytes of scenes kept in memory.
+        cache: Scenes in memory, shared with other samplings of the same dataset; its own, of up to 2 GiB, when
+            None.
 
     Raises:
         DataError: There is no scene, no patch passes the contrast filter, or a scene cannot be read.
@@ -75,7 +87,7 @@ class TrainingData:
         seed: int,
         colour: Literal["luma", "rgb"] = "luma",
         on_progress: Callable[[int, int], None] | None = None,
-        cache_bytes: int = 2 << 30,
+        cache: SceneCache | None = None,
     ) -> None:
         if len(dataset) == 0:
             raise DataError("the training split has no scene")
@@ -84,7 +96,7 @@ class TrainingData:
         self._batch = batch
         self._seed = seed
         self._colour = colour
-        self._cache: ByteCache[int, PackedSample] = ByteCache(cache_bytes, lambda scene: scene.nbytes)
+        self._cache = cache or scene_cache()
         self._places: Sequence[_Place]
         if sampling.mode == "patches":
             self._places = self._lay_patches(on_progress)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fusekit.evaluation.confusion import Confusion
 from fusekit.evaluation.metrics.grey import grey8
-from fusekit.interfaces.metric import Metric
+from fusekit.interfaces.metric import Metric, MetricValue, ReferenceMetric
 from fusekit.interfaces.task import SegmentationNetwork
 
 FROZEN_PROTOCOL = (
@@ -68,6 +68,7 @@ class Benchmark:
         sources: Sequence[Tensor],
         label: Tensor | None,
         results: Iterable[tuple[str, bool, Tensor]],
+        ideal: Tensor | None = None,
     ) -> None:
         """Measures all methods on a scene.
 
@@ -76,14 +77,17 @@ class Benchmark:
             sources: (1 or 3, H, W) float in [0, 1].
             label: (H, W) int64, or None.
             results: Name, whether it is the model, and fused luminance or colour (1 or 3, H, W) in [0, 1].
+            ideal: The fused image that there should be, (1 or 3, H, W) float in [0, 1], or None where it is not
+                known; metrics that compare with it are then undefined on this scene.
         """
         self.ids.append(scene)
         grey_sources = [grey8(source) for source in sources]
+        grey_ideal = None if ideal is None else grey8(ideal)
         for name, is_model, result in results:
             scores = self.scores.setdefault(name, Scores(name, is_model))
             grey = grey8(result)
             for key, metric in self.metrics.items():
-                measured = metric(grey, grey_sources)
+                measured = _measure(metric, grey, grey_sources, grey_ideal)
                 scores.values.setdefault(key, []).append(measured.value)
                 scores.per_source.setdefault(key, []).append(measured.per_source)
             if self.task is not None and label is not None:
@@ -150,6 +154,10 @@ class Benchmark:
                 if s.confusion is not None
             ],
         }
+
+
+def _measure(metric: Metric, fused: Tensor, sources: Sequence[Tensor], ideal: Tensor | None) -> MetricValue:
+    return metric(fused, sources, ideal) if isinstance(metric, ReferenceMetric) else metric(fused, sources)
 
 
 def mean(values: Sequence[float]) -> float:

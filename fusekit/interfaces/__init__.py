@@ -19,6 +19,7 @@ _HOME = {
     "ComponentRef": "config",
     "DatasetRef": "config",
     "Field": "config",
+    "ObjectiveRef": "config",
     "PathwayRef": "config",
     "ProposerRef": "config",
     "StageRef": "config",
@@ -41,6 +42,7 @@ _HOME = {
     "UnfoldingStage": "stage",
     "Guidance": "guidance",
     "RegionAttribution": "guidance",
+    "Objective": "objective",
     "Path": "pathway",
     "Pathway": "pathway",
     "DatasetConfig": "dataset_config",
@@ -49,10 +51,12 @@ _HOME = {
     "Sample": "dataset",
     "Metric": "metric",
     "MetricValue": "metric",
+    "ReferenceMetric": "metric",
     "StepPlan": "strategy",
     "StepRecord": "strategy",
     "Strategy": "strategy",
     "TrainingContext": "strategy",
+    "UpdateRule": "strategy",
     "Updater": "strategy",
     "ImportedWeights": "importer",
     "WeightsImporter": "importer",
@@ -68,6 +72,7 @@ if TYPE_CHECKING:
         ComponentRef,
         DatasetRef,
         Field,
+        ObjectiveRef,
         PathwayRef,
         ProposerRef,
         StageRef,
@@ -81,11 +86,12 @@ if TYPE_CHECKING:
     from fusekit.interfaces.importer import ImportedWeights, WeightsImporter
     from fusekit.interfaces.kinds import KINDS
     from fusekit.interfaces.loss import LossProposer
-    from fusekit.interfaces.metric import Metric, MetricValue
+    from fusekit.interfaces.metric import Metric, MetricValue, ReferenceMetric
+    from fusekit.interfaces.objective import Objective
     from fusekit.interfaces.pathway import Path, Pathway
     from fusekit.interfaces.reconstruction import ReconstructionHead
     from fusekit.interfaces.stage import UnfoldingStage
-    from fusekit.interfaces.strategy import StepPlan, StepRecord, Strategy, TrainingContext, Updater
+    from fusekit.interfaces.strategy import StepPlan, StepRecord, Strategy, TrainingContext, Updater, UpdateRule
     from fusekit.interfaces.task import SegmentationNetwork, TaskNetwork
     from fusekit.interfaces.types import (
         Batch,

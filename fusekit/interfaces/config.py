@@ -14,6 +14,7 @@ __all__ = [
     "DatasetRef",
     "Field",
     "NestedKind",
+    "ObjectiveRef",
     "PathwayRef",
     "ProposerRef",
     "StageRef",
@@ -50,6 +51,18 @@ class ComponentConfig(BaseModel):
         """Whether the task network beside this component will be differentiated twice."""
         return False
 
+    def has_weights(self) -> bool:
+        """Whether the component has weights that training can change. False for rules and fixed proposals."""
+        return True
+
+    def trains(self) -> frozenset[str]:
+        """Kinds of part that a strategy changes, and that must therefore have weights, such as ``{"backbone"}``."""
+        return frozenset()
+
+    def streams(self) -> frozenset[str]:
+        """Streams of training data that a strategy draws from, which ``train.streams`` of a recipe may name."""
+        return frozenset({"train"})
+
 
 class ComponentRef(BaseModel):
     """A component by name, with its parameters: ``{use: uaafusion.stage, params: {channels: 32}}``."""
@@ -74,3 +87,4 @@ StageRef = Annotated[ComponentRef, NestedKind("stage")]
 DatasetRef = Annotated[ComponentRef, NestedKind("dataset")]
 StrategyRef = Annotated[ComponentRef, NestedKind("strategy")]
 PathwayRef = Annotated[ComponentRef, NestedKind("pathway")]
+ObjectiveRef = Annotated[ComponentRef, NestedKind("objective")]

@@ -11,6 +11,7 @@ KINDS: dict[str, str] = {
     "dataset": "fusekit.interfaces.dataset:FusionDataset",
     "metric": "fusekit.interfaces.metric:Metric",
     "strategy": "fusekit.interfaces.strategy:Strategy",
+    "objective": "fusekit.interfaces.objective:Objective",
     "pathway": "fusekit.interfaces.pathway:Pathway",
     "importer": "fusekit.interfaces.importer:WeightsImporter",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,10 +67,47 @@ class Metric(ABC):
         if not sources:
             raise ValueError(f"{self.name}: no source image")
         for what, image in [("fused", fused), *((f"source {i}", s) for i, s in enumerate(sources))]:
-            if image.dtype != torch.uint8 or image.ndim != 2:
-                raise ValueError(f"{self.name}: {what} must be (H, W) uint8, got {tuple(image.shape)} {image.dtype}")
-            if image.shape != fused.shape:
-                raise ValueError(f"{self.name}: {what} is {tuple(image.shape)}, the fused image {tuple(fused.shape)}")
+            self._check(what, image, fused)
         if min(fused.shape) < self.minimum_size:
-            return MetricValue(float("nan"))
+            return MetricValue(math.nan)
         return self.measure(fused, sources)
+
+    def _check(self, what: str, image: Tensor, fused: Tensor) -> None:
+        if image.dtype != torch.uint8 or image.ndim != 2:
+            raise ValueError(f"{self.name}: {what} must be (H, W) uint8, got {tuple(image.shape)} {image.dtype}")
+        if image.shape != fused.shape:
+            raise ValueError(f"{self.name}: {what} is {tuple(image.shape)}, the fused image {tuple(fused.shape)}")
+
+
+class ReferenceMetric(Metric):
+    """Measures one fused image against the ideal one (full reference); undefined where no ideal is known."""
+
+    @abstractmethod
+    def compare(self, fused: Tensor, ideal: Tensor) -> float:
+        """The metric itself.
+
+        Args:
+            fused: (H, W) uint8 grey image.
+            ideal: The image that it should be, of the same size and type.
+        """
+
+    def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
+        """Undefined: the sources alone do not say what the fused image should be."""
+        return MetricValue(math.nan)
+
+    def __call__(self, fused: Tensor, sources: Sequence[Tensor], ideal: Tensor | None = None) -> MetricValue:
+        """Checks the images, then compares.
+
+        Args:
+            fused: (H, W) uint8 grey image.
+            sources: N ≥ 1 grey images of the same size and type; they play no part.
+            ideal: Grey image of the same size and type, or None where it is not known.
+
+        Raises:
+            ValueError: An image is not (H, W) uint8, or sizes differ, or there is no source.
+        """
+        undefined = super().__call__(fused, sources)
+        if ideal is None:
+            return undefined
+        self._check("ideal", ideal, fused)
+        return undefined if min(fused.shape) < self.minimum_size else MetricValue(self.compare(fused, ideal))

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,16 +20,23 @@ from fusekit.interfaces.reconstruction import ReconstructionHead
 from fusekit.interfaces.task import TaskNetwork
 from fusekit.interfaces.types import Batch, LossTerms
 
+UpdateRule = Literal["recipe", "plain", "normalised"]
+"""How an updater turns a gradient into a change of weights; see `TrainingContext.updater`."""
+
 
 @dataclass(frozen=True)
 class StepPlan:
-    """One step of an epoch: what it is called and how many batches it takes.
+    """One step of an epoch: what it is called, and which batches it takes.
 
-    Each name draws from its own shuffled stream of the training data.
+    Attributes:
+        name: What the log calls it.
+        draws: Streams of training data that it takes one batch from each, in order. Every stream is a shuffled
+            walk of its own through the data, and a recipe may cut its samples in another way
+            (``train.streams``).
     """
 
     name: str
-    batches: int = 1
+    draws: tuple[str, ...] = ("train",)
 
 
 @dataclass(frozen=True)
@@ -69,12 +76,15 @@ class TrainingContext(Protocol):
     task: TaskNetwork | None
     device: torch.device
 
-    def updater(self, name: str, *parts: tuple[nn.Module, float] | nn.Module) -> Updater:
-        """An updater with the recipe's optimiser, schedule and clipping; its state is checkpointed.
+    def updater(self, name: str, *parts: tuple[nn.Module, float] | nn.Module, rule: UpdateRule = "recipe") -> Updater:
+        """An updater with the recipe's schedule and clipping; its state is checkpointed.
 
         Args:
             name: What it is called in checkpoints and errors.
             *parts: Modules whose weights it changes; ``(module, factor)`` scales the learning rate for it.
+            rule: ``recipe``: the recipe's optimiser; ``plain``: gradient descent without memory;
+                ``normalised``: as plain, the gradient divided by its largest absolute entry over all weights,
+                so that the largest single change is the learning rate.
         """
         ...
 
@@ -90,14 +100,12 @@ class TrainingContext(Protocol):
 class Strategy(ABC):
     """A training algorithm. The trainer keeps the books; a strategy reads as the paper's algorithm.
 
-    Its ``Config.needs()`` says which parts it needs (``{"backbone", "loss-proposer", "task"}``).
-
-    Attributes:
-        trains: Names of the parts whose weights it changes (``"backbone"``, ``"task"``, …).
+    Its ``Config`` says before anything is built which parts it needs (`ComponentConfig.needs`), which of them
+    must have weights to learn (`ComponentConfig.trains`), and which streams of data it draws from
+    (`ComponentConfig.streams`).
     """
 
     Config: ClassVar[type[ComponentConfig]] = ComponentConfig
-    trains: ClassVar[frozenset[str]] = frozenset({"backbone"})
 
     @abstractmethod
     def __init__(self, config: ComponentConfig, context: BuildContext) -> None:
@@ -121,7 +129,7 @@ class Strategy(ABC):
 
         Args:
             plan: Which step of the epoch's plan this is.
-            batches: As many batches as the plan asked for, on the training device.
+            batches: One batch of each stream that the plan draws from, on the training device.
         """
 
     def state_dict(self) -> dict[str, Any]:

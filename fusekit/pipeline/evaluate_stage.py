@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,11 +14,12 @@ from torch import Tensor
 from fusekit.data.image_io import read_image
 from fusekit.errors import DataError
 from fusekit.evaluation.benchmark import Benchmark
+from fusekit.evaluation.metrics.ideal_plugin import DEFAULT as IDEAL_METRICS
 from fusekit.files import write_text
 from fusekit.fusing.fuse import fuse_scene
 from fusekit.interfaces.config import ComponentRef
-from fusekit.interfaces.dataset import Sample
-from fusekit.interfaces.metric import Metric
+from fusekit.interfaces.dataset import FusionDataset, Sample
+from fusekit.interfaces.metric import Metric, ReferenceMetric
 from fusekit.interfaces.task import SegmentationNetwork
 from fusekit.pipeline.display import Display
 from fusekit.pipeline.fuse_stage import chosen_scenes
@@ -26,9 +27,14 @@ from fusekit.pipeline.run_folder import RunFolder
 from fusekit.recipe.assembly import Builder
 from fusekit.recipe.model_file import load_system
 from fusekit.recipe.recipe import Recipe
+from fusekit.recipe.schema import EvaluateSection
 from fusekit.recipe.system import FusionSystem
 
 MEASURED = "Scored is the fused luminance, rounded once to 8 bits, before chroma is put back; sources are BT.601 grey."
+IDEAL = (
+    "The known ideal, with which some columns compare, is what the program that made the scenes defines as the right "
+    "fused image, rounded to 8-bit grey too: another program might define another one."
+)
 
 
 def evaluate_stage(recipe: Recipe, folder: RunFolder, device: torch.device, display: Display) -> None:
@@ -40,20 +46,40 @@ def evaluate_stage(recipe: Recipe, folder: RunFolder, device: torch.device, disp
     system, _ = load_system(folder.model, device=device, components=recipe.registry)
     settings = recipe.model.evaluate
     builder = Builder(system.roles, system.classes, recipe.registry)
-    metrics: dict[str, Metric] = {name: builder.build("metric", ComponentRef(use=name)) for name in settings.metrics}
+    dataset, scenes = chosen_scenes(recipe)
+    names = metric_names(recipe, dataset, scenes)
+    metrics: dict[str, Metric] = {name: builder.build("metric", ComponentRef(use=name)) for name in names}
     task = system.task if settings.task and isinstance(system.task, SegmentationNetwork) else None
     rivals = _baselines(settings.baselines, system, builder)
     benchmark = Benchmark(metrics, task, device)
-    dataset, scenes = chosen_scenes(recipe)
     with display.progress("evaluate") as advance:
         for index in scenes:
             sample = dataset[index]
             results = _results(recipe, folder, sample, rivals)
-            benchmark.add_scene(sample.id, sample.images, sample.label, results)
+            benchmark.add_scene(sample.id, sample.images, sample.label, results, ideal=sample.ideal)
             advance(index + 1, len(scenes), sample.id)
-    plain = {**benchmark.to_plain(), "note": MEASURED, "subset": _subset(recipe, len(scenes))}
+    note = f"{MEASURED} {IDEAL}" if any(isinstance(m, ReferenceMetric) for m in metrics.values()) else MEASURED
+    plain = {**benchmark.to_plain(), "note": note, "subset": _subset(recipe, len(scenes))}
     write_text(folder.evaluation, json.dumps(plain, indent=1) + "\n")
     write_text(folder.table, per_image_table(plain))
+
+
+def metric_names(recipe: Recipe, dataset: FusionDataset, scenes: Sequence[int]) -> list[str]:
+    """Components of the table's columns: those of the recipe, and where it leaves the choice, those against the ideal.
+
+    A list of the recipe's own is taken at its word. The default one, which cannot know the data, is lengthened
+    where the first scene has an ideal. It is told by its content, since a resolved recipe writes it out.
+
+    Args:
+        recipe: Says ``evaluate.metrics``.
+        dataset: What is measured on.
+        scenes: Which of its scenes.
+    """
+    listed = list(recipe.model.evaluate.metrics)
+    if listed != EvaluateSection().metrics or not scenes or dataset[scenes[0]].ideal is None:
+        return listed
+    installed = {spec.name for spec in recipe.registry.specs("metric")}  # a plugin can be switched off
+    return listed + [name for name in IDEAL_METRICS if name in installed]
 
 
 def _results(
@@ -71,7 +97,7 @@ def _baselines(refs: list[ComponentRef], system: FusionSystem, builder: Builder)
     """Baselines by the name that tables print; a copy without a source stands for the copy of each."""
     found = {}
     for ref in refs:
-        if ref.use == "baselines.copy" and "source" not in ref.params:
+        if ref.use == "baselines.copy" and ref.params.get("source") is None:
             for role in system.roles:
                 one = ComponentRef(use=ref.use, params={**ref.params, "source": role})
                 found[f"copy {role}"] = _rival(one, system, builder)

@@ -49,7 +49,7 @@ def report_stage(recipe: Recipe, folder: RunFolder, device: torch.device, displa
         scenes=_scenes(recipe, folder, system, device) if folder.is_done("fuse", recipe) else (),
         metrics=_metric_table(evaluation, system.roles) if evaluation else None,
         task=_task_table(evaluation["task"]) if evaluation and evaluation["task"] else None,
-        curves=_curves(TrainingLog(folder.log)),
+        curves=training_curves(TrainingLog(folder.log)),
         recipe=recipe.dumps_resolved(),
         created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     )
@@ -92,12 +92,14 @@ def _facts(recipe: Recipe, folder: RunFolder, system: FusionSystem) -> tuple[tup
             "Data",
             f"{recipe.data_config.provenance().name}, {record.get('training_scenes', 0)} training scenes",
         ),
-        ("Backbone", f"{model.backbone.use}, {_count(system.backbone):,} weights"),
+        ("Backbone", _described(model.backbone.use, system.backbone)),
     ]
     if model.proposer is not None:
-        facts.append(("Loss proposer", model.proposer.use))
+        facts.append(("Loss proposer", _described(model.proposer.use, system.proposer)))
+    if model.reconstruction is not None:
+        facts.append(("Reconstruction head", _described(model.reconstruction.use, system.reconstruction)))
     if model.task is not None and system.task is not None:
-        facts.append(("Task network", f"{model.task.use}, {_count(system.task):,} weights"))
+        facts.append(("Task network", _described(model.task.use, system.task)))
     steps = record.get("steps", {})
     if steps:
         facts.append(("Training steps", ", ".join(f"{phase} {count}" for phase, count in steps.items())))
@@ -108,8 +110,10 @@ def _facts(recipe: Recipe, folder: RunFolder, system: FusionSystem) -> tuple[tup
     return tuple(facts)
 
 
-def _count(module: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+def _described(name: str, part: torch.nn.Module | None) -> str:
+    """The name of a part's component, with the number of its weights where it has any."""
+    weights = sum(parameter.numel() for parameter in part.parameters()) if part is not None else 0
+    return f"{name}, {weights:,} weights" if weights else name
 
 
 def _scenes(recipe: Recipe, folder: RunFolder, system: FusionSystem, device: torch.device) -> tuple[SceneRow, ...]:
@@ -121,7 +125,12 @@ def _scenes(recipe: Recipe, folder: RunFolder, system: FusionSystem, device: tor
     for index in chosen:
         sample = dataset[index]
         pictures = scene_pictures(
-            system, sample.images, sample.label, device=device, output_range=recipe.model.fuse.range
+            system,
+            sample.images,
+            sample.label,
+            device=device,
+            output_range=recipe.model.fuse.range,
+            ideal=sample.ideal,
         )
         rows.append(SceneRow(sample.id, pictures))
     return tuple(rows)
@@ -167,7 +176,8 @@ def _task_table(task: Mapping[str, Any]) -> TaskTable:
     return TaskTable(task["protocol"], tuple(names), tuple(tuple(c) for c in palette), rows, note)
 
 
-def _curves(log: TrainingLog) -> tuple[Curve, ...]:
+def training_curves(log: TrainingLog) -> tuple[Curve, ...]:
+    """A curve for each phase and loss, with the steps that logged that loss: not every step has every loss."""
     lines: dict[tuple[str, str], list[tuple[int, float]]] = {}
     for record in log.read():
         for name, value in record["losses"].items():

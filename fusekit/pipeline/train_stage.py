@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from fusekit.data.training_data import TrainingData
+from fusekit.data.training_data import TrainingData, scene_cache
 from fusekit.errors import UsageError
 from fusekit.interfaces.dataset import FusionDataset
 from fusekit.pipeline.display import Display, format_losses
@@ -14,7 +14,7 @@ from fusekit.pipeline.run_folder import RunFolder
 from fusekit.recipe.assembly import assemble, build_dataset, build_strategy
 from fusekit.recipe.model_file import save_model
 from fusekit.recipe.recipe import Recipe
-from fusekit.recipe.schema import TrainSection
+from fusekit.recipe.schema import SamplingSection, TrainSection
 from fusekit.recipe.system import FusionSystem
 from fusekit.training.checkpoint import CheckpointFolder
 from fusekit.training.trainer import Trainer
@@ -83,21 +83,29 @@ def _train_phase(
     resume: bool,
     display: Display,
 ) -> int:
+    cache = scene_cache()
     with display.progress(f"{phase}: reading") as advance:
-        data = TrainingData(
-            dataset,
-            section.sampling,
-            section.batch,
-            seed=recipe.model.seed,
-            colour=system.backbone.colour,
-            on_progress=lambda done, total: advance(done, total, "scenes"),
-        )
+
+        def cut(sampling: SamplingSection) -> TrainingData:
+            return TrainingData(
+                dataset,
+                sampling,
+                section.batch,
+                seed=recipe.model.seed,
+                colour=system.backbone.colour,
+                on_progress=lambda done, total: advance(done, total, "scenes"),
+                cache=cache,
+            )
+
+        data = cut(section.sampling)
+        streams = {name: cut(sampling) for name, sampling in section.streams.items()}
     with display.progress(phase) as advance:
         trainer = Trainer(
             system,
             build_strategy(recipe, section, system),
             data,
             section,
+            streams=streams,
             folder=folder.path,
             phase=phase,
             seed=recipe.model.seed,

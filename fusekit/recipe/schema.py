@@ -120,6 +120,10 @@ class TrainSection(Section):
     max_steps: int | None = Field(None, ge=1, description="stop after so many steps, whatever `epochs` says")
     batch: int = Field(8, ge=1, description="samples in a batch")
     sampling: SamplingSection = Field(default_factory=SamplingSection, description="what a sample is")
+    streams: dict[str, SamplingSection] = Field(
+        default_factory=dict,
+        description="what a sample is in single streams of the strategy, by name, where it differs from `sampling`",
+    )
     optimiser: OptimiserSection = Field(default_factory=OptimiserSection, description="the optimiser")
     schedule: ScheduleSection = Field(default_factory=ScheduleSection, description="the learning rate")
     clip: float | None = Field(None, gt=0, description="largest gradient norm of an update; none when absent")

@@ -17,6 +17,7 @@ from fusekit.recipe.fields import field_kind, fields_of
 from fusekit.recipe.problems import Problem, RecipeProblems, TreePath, dotted
 from fusekit.recipe.schema import ModelSection, RecipeModel
 from fusekit.recipe.tree import Node
+from fusekit.words import nearest
 
 LABELS = "labels"
 """What a component may need that is no part but a property of the data."""
@@ -74,6 +75,8 @@ def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node
             continue
         try:
             missing = _missing_parts(component, frame, classes is not None)
+            rigid = _parts_without_weights(component, components)
+            streams = _unknown_streams(component, frame, tree)
             count = _class_count(component)
         except PluginError as error:
             raise placed(error, component.reference, tree) from error
@@ -82,6 +85,16 @@ def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node
             Problem(dotted(place), f"{component.label} needs {what}", str(tree.where(place)))
             for what in (_lack(need, dataset) for need in missing)
         ]
+        problems += [
+            Problem(
+                dotted(place),
+                f"{component.label} trains {_NOUNS.get(part.reference.kind, part.reference.kind)}; {part.label} has "
+                f"no weights to learn: choose another",
+                str(tree.where(place)),
+            )
+            for part in rigid
+        ]
+        problems += streams
         if classes is not None and count is not None and count != len(classes):
             problems.append(_count_problem(component, count, dataset, classes, tree))
     if problems:
@@ -107,6 +120,32 @@ def _missing_parts(component: Component, frame: RecipeModel, labelled: bool) -> 
         )
     present = {kind for kind, key in fields.items() if getattr(frame.model, key) is not None}
     return sorted(needs - present - ({LABELS} if labelled else set()))
+
+
+def _parts_without_weights(strategy: Component, components: Sequence[Component]) -> list[Component]:
+    """Parts that a strategy wants to train and that have nothing to learn."""
+    if strategy.reference.kind != "strategy":
+        return []
+    wanted = {("model", part_fields()[kind]) for kind in ask(strategy, "trains") if kind in part_fields()}
+    return [c for c in components if c.reference.path in wanted and c.config is not None and not ask(c, "has_weights")]
+
+
+def _unknown_streams(strategy: Component, frame: RecipeModel, tree: Node) -> list[Problem]:
+    """Streams that a phase's samplings name and its strategy never draws from."""
+    if strategy.reference.kind != "strategy":
+        return []
+    phase = strategy.reference.path[:-1]
+    section = frame.train if phase == ("train",) else frame.pretrain[str(phase[-1])]
+    assert section is not None
+    known = ask(strategy, "streams")
+    problems = []
+    for name in section.streams:
+        if name not in known:
+            place = (*phase, "streams", name)
+            message = f"{strategy.label} draws from no stream {name!r}; its streams: {', '.join(sorted(known))}"
+            where = str(tree.where(place, key=True))
+            problems.append(Problem(dotted(place), message, where, nearest(name, sorted(known))))
+    return problems
 
 
 def _lack(need: str, dataset: Component) -> str:

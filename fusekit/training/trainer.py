@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from torch import nn
 
 from fusekit.errors import RunError
 from fusekit.interfaces.guidance import Guidance
-from fusekit.interfaces.strategy import StepPlan, Strategy
+from fusekit.interfaces.strategy import StepPlan, Strategy, UpdateRule
 from fusekit.interfaces.types import Batch
 from fusekit.recipe.schema import TrainSection
 from fusekit.recipe.system import FusionSystem
@@ -48,6 +48,7 @@ class Trainer:
         system: The parts; trained in place.
         strategy: The algorithm.
         data: The batches.
+        streams: The batches of single streams, where they differ from `data`.
         section: The phase's settings.
         folder: Run folder for checkpoints and the log; None keeps neither.
         phase: Name of the phase.
@@ -63,6 +64,7 @@ class Trainer:
         data: BatchSource,
         section: TrainSection,
         *,
+        streams: Mapping[str, BatchSource] | None = None,
         folder: Path | None = None,
         phase: str = "train",
         seed: int = 0,
@@ -72,6 +74,7 @@ class Trainer:
         self.system = system.to(device)
         self.strategy = strategy
         self.data = data
+        self.streams = dict(streams or {})
         self.section = section
         self.phase = phase
         self.seed = seed
@@ -93,13 +96,15 @@ class Trainer:
 
     # What a strategy asks for -----------------------------------------------------------------------------
 
-    def updater(self, name: str, *parts: tuple[nn.Module, float] | nn.Module) -> GradientUpdater:
-        """An updater with the recipe's optimiser, schedule and clipping; its state is checkpointed."""
+    def updater(
+        self, name: str, *parts: tuple[nn.Module, float] | nn.Module, rule: UpdateRule = "recipe"
+    ) -> GradientUpdater:
+        """An updater with the recipe's schedule and clipping; its state is checkpointed."""
         if name in self.updaters:
             raise ValueError(f"updater {name!r} was asked for twice")
         pairs = [part if isinstance(part, tuple) else (part, 1.0) for part in parts]
         parameters = [(parameter, factor) for module, factor in pairs for parameter in module.parameters()]
-        made = GradientUpdater(name, parameters, self.section.optimiser, self.section.clip)
+        made = GradientUpdater(name, parameters, self.section.optimiser, self.section.clip, rule)
         self.updaters[name] = made
         return made
 
@@ -187,15 +192,19 @@ class Trainer:
             self.progress(self.phase, step + 1, self.total_steps, losses)
 
     def _batches(self, planned: StepPlan, epoch: int, within: int) -> list[Batch]:
-        """The step's batches: each plan name walks through its own shuffled stream."""
-        before = sum(p.batches for p in self.plan[:within] if p.name == planned.name)
-        in_epoch = sum(p.batches for p in self.plan if p.name == planned.name)
-        first = epoch * in_epoch + before
-        return [self._batch(planned.name, first + i) for i in range(planned.batches)]
+        """One batch of each stream that the step draws from; every stream goes on where it was."""
+        return [
+            self._batch(stream, epoch * self._drawn(stream) + self._drawn(stream, within)) for stream in planned.draws
+        ]
+
+    def _drawn(self, stream: str, within: int | None = None) -> int:
+        """How many batches the first `within` steps of an epoch draw from a stream; all of them when None."""
+        return sum(planned.draws.count(stream) for planned in self.plan[:within])
 
     def _batch(self, stream: str, number: int) -> Batch:
-        epoch, index = divmod(number, self.data.batches_per_epoch)
-        return self.data.batch(f"{self.phase}/{stream}", epoch, index).to(self.device)
+        data = self.streams.get(stream, self.data)
+        epoch, index = divmod(number, data.batches_per_epoch)
+        return data.batch(f"{self.phase}/{stream}", epoch, index).to(self.device)
 
     def _state(self) -> dict[str, Any]:
         return {

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fusekit.errors import RunError, UsageError
+from fusekit.interfaces.strategy import UpdateRule
 from fusekit.interfaces.types import LossTerms
 from fusekit.recipe.schema import OptimiserSection, ScheduleSection
 
@@ -57,6 +58,7 @@ class GradientUpdater:
         parameters: What it changes, with the learning rate's factor; those that need no gradient are left out.
         optimiser: The recipe's section.
         clip: Largest norm of the gradient, or None.
+        rule: How a gradient becomes a change; see `fusekit.interfaces.TrainingContext.updater`.
     """
 
     def __init__(
@@ -64,9 +66,11 @@ class GradientUpdater:
         name: str,
         parameters: Iterable[tuple[nn.Parameter, float]],
         optimiser: OptimiserSection,
-        clip: float | None,
+        clip: float | None = None,
+        rule: UpdateRule = "recipe",
     ) -> None:
         self.name = name
+        self.rule = rule
         by_factor: dict[float, list[nn.Parameter]] = {}
         for parameter, factor in parameters:
             if parameter.requires_grad:
@@ -78,6 +82,8 @@ class GradientUpdater:
                 hint="a parameter-free backbone needs no train section",
             )
         groups = [{"params": group, "factor": factor} for factor, group in by_factor.items()]
+        if rule != "recipe":
+            optimiser = OptimiserSection(name="sgd", lr=optimiser.lr)
         self.optimiser = make_optimiser(groups, optimiser)
         self.clip = clip
 
@@ -110,8 +116,18 @@ class GradientUpdater:
         if not bool(torch.isfinite(norm)):
             self.optimiser.zero_grad(set_to_none=True)
             raise NonFiniteError(f"the gradient of {self.name} is not finite (its loss was {total.item():.4g})")
+        if self.rule == "normalised":
+            self._normalise()
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
+
+    def _normalise(self) -> None:
+        """Divides the gradient by its largest absolute entry; one that is zero everywhere stays."""
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        largest = torch.stack([gradient.abs().amax() for gradient in gradients]).amax()
+        if bool(largest > 0):
+            for gradient in gradients:
+                gradient.div_(largest)
 
     def state_dict(self) -> dict[str, Any]:
         """State of the optimiser."""

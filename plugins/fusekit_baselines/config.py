@@ -6,10 +6,16 @@ from fusekit.interfaces.config import ComponentConfig, Field
 
 
 class NoOptions(ComponentConfig):
-    """Nothing to choose."""
+    """Nothing to choose, nothing to learn."""
+
+    def has_weights(self) -> bool:
+        return False
 
 
-class CopyConfig(ComponentConfig):
+class CopyConfig(NoOptions):
     """Which source is copied."""
 
-    source: str | int = Field(0, description="role of the source, or its index")
+    source: str | int | None = Field(
+        None,
+        description="role of the source, or its index; the first when absent (in `evaluate.baselines`: each in turn)",
+    )

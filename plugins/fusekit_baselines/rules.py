@@ -17,8 +17,8 @@ class Copy(FusionBackbone):
     def __init__(self, config: CopyConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
         config, context = config or CopyConfig(), context or BuildContext()
-        if isinstance(config.source, int):
-            self.index = config.source
+        if config.source is None or isinstance(config.source, int):
+            self.index = config.source or 0
         elif config.source in context.roles:
             self.index = context.roles.index(config.source)
         else:

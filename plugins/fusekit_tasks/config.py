@@ -62,3 +62,6 @@ class SupervisedConfig(ComponentConfig):
 
     def needs(self) -> frozenset[str]:
         return frozenset({"task"})
+
+    def trains(self) -> frozenset[str]:
+        return frozenset({"task"})

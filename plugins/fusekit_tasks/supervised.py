@@ -20,7 +20,6 @@ class SupervisedTask(Strategy):
     """
 
     Config = SupervisedConfig
-    trains = frozenset({"task"})
 
     def __init__(self, config: SupervisedConfig, context: BuildContext) -> None:
         self.inputs = config.inputs

@@ -34,6 +34,9 @@ class AttributionConfig(ComponentConfig):
     def needs(self) -> frozenset[str]:
         return frozenset({"task"})
 
+    def has_weights(self) -> bool:
+        return False
+
 
 class UnfoldingPathConfig(ComponentConfig):
     """Options of the unfolding path."""
@@ -59,6 +62,9 @@ class JointConfig(ComponentConfig):
 
     def needs(self) -> frozenset[str]:
         return frozenset({"backbone", "loss-proposer"} | ({"task"} if self.task_weight else set()))
+
+    def trains(self) -> frozenset[str]:
+        return frozenset({"backbone"} | ({"task"} if self.task_weight and self.task_rate else set()))
 
 
 class ReleaseImporterConfig(ComponentConfig):

@@ -24,7 +24,6 @@ class JointTraining(Strategy):
     """One step: attribute, fuse, and minimise L_f + 0.1 · L_seg over both networks (arXiv 2502.01467)."""
 
     Config = JointConfig
-    trains = frozenset({"backbone", "task"})
 
     def __init__(self, config: JointConfig, context: BuildContext) -> None:
         self.config = config

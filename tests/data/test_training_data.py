@@ -12,7 +12,7 @@ import torch
 from fusekit.data.cache import ByteCache
 from fusekit.data.colour import luminance
 from fusekit.data.packing import pack
-from fusekit.data.training_data import TrainingData
+from fusekit.data.training_data import TrainingData, scene_cache
 from fusekit.data.transforms import Window
 from fusekit.errors import DataError
 from fusekit.interfaces.dataset import FusionDataset, Sample
@@ -80,7 +80,7 @@ def test_a_batch_depends_on_its_arguments_only(options: dict[str, Any]) -> None:
 def test_a_small_cache_changes_nothing_but_the_reading() -> None:
     scenes = Scenes([(24, 30)] * 4)
     sampling = SamplingSection(size=16)
-    none = TrainingData(scenes, sampling, 4, seed=0, cache_bytes=0)
+    none = TrainingData(scenes, sampling, 4, seed=0, cache=scene_cache(0))
     ample = TrainingData(Scenes([(24, 30)] * 4), sampling, 4, seed=0)
     for epoch in range(3):
         assert same(none.batch("train", epoch, 0), ample.batch("train", epoch, 0))

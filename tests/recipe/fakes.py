@@ -87,6 +87,17 @@ class MetaConfig(ComponentConfig):
     def needs(self) -> frozenset[str]:
         return frozenset({"backbone", "loss-proposer", "reconstruction"})
 
+    def trains(self) -> frozenset[str]:
+        return frozenset({"backbone", "loss-proposer"})
+
+    def streams(self) -> frozenset[str]:
+        return frozenset({"inner", "outer"})
+
+
+class RuleConfig(ComponentConfig):
+    def has_weights(self) -> bool:
+        return False
+
 
 class OddConfig(ComponentConfig):
     def needs(self) -> frozenset[str]:
@@ -142,6 +153,7 @@ class NotADataset(ComponentConfig):
 _KINDS = [
     ("backbone", "fake.unfolding", "UnfoldingConfig"),
     ("backbone", "fake.plain", "Empty"),
+    ("backbone", "fake.rule", "RuleConfig"),
     ("backbone", "fake.strict", "StrictConfig"),
     ("backbone", "fake.raising", "RaisingConfig"),
     ("backbone", "fake.gone", "Missing"),
@@ -149,6 +161,7 @@ _KINDS = [
     ("stage", "fake.stage", "StageConfig"),
     ("pathway", "fake.line", "Empty"),
     ("loss-proposer", "fake.proposer", "Empty"),
+    ("loss-proposer", "fake.fixed", "RuleConfig"),
     ("reconstruction", "fake.head", "Empty"),
     ("task", "fake.segmenter", "SegmenterConfig"),
     ("task", "fake.counted", "CountedConfig"),

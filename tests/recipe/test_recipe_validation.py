@@ -163,6 +163,27 @@ def test_missing_parts(tmp_path: Path) -> None:
     assert "pretrain.warm.strategy.use" in refused(tmp_path, pretrain)[0]
 
 
+def test_a_strategy_is_refused_parts_that_cannot_learn(tmp_path: Path) -> None:
+    parts = "  proposer: {use: fake.fixed}\n  reconstruction: {use: fake.head}\n"
+    assert refused(tmp_path, MINIMAL.replace("fake.unfolding", "fake.rule") + parts + TRAIN % "fake.meta") == [
+        "recipe.yaml:8:25 train.strategy.use: strategy 'fake.meta' trains a fusion backbone; backbone 'fake.rule' has "
+        "no weights to learn: choose another",
+        "recipe.yaml:8:25 train.strategy.use: strategy 'fake.meta' trains a loss proposer; loss-proposer 'fake.fixed' "
+        "has no weights to learn: choose another",
+    ]
+
+
+def test_streams_are_those_of_the_strategy(tmp_path: Path) -> None:
+    parts = "  proposer: {use: fake.proposer}\n  reconstruction: {use: fake.head}\n"
+    phase = "train:\n  strategy: {use: fake.meta}\n  streams:\n    inner: {size: 64}\n    outr: {mode: full}\n"
+    assert refused(tmp_path, MINIMAL + parts + phase) == [
+        "recipe.yaml:12:5 train.streams.outr: strategy 'fake.meta' draws from no stream 'outr'; "
+        "its streams: inner, outer; did you mean 'outer'?"
+    ]
+    pretrain = MINIMAL + "pretrain: {warm: {strategy: {use: fake.joint}, streams: {inner: {size: 64}}}}\n"
+    assert "pretrain.warm.streams.inner" in refused(tmp_path, pretrain)[0]
+
+
 def test_labels_and_class_counts(tmp_path: Path) -> None:
     unlabelled = MINIMAL.replace("scenes", "unlabelled") + "  task: {use: fake.segmenter}\n"
     assert refused(tmp_path, unlabelled) == [

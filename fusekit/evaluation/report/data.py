@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-PictureKind = Literal["photo", "fused", "labels", "weights"]
+PictureKind = Literal["photo", "fused", "ideal", "labels", "weights", "reconstruction"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,10 @@ class Picture:
         title: What it is ("Infrared", "Fused"), shown under it.
         image: ``(H, W)`` or ``(H, W, 3)``, uint8.
         note: A few words more, such as where a segmentation comes from.
-        kind: ``fused`` is the result, which its scene shows large (one a scene); ``labels`` (a label map, or
-            one laid over a picture) and ``weights`` (`pictures.heat`) ask for the legend of their colours.
+        kind: ``fused`` is the result, which its scene shows large (one a scene), or as large as the others
+            where it stands beside its ``ideal``; ``labels`` (a label map, or one laid over a picture) and
+            ``weights`` (`pictures.heat`) ask for the legend of their colours; ``reconstruction`` is a source
+            recovered from the result.
     """
 
     title: str

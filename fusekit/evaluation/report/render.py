@@ -56,9 +56,13 @@ def _layout(pictures: Sequence[Picture]) -> tuple[int, bool]:
     """Columns of a wide page, and whether the fused picture leads.
 
     It is then large, and the others stand in pairs beside it: the sources above each other, their weights,
-    the segmentation above the label.
+    the segmentation above the label. Where the ideal is known, it is to be compared with the fused picture, so
+    both have one size: the first row ends with it, and what explains the fused picture follows below.
     """
     count = len(pictures)
+    ideal = next((index for index, picture in enumerate(pictures) if picture.kind == "ideal"), count)
+    if 2 <= ideal < min(count, 6):
+        return ideal + 1, False
     if sum(picture.kind == "fused" for picture in pictures) == 1 and 3 <= count <= 9:
         return 2 + math.ceil((count - 1) / 2), True
     return (max(1, count) if count <= 5 else min(5, math.ceil(count / 2))), False

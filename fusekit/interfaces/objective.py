@@ -1,0 +1,47 @@
+"""The objective: what a fused image is judged by, while a loss is being learned."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from fusekit.interfaces.config import ComponentConfig
+from fusekit.interfaces.context import BuildContext
+from fusekit.interfaces.strategy import TrainingContext
+from fusekit.interfaces.types import Batch, LossTerms
+
+
+class Objective(ABC):
+    """Judges fused images through a part of the model: the judge.
+
+    A strategy that learns its fusion loss asks it how good the outcome is. The judge may be a reconstruction
+    head (how well do the sources come back?), a task network (how well is the task solved?), or anything else
+    that stands in the model. The parts that it needs are declared by ``Config.needs()``.
+    """
+
+    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
+
+    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
+        pass
+
+    @abstractmethod
+    def judge(self, training: TrainingContext) -> nn.Module:
+        """The part of the model that judges; strategies train it beside the fusion."""
+
+    @abstractmethod
+    def loss(self, judge: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
+        """How badly the fused images serve; the judge's own loss too.
+
+        Args:
+            judge: What `judge` returned.
+            fused: Fused images of the batch, (B, C, H, W) in [0, 1].
+            batch: Their sources, and labels where there are any.
+
+        Returns:
+            A total that is differentiable with respect to `fused` and to the judge's weights.
+
+        Raises:
+            ValueError: The batch lacks something, such as labels.
+        """

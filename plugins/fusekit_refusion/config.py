@@ -1,0 +1,103 @@
+"""Every option of ReFusion. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from fusekit.interfaces.config import ComponentConfig, ComponentRef, Field, ObjectiveRef
+
+
+class TransformerConfig(ComponentConfig):
+    """Size of a network of transformer blocks."""
+
+    channels: int = Field(16, ge=1, description="feature channels of a source's encoder; a multiple of `heads`")
+    heads: int = Field(8, ge=1, description="heads of the channel attention")
+    blocks: int = Field(2, ge=1, description="transformer blocks of an encoder, and of the decoder")
+    expansion: int = Field(2, ge=1, description="width of the feed-forward as a multiple of the channels")
+    arithmetic: Literal["fused", "released"] = Field(
+        "fused",
+        description="order of operations: `fused` is faster and rounds less; `released` gives the output of released "
+        "weights bit for bit",
+    )
+
+    @model_validator(mode="after")
+    def _heads_divide_channels(self) -> TransformerConfig:
+        if self.channels % self.heads:
+            raise ValueError(f"channels {self.channels} must be a multiple of heads {self.heads}")
+        return self
+
+
+class NetworkConfig(TransformerConfig):
+    """Options of the fusion module."""
+
+
+class ProposerConfig(TransformerConfig):
+    """Options of the loss proposal module."""
+
+
+class ReconstructionConfig(TransformerConfig):
+    """Options of the reconstruction module."""
+
+
+class SourcesObjectiveConfig(ComponentConfig):
+    """Options of the reconstruction objective."""
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"reconstruction"})
+
+
+class TaskObjectiveConfig(ComponentConfig):
+    """Options of the task objective."""
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"task", "labels"})
+
+
+class MetaConfig(ComponentConfig):
+    """Options of meta-learned fusion losses."""
+
+    objective: ObjectiveRef = Field(
+        ComponentRef(use="refusion.sources"),
+        description="what the outer update minimises: `refusion.sources` (ReFusion) or `refusion.task` (TDFusion)",
+    )
+    rounds: int = Field(200, ge=1, description="rounds of inner and outer update before each pass over the data")
+    inner_steps: int = Field(1, ge=1, description="differentiable steps of the fusion module in a round")
+    inner_rate: float | None = Field(
+        None, gt=0, description="rate η of the inner steps; the current learning rate when absent"
+    )
+    outer_rule: Literal["recipe", "normalised"] = Field(
+        "recipe",
+        description="update of the proposer: `recipe`, the recipe's optimiser; `normalised`, a plain step on the "
+        "gradient divided by its largest absolute entry, as TDFusion's release does",
+    )
+    outer_rate: float = Field(1.0, gt=0, description="learning rate of the proposer as a multiple of the current one")
+    restore_judge: bool = Field(
+        True, description="put the judge back, after every round, to what it was before; false keeps its step"
+    )
+    judge_batches: Literal["shared", "own"] = Field(
+        "shared",
+        description="`shared`: the judge learns from the batches of the fusion; `own`: from the stream `judge`, "
+        "whose samples the recipe may cut differently (train.streams)",
+    )
+    intensity: float = Field(1.0, ge=0, description="weight of the intensity term of the fusion loss")
+    gradient: float = Field(1.0, ge=0, description="weight of the gradient term of the fusion loss")
+    gradient_form: Literal["strength", "signed"] = Field(
+        "strength",
+        description="how gradients are compared: `strength`, |sobel_x| + |sobel_y| (ReFusion); `signed`, each axis "
+        "by itself (TDFusion)",
+    )
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"backbone", "loss-proposer"})
+
+    def trains(self) -> frozenset[str]:
+        return frozenset({"backbone", "loss-proposer"})
+
+    def streams(self) -> frozenset[str]:
+        return frozenset({"meta_train", "meta_test", "fusion"} | ({"judge"} if self.judge_batches == "own" else set()))
+
+
+class ReleaseImporterConfig(ComponentConfig):
+    """The importer has no options."""

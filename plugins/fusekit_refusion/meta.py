@@ -1,0 +1,162 @@
+"""ReFusion's training: the fusion loss is learned, by meta-learning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from fusekit.interfaces import (
+    Batch,
+    BuildContext,
+    FusionOutput,
+    LossProposal,
+    LossTerms,
+    Objective,
+    StepPlan,
+    StepRecord,
+    Strategy,
+    TrainingContext,
+)
+from fusekit.training.differentiable import differentiable_step, weights_of
+from fusekit.training.fusion_loss import fusion_loss
+from fusekit_refusion.config import MetaConfig
+
+
+class MetaLearning(Strategy):
+    """A loss proposal module learns the loss whose minimiser serves best (arXiv 2312.07943, 2412.03240).
+
+    Four things stand in it: the fusion module θ_F, the loss proposal module θ_P, an objective, and the judge θ_J
+    that the objective asks: the reconstruction module in ReFusion, the task network in TDFusion.
+
+    An epoch is a number of rounds, in each of which the proposal module learns from what one step with its loss
+    does to the fusion module, and then one pass in which the fusion module learns with that loss.
+    """
+
+    Config = MetaConfig
+
+    def __init__(self, config: MetaConfig, context: BuildContext) -> None:
+        self.config = config
+        self.objective: Objective = context.build("objective", config.objective)
+
+    def setup(self, training: TrainingContext) -> None:
+        assert training.proposer is not None
+        self.training = training
+        self.backbone, self.proposer = training.backbone, training.proposer
+        self.judge = self.objective.judge(training)
+        self.update_backbone = training.updater("fusion", self.backbone)
+        self.update_proposer = training.updater(
+            "proposer", (self.proposer, self.config.outer_rate), rule=self.config.outer_rule
+        )
+        self.judge_learns = any(weight.requires_grad for weight in self.judge.parameters())
+        if self.judge_learns:
+            self.update_judge = training.updater("judge", self.judge)
+            self.step_judge = training.updater("judge in a round", self.judge, rule="plain")
+
+    def plan(self, batches: int) -> Sequence[StepPlan]:
+        judge = ("judge",) if self.config.judge_batches == "own" else ()
+        one_round = StepPlan("round", ("meta_train", "meta_test", *judge))
+        one_batch = StepPlan("fusion", ("fusion", *judge))
+        return [one_round] * self.config.rounds + [one_batch] * batches
+
+    def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
+        self.backbone.train()
+        self.proposer.train()
+        if plan.name == "round":
+            meta_train, meta_test = batches[:2]
+            return self.learn_loss(meta_train, meta_test, judged=batches[2] if len(batches) > 2 else meta_train)
+        return self.learn_fusion(batches[0], judged=batches[-1])
+
+    # Steps 1 and 2: a round -------------------------------------------------------------------------------
+
+    def learn_loss(self, meta_train: Batch, meta_test: Batch, judged: Batch) -> StepRecord:
+        """A round: the inner update of the fusion module, and the outer update of the loss proposal module."""
+        rate = self.config.inner_rate or self.update_backbone.lr  # η
+        with self.judge_put_back():
+            # Inner update: θ_F' = θ_F - η ∇ L_f(θ_F; w), which keeps its graph to θ_P through w.
+            with self.training.autocast():
+                proposal = self.proposer(meta_train.sources, guidance=self.training.guidance(meta_train))
+            weights, images = weights_of(self.backbone), []
+            for _ in range(self.config.inner_steps):
+                with self.training.autocast():
+                    images.append(self.fuse(meta_train, weights).image)
+                    inner = self.fusion_loss(images[-1], meta_train, proposal)
+                weights = differentiable_step(weights, inner.total, rate)
+
+            # The judge's own step: θ_J' = θ_J - η ∇ L_J, on what the fusion module gives as it is.
+            if self.judge_learns:
+                seen = images[0].detach() if judged is meta_train else self.fused_only(judged)
+                self.step_judge(self.judge_loss(seen, judged))
+
+            # Outer update: θ_P learns from what the judge says of other images, fused with θ_F'.
+            self.judge.eval()
+            with self.training.autocast():
+                outer = self.objective.loss(self.judge, self.fuse(meta_test, weights).image, meta_test)
+            self.update_proposer(LossTerms(outer.total, {"inner": inner.total, **outer.terms}))
+        return StepRecord({"inner": inner.total.item(), "outer": outer.total.item()})
+
+    @contextmanager
+    def judge_put_back(self) -> Iterator[None]:
+        """The judge is, after the ``with`` block, what it was before: weights and statistics."""
+        before = {name: value.clone() for name, value in self.judge.state_dict().items()}
+        try:
+            yield
+        finally:
+            if self.config.restore_judge:
+                self.judge.load_state_dict(before)
+
+    # Step 3: fusion and judge -----------------------------------------------------------------------------
+
+    def learn_fusion(self, batch: Batch, judged: Batch) -> StepRecord:
+        """θ_F learns with the loss as it is proposed by now, θ_J on the fused image; θ_P rests."""
+        with self.training.autocast():
+            with torch.no_grad():
+                proposal = self.proposer(batch.sources, guidance=self.training.guidance(batch))
+            fused = self.fuse(batch).image
+            fusion = self.fusion_loss(fused, batch, proposal)
+        self.update_backbone(fusion)
+        losses = {"fusion": fusion.total, **fusion.terms}
+
+        if self.judge_learns:
+            seen = fused.detach() if judged is batch else self.fused_only(judged)
+            judgement = self.judge_loss(seen, judged)
+            self.update_judge(judgement)
+            losses |= judgement.terms
+        return StepRecord({name: loss.item() for name, loss in losses.items()})
+
+    # What both use ----------------------------------------------------------------------------------------
+
+    def fuse(self, batch: Batch, weights: Mapping[str, Tensor] | None = None) -> FusionOutput:
+        """Fuses a batch, with other weights than the module's own where they are given."""
+        guidance = self.training.guidance(batch) if self.backbone.uses_guidance else None
+        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative; its math form has
+            output: FusionOutput = functional_call(
+                self.backbone, dict(weights or {}), (batch.sources,), {"guidance": guidance}
+            )
+        return output
+
+    def fused_only(self, batch: Batch) -> Tensor:
+        """Fused images without a graph."""
+        with self.training.autocast(), torch.no_grad():
+            return self.fuse(batch).image
+
+    def fusion_loss(self, fused: Tensor, batch: Batch, proposal: LossProposal) -> LossTerms:
+        """L_f with the proposed weights."""
+        return fusion_loss(
+            fused,
+            batch.sources,
+            proposal,
+            intensity=self.config.intensity,
+            gradient=self.config.gradient,
+            form=self.config.gradient_form,
+        )
+
+    def judge_loss(self, fused: Tensor, batch: Batch) -> LossTerms:
+        """The judge's own loss, of images that are given."""
+        self.judge.train()
+        with self.training.autocast():
+            return self.objective.loss(self.judge, fused, batch)

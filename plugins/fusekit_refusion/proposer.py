@@ -1,0 +1,37 @@
+"""ReFusion's loss proposal module: the sources propose the weights of the loss that fuses them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fusekit.interfaces import BuildContext, Guidance, LossProposal, LossProposer, Sources
+from fusekit_refusion.blocks import channels_last, convolution, encoder, transformer
+from fusekit_refusion.config import ProposerConfig
+
+
+class LossProposalModule(LossProposer):
+    """Proposes w by a network: an encoder per source, transformer blocks over both, softmax over the sources.
+
+    As released with TDFusion (arXiv 2412.03240) by ReFusion's authors; for any number of sources. What it
+    learns from is the business of the strategy.
+    """
+
+    Config = ProposerConfig
+
+    def __init__(self, config: ProposerConfig | None = None, context: BuildContext | None = None) -> None:
+        super().__init__(config, context)
+        config, context = config or ProposerConfig(), context or BuildContext()
+        count = len(context.roles)
+        self.encoders = nn.ModuleList(encoder(config) for _ in range(count))
+        self.head = nn.Sequential(
+            transformer(count * config.channels, config),
+            convolution(count * config.channels, config.channels),
+            nn.PReLU(),
+            convolution(config.channels, count),
+        )
+
+    def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> LossProposal:
+        features = [encode(channels_last(source)) for encode, source in zip(self.encoders, sources, strict=True)]
+        scores: Tensor = self.head(torch.cat(features, dim=1))
+        return LossProposal(scores.softmax(dim=1).contiguous())

@@ -1,0 +1,38 @@
+"""ReFusion's reconstruction module: from the fused image back to every source."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from fusekit.interfaces import BuildContext, ReconstructionHead, Sources
+from fusekit_refusion.blocks import channels_last, convolution, encoder, transformer
+from fusekit_refusion.config import ReconstructionConfig
+
+
+class ReconstructionModule(ReconstructionHead):
+    """One encoder for the fused image, one decoder per source, of the same blocks as the fusion module.
+
+    Its authors did not release theirs; the size is ours, near the fusion module's: 45 954 weights for two
+    sources by default.
+    """
+
+    Config = ReconstructionConfig
+
+    def __init__(self, config: ReconstructionConfig | None = None, context: BuildContext | None = None) -> None:
+        super().__init__(config, context)
+        config, context = config or ReconstructionConfig(), context or BuildContext()
+        self.encoder = encoder(config)
+        self.decoders = nn.ModuleList(
+            nn.Sequential(
+                transformer(config.channels, config),
+                convolution(config.channels, config.channels),
+                nn.LeakyReLU(0.01),
+                convolution(config.channels, 1),
+                nn.Sigmoid(),
+            )
+            for _ in context.roles
+        )
+
+    def forward(self, fused: Tensor) -> Sources:
+        features = self.encoder(channels_last(fused))
+        return tuple(decode(features).contiguous() for decode in self.decoders)

@@ -1,0 +1,99 @@
+"""What a run hands to its report: reconstructions, the parts with their weights, and losses of alternating steps."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fusekit.evaluation.report.curves import charts
+from fusekit.fusing.fuse import Range
+from fusekit.interfaces import ComponentRef
+from fusekit.pipeline.report_stage import training_curves
+from fusekit.pipeline.scene_pictures import scene_pictures
+from fusekit.recipe.assembly import Builder
+from fusekit.recipe.system import FusionSystem
+from fusekit.training.log import TrainingLog
+from tests.evaluation.toy import ROLES, Head, sources, toy_run
+
+
+def mean_system(head: Head | None = None) -> FusionSystem:
+    backbone = Builder(ROLES, None).build("backbone", ComponentRef(use="baselines.mean"))
+    return FusionSystem(backbone, reconstruction=head, roles=ROLES).eval()
+
+
+class TestReconstruction:
+    @pytest.mark.parametrize("output_range", ["clip", "stretch"])
+    def test_is_made_from_what_the_backbone_gave(self, output_range: Range) -> None:
+        images = tuple(image * 0.5 for image in sources(0))
+        made = scene_pictures(mean_system(Head()), images, None, device="cpu", output_range=output_range)
+        shown = {picture.title: picture for picture in made}
+        assert list(shown)[:3] == [*ROLES, "fused"]
+        assert list(shown)[-2:] == ["reconstructed infrared", "reconstructed visible"]
+        assert {shown[f"reconstructed {role}"].kind for role in ROLES} == {"reconstruction"}
+        fused = torch.stack([images[0][0], images[1][0]]).mean(dim=0).numpy()
+        first, second = (shown[f"reconstructed {role}"].image for role in ROLES)
+        assert np.abs(first - fused * 255.0).max() <= 0.51
+        assert np.abs(second - fused * 127.5).max() <= 0.51
+
+    def test_follows_ideal_and_weights(self) -> None:
+        images = sources(0)
+        made = scene_pictures(mean_system(Head()), images, None, device="cpu", ideal=images[0])
+        kinds = [picture.kind for picture in made]
+        assert kinds[:4] == ["photo", "photo", "fused", "ideal"]
+        assert kinds == sorted(kinds, key=["photo", "fused", "ideal", "weights", "reconstruction"].index)
+        assert np.array_equal(made[3].image, made[0].image)
+
+    def test_is_absent_without_a_head(self) -> None:
+        assert "reconstruction" not in [p.kind for p in scene_pictures(mean_system(), sources(0), None, device="cpu")]
+
+
+def test_report_names_parts_with_their_weights_and_shows_reconstructions(tmp_path: Path) -> None:
+    parts = {
+        "backbone": {"use": "baselines.mean"},
+        "proposer": {"use": "baselines.equal"},
+        "reconstruction": {"use": "toy.head"},
+    }
+    page = toy_run(tmp_path, ideals=2, model=parts).folder.report.read_text()
+    facts = dict(re.findall(r"<div><dt>(.*?)</dt><dd>(.*?)</dd></div>", page.replace("<wbr>", "")))
+    assert facts["Reconstruction head"] == "toy.head, 6 weights"
+    assert facts["Loss proposer"] == "baselines.equal"
+    assert facts["Backbone"] == "baselines.mean"
+    assert page.count('<figure class="reconstruction">') == 4
+    assert "<b>reconstructed visible</b>" in page
+
+
+class TestAlternatingSteps:
+    LOSSES = (("inner", "outer"), ("fusion", "reconstruction"))
+
+    def logged(self, tmp_path: Path, count: int) -> TrainingLog:
+        log = TrainingLog(tmp_path / "metrics.jsonl")
+        for step in range(1, count + 1):
+            names = self.LOSSES[(step - 1) % 2]
+            log.append({"phase": "train", "step": step, "losses": dict.fromkeys(names, 1.0 + 1.0 / step)})
+        return log
+
+    def test_a_curve_has_the_steps_that_logged_it(self, tmp_path: Path) -> None:
+        curves = {curve.name: curve for curve in training_curves(self.logged(tmp_path, 7))}
+        assert list(curves) == ["inner", "outer", "fusion", "reconstruction"]
+        assert curves["inner"].steps == curves["outer"].steps == (1, 3, 5, 7)
+        assert curves["fusion"].steps == curves["reconstruction"].steps == (2, 4, 6)
+        assert curves["fusion"].values == (1.0 + 1 / 2, 1.0 + 1 / 4, 1.0 + 1 / 6)
+
+    @pytest.mark.parametrize("count", [7, 200])
+    def test_each_is_drawn_over_its_own_steps(self, tmp_path: Path, count: int) -> None:
+        (chart,) = charts(training_curves(self.logged(tmp_path, count)))
+        assert [entry.name for entry in chart.legend] == ["inner", "outer", "fusion", "reconstruction"]
+        assert [entry.gaps for entry in chart.legend] == [0, 0, 0, 0]
+        assert "<circle" not in chart.svg  # no point stands alone: what another step logs is no gap
+        lines = [
+            [float(x) for x in re.findall(r"[ML]([\d.]+) ", path)]
+            for path in re.findall(r'<path class="line [^"]*" d="([^"]+)"', chart.svg)
+        ]
+        assert len(lines) == 4
+        axis = np.linspace(min(lines[0]), max(map(max, lines)), count)
+        for number, xs in enumerate(lines):
+            assert xs == pytest.approx(axis[number // 2 :: 2].tolist(), abs=0.06)
