@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +13,8 @@ from typing import Annotated
 import typer
 
 from fusekit.cli.options import Device, Override, With, add_local_files
+
+_SECONDS_TO_SPEAK = 5.0
 
 
 class StageName(str, Enum):
@@ -33,19 +39,38 @@ def run(
 
     Example: fusekit run recipes/uaafusion_msrs.yaml -o data.root=MSRS
     """
-    add_local_files(with_)
-    from fusekit.recipe.recipe import Recipe
+    with _first_speaks():
+        add_local_files(with_)
+        from fusekit.recipe.recipe import Recipe
 
-    chosen = Recipe.load(recipe, override or ())  # before torch, so that a mistake is shown at once
-    from fusekit.pipeline.display import Display
-    from fusekit.pipeline.run import run as run_recipe
+        chosen = Recipe.load(recipe, override or ())  # before torch, so that a mistake is shown at once
+        from fusekit.pipeline.display import Display
+        from fusekit.pipeline.run import run as run_recipe
 
-    done = run_recipe(
-        chosen,
-        runs=runs,
-        device=device,
-        resume=resume,
-        stage=stage.value if stage is not None else None,
-        display=Display(quiet=quiet),
-    )
-    typer.echo(str(done.folder.report if done.folder.report.exists() else done.folder.path))
+        done = run_recipe(
+            chosen,
+            runs=runs,
+            device=device,
+            resume=resume,
+            stage=stage.value if stage is not None else None,
+            display=Display(quiet=quiet),
+        )
+        from fusekit.training.distributed import is_first
+
+    if is_first():
+        typer.echo(str(done.folder.report if done.folder.report.exists() else done.folder.path))
+
+
+@contextmanager
+def _first_speaks() -> Iterator[None]:
+    """Leaves an error that all processes of ``torchrun`` meet alike to the first one of each machine.
+
+    ``torchrun`` ends the others as soon as that one has spoken and ended. An error that it does not meet is
+    spoken of after a moment.
+    """
+    try:
+        yield
+    except Exception:
+        if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+            time.sleep(_SECONDS_TO_SPEAK)
+        raise

@@ -31,4 +31,11 @@ def fusekit_components() -> list[ComponentSpec]:
             config="fusekit.data.config:SyntheticConfig",
             summary="Rendered street scenes in infrared and visible light, with exact class maps",
         ),
+        component(
+            "dataset",
+            "data.synthetic_pairs",
+            target="fusekit.data.datasets.synthetic_pairs:SyntheticPairsDataset",
+            config="fusekit.data.config:SyntheticPairsConfig",
+            summary="Rendered multi-focus, multi-exposure or MRI-PET-like pairs, with the ideal fused image",
+        ),
     ]

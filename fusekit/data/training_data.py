@@ -26,7 +26,7 @@ from fusekit.data.transforms import (
     sample_size,
     swap_sources,
 )
-from fusekit.errors import DataError
+from fusekit.errors import DataError, UsageError
 from fusekit.interfaces.dataset import FusionDataset, Sample
 from fusekit.interfaces.types import Batch
 from fusekit.recipe.schema import SamplingSection
@@ -63,19 +63,23 @@ class TrainingData:
 
     An image smaller than a patch or crop is mirrored at its borders, if it has at least half the size.
 
+    Where several processes train together each takes its share of every batch, and reads no other.
+
     Args:
         dataset: The scenes.
         sampling: What a sample is. In patch mode every scene is read once here, to lay the grid and to
             measure contrast.
-        batch: Samples in a batch.
+        batch: Samples in a batch, of all processes together.
         seed: Root seed of the run.
         colour: ``"luma"`` gives (B, 1, H, W) luminance, ``"rgb"`` (B, 3, H, W) with grey repeated.
         on_progress: Called with (done, total) scenes while patches are laid out.
         cache: Scenes in memory, shared with other samplings of the same dataset; its own, of up to 2 GiB, when
             None.
+        share: Number of this process, from 0, and how many processes share a batch.
 
     Raises:
         DataError: There is no scene, no patch passes the contrast filter, or a scene cannot be read.
+        UsageError: A batch cannot be divided equally.
     """
 
     def __init__(
@@ -88,20 +92,24 @@ class TrainingData:
         colour: Literal["luma", "rgb"] = "luma",
         on_progress: Callable[[int, int], None] | None = None,
         cache: SceneCache | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         if len(dataset) == 0:
             raise DataError("the training split has no scene")
+        check_divisible(batch, share[1])
         self._dataset = dataset
         self._sampling = sampling
         self._batch = batch
         self._seed = seed
         self._colour = colour
+        self._share = share
         self._cache = cache or scene_cache()
         self._places: Sequence[_Place]
         if sampling.mode == "patches":
             self._places = self._lay_patches(on_progress)
         else:
             self._places = [_Place(scene) for scene in range(len(dataset))]
+        check_divisible(batch, share[1], len(self._places))
 
     def __len__(self) -> int:
         """Number of samples in one pass."""
@@ -113,7 +121,7 @@ class TrainingData:
         return max(1, len(self._places) // self._batch)
 
     def batch(self, stream: str, epoch: int, index: int) -> Batch:
-        """One batch.
+        """One batch, or this process's share of it.
 
         Args:
             stream: Who asks (the name of a step of the plan); streams differ in order and augmentation.
@@ -128,7 +136,8 @@ class TrainingData:
             raise ValueError(f"epoch {epoch} and index {index} must not be negative")
         turn, position = divmod(index, self.batches_per_epoch)
         order = self._order(stream, epoch, turn)
-        chosen = order[position * self._batch : (position + 1) * self._batch]
+        rank, world = self._share
+        chosen = order[position * self._batch : (position + 1) * self._batch][rank::world]
         return self._collate([self._sample(stream, epoch, turn, int(number)) for number in chosen])
 
     def _order(self, name: str, epoch: int, turn: int) -> npt.NDArray[np.int64]:
@@ -193,6 +202,32 @@ class TrainingData:
         labels = [sample.label for sample in samples if sample.label is not None]
         sources = tuple(torch.stack([sample.images[k] for sample in samples]) for k in range(len(samples[0].images)))
         return Batch(sources, torch.stack(labels) if labels else None, ids)
+
+
+def check_divisible(batch: int, processes: int, samples: int | None = None) -> None:
+    """Refuses a batch that processes cannot share equally: a mean over them would not be the mean of the samples.
+
+    Args:
+        batch: Samples in a batch.
+        processes: How many share it.
+        samples: Samples in a pass, where they are known: fewer than a batch make one smaller batch.
+
+    Raises:
+        UsageError: Some process would have more samples than another.
+    """
+    if batch % processes:
+        raise UsageError(
+            f"a batch of {batch} samples cannot be divided equally among {processes} processes",
+            hint=f"make train.batch a multiple of {processes} (of a pre-training phase: pretrain.PHASE.batch), "
+            "or start another number of processes (--nproc-per-node)",
+        )
+    if samples is not None and samples < batch and samples % processes:
+        raise UsageError(
+            f"the {samples} samples of the training split make one batch, smaller than {batch}, which cannot be "
+            f"divided equally among {processes} processes",
+            hint="start another number of processes (--nproc-per-node), or lower train.batch to a multiple of theirs "
+            "that the data can fill",
+        )
 
 
 def _rgb(image: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from rich.console import Console
 
 from fusekit.devices import choose_device
 from fusekit.errors import UsageError
@@ -18,6 +19,7 @@ from fusekit.pipeline.report_stage import report_stage
 from fusekit.pipeline.run_folder import STAGES, RunFolder, Stage
 from fusekit.pipeline.train_stage import train_stage
 from fusekit.recipe.recipe import Recipe
+from fusekit.training.distributed import is_first
 
 LOUD = "=" * 78
 
@@ -49,6 +51,9 @@ def run(
 
     Stages that were finished with the same recipe are skipped.
 
+    Under ``torchrun`` all processes train together. The first does all the rest, alone; in the others this returns
+    once training is done.
+
     Args:
         recipe: A recipe, its file, or the name of a shipped one.
         runs: Folder of all runs.
@@ -67,6 +72,10 @@ def run(
     chosen = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe, overrides)
     folder = RunFolder(Path(runs) / chosen.model.name)
     where = choose_device(device)
+    stages = STAGES if stage is None else (stage,)
+    if not is_first():
+        _train_along(stages, chosen, folder, where, resume)
+        return Run(folder, chosen)
     if chosen.synthetic_fallback is not None:
         display.warn(LOUD)
         display.warn(f"DATA MISSING: {chosen.synthetic_fallback}")
@@ -76,7 +85,7 @@ def run(
     folder.begin(chosen)
     display.say(f"{chosen.model.name} → {folder.path} on {_name(where)}")
     began = time.monotonic()
-    for current in STAGES if stage is None else (stage,):
+    for current in stages:
         _do(current, chosen, folder, where, resume, display, forced=stage is not None)
     report_stage(chosen, folder, where, display)
     display.say(f"done in {time.monotonic() - began:.0f} s: {folder.report}")
@@ -109,6 +118,16 @@ def _do(
         work = fuse_stage if stage == "fuse" else evaluate_stage
         work(recipe, folder, device, display)
     folder.finish(stage, recipe)
+
+
+def _train_along(
+    stages: Sequence[Stage], recipe: Recipe, folder: RunFolder, device: torch.device, resume: bool
+) -> None:
+    """What a process other than the first does: it trains with the others, in silence."""
+    folder.check(recipe)
+    if "train" in stages and not folder.is_done("train", recipe):
+        silence = Display(Console(quiet=True), quiet=True)
+        train_stage(recipe, folder, device, resume=resume, display=silence)
 
 
 def _name(device: torch.device) -> str:

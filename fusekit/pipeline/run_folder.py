@@ -63,23 +63,31 @@ class RunFolder:
         content = {**self.record(), **changes, "fusekit": __version__}
         write_text(self._record, json.dumps(content, indent=2) + "\n")
 
+    def check(self, recipe: Recipe) -> None:
+        """Whether the folder is free for a recipe.
+
+        Raises:
+            UsageError: The folder holds a run whose training was of another recipe.
+        """
+        found = self.record().get("fingerprints", {})
+        if found and found.get("train") != fingerprints(recipe)["train"]:
+            raise UsageError(
+                f"{self.path} holds a run of another recipe (data, model, training or seed differ)",
+                hint=f"give this one another name (-o name={recipe.model.name}-2), another --runs folder, "
+                "or delete that one",
+            )
+
     def begin(self, recipe: Recipe) -> None:
         """Claims the folder for a recipe.
 
         Raises:
             UsageError: The folder holds a run whose training was of another recipe.
         """
-        wanted, found = fingerprints(recipe), self.record().get("fingerprints", {})
-        if found and found.get("train") != wanted["train"]:
-            raise UsageError(
-                f"{self.path} holds a run of another recipe (data, model, training or seed differ)",
-                hint=f"give this one another name (-o name={recipe.model.name}-2), another --runs folder, "
-                "or delete that one",
-            )
+        self.check(recipe)
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.recipe_given, recipe.text)
         write_text(self.recipe_resolved, recipe.dumps_resolved())
-        self.update({"fingerprints": wanted, "fallback": recipe.synthetic_fallback})
+        self.update({"fingerprints": fingerprints(recipe), "fallback": recipe.synthetic_fallback})
 
     def is_done(self, stage: Stage, recipe: Recipe) -> bool:
         """Whether a stage was finished with this recipe."""

@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from fusekit.data.training_data import TrainingData, scene_cache
+from fusekit.data.training_data import TrainingData, check_divisible, scene_cache
 from fusekit.errors import UsageError
 from fusekit.interfaces.dataset import FusionDataset
 from fusekit.pipeline.display import Display, format_losses
@@ -16,6 +16,7 @@ from fusekit.recipe.model_file import save_model
 from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.schema import SamplingSection, TrainSection
 from fusekit.recipe.system import FusionSystem
+from fusekit.training import distributed
 from fusekit.training.checkpoint import CheckpointFolder
 from fusekit.training.trainer import Trainer
 
@@ -29,10 +30,11 @@ def phases(recipe: Recipe) -> dict[str, TrainSection]:
 
 
 def train_stage(recipe: Recipe, folder: RunFolder, device: torch.device, *, resume: bool, display: Display) -> None:
-    """Trains all phases and writes ``model.safetensors``.
+    """Trains all phases and writes ``model.safetensors``; under ``torchrun`` with the other processes.
 
     Raises:
-        UsageError: There is an unfinished training, and `resume` was not asked for.
+        UsageError: There is an unfinished training and `resume` was not asked for, or the processes cannot share a
+            batch equally.
         NonFiniteError: Training diverged.
     """
     todo = phases(recipe)
@@ -42,13 +44,19 @@ def train_stage(recipe: Recipe, folder: RunFolder, device: torch.device, *, resu
             f"{folder.path} holds an unfinished training (phase {started[-1]!r})",
             hint="--resume continues it; delete the folder, or give another name with -o name=…, to start anew",
         )
-    system = assemble(recipe).to(device)
-    dataset = build_dataset(recipe, "train") if todo else None
     began = time.monotonic()
-    steps = {}
-    for phase, section in todo.items():
-        assert dataset is not None
-        steps[phase] = _train_phase(phase, section, recipe, system, dataset, folder, device, resume, display)
+    with distributed.process_group(device) as device:
+        processes = distributed.world_size()
+        for section in todo.values():  # now, and not after hours of pre-training
+            check_divisible(section.batch, processes)
+        system = assemble(recipe).to(device)
+        dataset = build_dataset(recipe, "train") if todo else None
+        steps = {}
+        for phase, section in todo.items():
+            assert dataset is not None
+            steps[phase] = _train_phase(phase, section, recipe, system, dataset, folder, device, resume, display)
+    if not distributed.is_first():
+        return
     provenance = recipe.data_config.provenance()
     save_model(
         folder.model,
@@ -68,6 +76,7 @@ def train_stage(recipe: Recipe, folder: RunFolder, device: torch.device, *, resu
             "training_seconds": round(folder.record().get("training_seconds", 0) + time.monotonic() - began, 1),
             "training_scenes": len(dataset) if dataset is not None else 0,
             "device": str(device),
+            "processes": processes,
         }
     )
 
@@ -84,6 +93,7 @@ def _train_phase(
     display: Display,
 ) -> int:
     cache = scene_cache()
+    processes = distributed.world_size()
     with display.progress(f"{phase}: reading") as advance:
 
         def cut(sampling: SamplingSection) -> TrainingData:
@@ -95,6 +105,7 @@ def _train_phase(
                 colour=system.backbone.colour,
                 on_progress=lambda done, total: advance(done, total, "scenes"),
                 cache=cache,
+                share=(distributed.rank(), processes),
             )
 
         data = cut(section.sampling)
@@ -112,5 +123,8 @@ def _train_phase(
             device=device,
             progress=lambda _, done, total, losses: advance(done, total, format_losses(losses)),
         )
-        display.say(f"{phase}: {trainer.total_steps} steps of {section.batch} samples, {len(data)} samples in a pass")
+        shared = f", each shared by {processes} processes" if processes > 1 else ""
+        display.say(
+            f"{phase}: {trainer.total_steps} steps of {section.batch} samples{shared}, {len(data)} samples in a pass"
+        )
         return trainer.fit(resume=resume)

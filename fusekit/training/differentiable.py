@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from fusekit.training.distributed import mean_over_ranks
+from fusekit.training.distributed import mean_over_ranks, world_size
 
 Weights = dict[str, Tensor]
 """Weights of a module by name, for `torch.func.functional_call`."""
@@ -32,6 +32,8 @@ def differentiable_step(weights: Mapping[str, Tensor], loss: Tensor, rate: float
         θ'; a weight that L does not depend on stays as it is.
     """
     gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True, allow_unused=True)
-    used = {name: gradient for name, gradient in zip(weights, gradients, strict=True) if gradient is not None}
-    together = dict(zip(used, mean_over_ranks(list(used.values())), strict=True))
-    return {name: weight - rate * together[name] if name in together else weight for name, weight in weights.items()}
+    if world_size() > 1:  # all processes exchange the same tensors, used here or not
+        filled = [torch.zeros_like(w) if g is None else g for w, g in zip(weights.values(), gradients, strict=True)]
+        gradients = tuple(mean_over_ranks(filled))
+    steps = zip(weights.items(), gradients, strict=True)
+    return {name: weight if gradient is None else weight - rate * gradient for (name, weight), gradient in steps}

@@ -19,13 +19,17 @@ from fusekit.interfaces.types import Batch
 from fusekit.recipe.schema import TrainSection
 from fusekit.recipe.system import FusionSystem
 from fusekit.seeds import stream_seed
+from fusekit.training import distributed
 from fusekit.training.checkpoint import CheckpointFolder, Position
 from fusekit.training.log import TrainingLog
 from fusekit.training.updater import GradientUpdater, NonFiniteError, scheduled_rate
 
 
 class BatchSource(Protocol):
-    """Where batches come from: a pure function of stream, epoch and index, which makes resuming exact."""
+    """Where batches come from: a pure function of stream, epoch and index, which makes resuming exact.
+
+    In a distributed training it gives this process's share of the batch.
+    """
 
     @property
     def batches_per_epoch(self) -> int: ...
@@ -44,6 +48,9 @@ class Trainer:
     global random state is seeded anew for each step. So n + m steps with a resume between equal n + m
     straight, bit for bit on a CPU.
 
+    Inside of `fusekit.training.distributed.process_group` all processes train together: each with its own trainer
+    and its share of every batch, with equal weights after every step. The first writes all files.
+
     Args:
         system: The parts; trained in place.
         strategy: The algorithm.
@@ -54,7 +61,7 @@ class Trainer:
         phase: Name of the phase.
         seed: Root seed.
         device: Where to train.
-        progress: Called after every step.
+        progress: Called after every step, in the first process.
     """
 
     def __init__(
@@ -138,12 +145,14 @@ class Trainer:
 
         Raises:
             NonFiniteError: Training diverged; the state is saved and the message says where.
-            RunError: The disk is full, or a checkpoint does not fit.
+            RunError: The disk is full, a checkpoint does not fit, or another process is gone.
         """
+        first = distributed.is_first()
         with torch.random.fork_rng(devices=_devices(self.device)):
             self.strategy.setup(self)
             step = self._restore() if resume else 0
-            if self.log is not None:
+            distributed.copy_from_first([*self.system.parameters(), *self.system.buffers()])
+            if self.log is not None and first:
                 self.log.rewind(self.phase, step)
             last = self.total_steps if stop_after is None else min(stop_after, self.total_steps)
             every = self.section.checkpoint_every or len(self.plan)
@@ -169,13 +178,16 @@ class Trainer:
         )
         for updater in self.updaters.values():
             updater.set_lr(rate)
-        torch.manual_seed(stream_seed(self.seed, self.phase, "step", step))
+        torch.manual_seed(stream_seed(self.seed, self.phase, "step", step, *_others_stream()))
         began = time.perf_counter()
         try:
             record = self.strategy.step(planned, batches)
         except NonFiniteError as error:
             raise self._diverged(error, step, planned, batches) from error
-        losses = dict(record.losses)
+        distributed.copy_from_first(self.system.buffers())  # statistics are of each process's own images
+        losses = distributed.mean_numbers(record.losses, self.device)
+        if not distributed.is_first():
+            return
         if self.log is not None:
             self.log.append(
                 {
@@ -213,12 +225,18 @@ class Trainer:
         }
 
     def _save(self, step: int) -> None:
-        if self.checkpoints is not None:
+        if self.checkpoints is not None and distributed.is_first():
             position = Position(step, finished=step >= self.total_steps)
             self.checkpoints.save(position, self.system.state_dict(), self._state())
 
     def _restore(self) -> int:
+        distributed.wait_for_all()  # the first process may still be writing what all are to read
         found = self.checkpoints.load() if self.checkpoints is not None else None
+        if not distributed.agreed(found.position.step if found is not None else 0, self.device):
+            raise RunError(
+                f"the processes found different checkpoints of phase {self.phase!r}",
+                hint="all machines must see the same folder of runs",
+            )
         if found is None:
             return 0
         try:
@@ -237,15 +255,26 @@ class Trainer:
         self, error: NonFiniteError, step: int, planned: StepPlan, batches: Sequence[Batch]
     ) -> NonFiniteError:
         """The error with step and samples; the state before the step is saved beside the checkpoints."""
-        ids = sorted({i for batch in batches for i in batch.ids})
+        own = sorted({i for batch in batches for i in batch.ids})
+        reports = distributed.gather((error.elsewhere, error.message, own))
+        number, (_, message, ids) = min(enumerate(reports), key=lambda report: report[1][0])  # first one at fault
+        where = f" in process {number}" if len(reports) > 1 else ""
         saved = ""
-        if self.folder is not None:
+        if self.folder is not None and distributed.is_first():
             place = CheckpointFolder(self.folder / "diverged" / self.phase, keep=1)
             saved = f"; the state is saved in {place.save(Position(step), self.system.state_dict(), self._state())}"
+        distributed.wait_for_all()  # torchrun ends all processes as soon as one has failed
         return NonFiniteError(
-            f"training stopped in phase {self.phase!r} at step {step + 1} ({planned.name}): {error.message}{saved}",
+            f"training stopped in phase {self.phase!r} at step {step + 1} ({planned.name}){where}: {message}{saved}",
             hint=f"samples: {', '.join(ids[:6])}. Try a lower train.optimiser.lr, or train.clip=1",
+            elsewhere=error.elsewhere,
         )
+
+
+def _others_stream() -> tuple[str | int, ...]:
+    """What tells a process's random numbers from the first one's, which are those of a single process."""
+    rank = distributed.rank()
+    return ("process", rank) if rank else ()
 
 
 def _devices(device: torch.device) -> list[int]:

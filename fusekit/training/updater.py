@@ -13,10 +13,23 @@ from fusekit.errors import RunError, UsageError
 from fusekit.interfaces.strategy import UpdateRule
 from fusekit.interfaces.types import LossTerms
 from fusekit.recipe.schema import OptimiserSection, ScheduleSection
+from fusekit.training.distributed import any_rank, mean_gradients
 
 
 class NonFiniteError(RunError):
-    """A loss or gradient is NaN or infinite. The weights are those before the step."""
+    """A loss or gradient is NaN or infinite. The weights are those before the step.
+
+    Updaters raise it in all processes of a distributed training at once, wherever the fault is.
+
+    Args:
+        message: What is wrong.
+        hint: What to do about it.
+        elsewhere: Whether the fault is in other processes only.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, elsewhere: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.elsewhere = elsewhere
 
 
 def make_optimiser(groups: list[dict[str, Any]], section: OptimiserSection) -> torch.optim.Optimizer:
@@ -52,6 +65,8 @@ def scheduled_rate(
 
 class GradientUpdater:
     """Minimises a loss over a fixed set of parameters and touches no others.
+
+    In a distributed training it minimises the mean of all processes' losses.
 
     Args:
         name: What it is called in checkpoints and errors.
@@ -105,17 +120,24 @@ class GradientUpdater:
             NonFiniteError: The loss or a gradient is not finite; nothing is changed.
         """
         total, terms = (loss.total, loss.terms) if isinstance(loss, LossTerms) else (loss, {})
-        if not bool(torch.isfinite(total)):
+        here = not bool(torch.isfinite(total))
+        if any_rank(here, total.device):
+            if not here:
+                raise NonFiniteError("the loss of another process is not finite", elsewhere=True)
             bad = [name for name, term in terms.items() if not bool(torch.isfinite(term))]
             raise NonFiniteError(f"the loss is {total.item()}; term: {', '.join(bad) or self.name}")
         # Only the own parameters' gradients are computed, so no other part collects leftovers in .grad.
         gradients = torch.autograd.grad(total, self.parameters, allow_unused=True)
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
+        means = mean_gradients(gradients, self.parameters)
+        for parameter, mean in zip(self.parameters, means, strict=True):
+            parameter.grad = mean
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip if self.clip is not None else math.inf)
         if not bool(torch.isfinite(norm)):
             self.optimiser.zero_grad(set_to_none=True)
-            raise NonFiniteError(f"the gradient of {self.name} is not finite (its loss was {total.item():.4g})")
+            raise NonFiniteError(
+                f"the gradient of {self.name} is not finite (its loss was {total.item():.4g})",
+                elsewhere=all(bool(g.isfinite().all()) for g in gradients if g is not None),
+            )
         if self.rule == "normalised":
             self._normalise()
         self.optimiser.step()

@@ -18,7 +18,8 @@ from torch import Tensor
 Order = Literal["fused", "released"]
 
 _NORM_EPSILON = 1e-5
-_LENGTH_EPSILON = 1e-12  # of the lengths that q and k are divided by
+_LENGTH_EPSILON = 1e-12  # of the lengths that q and k are divided by, as released
+_SQUARE_EPSILON = 1e-12  # of the squares of these lengths; larger, so that black images have second derivatives
 
 
 class Arithmetic(Protocol):
@@ -55,8 +56,8 @@ class Fused:
         q, k, v = (x.permute(0, 2, 3, 1).reshape(batch, height * width, channels) for x in (q, k, v))
 
         # qᵀk of normalised q and k is qᵀk divided by their lengths: a matter of a few numbers.
-        lengths = [x.square().sum(dim=1).clamp_min(_LENGTH_EPSILON**2).sqrt() for x in (q, k)]
-        similar = (q.transpose(1, 2) @ k) / (lengths[0][:, :, None] * lengths[1][:, None, :])
+        shorter = [x.square().sum(dim=1).clamp_min(_SQUARE_EPSILON).rsqrt() for x in (q, k)]
+        similar = (q.transpose(1, 2) @ k) * shorter[0][:, :, None] * shorter[1][:, None, :]
 
         # Heads are blocks on the diagonal of the channel-by-channel matrix.
         blocks = similar.view(batch, heads, size, heads, size).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)

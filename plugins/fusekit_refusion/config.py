@@ -40,6 +40,8 @@ class ProposerConfig(TransformerConfig):
 class ReconstructionConfig(TransformerConfig):
     """Options of the reconstruction module."""
 
+    channels: int = Field(24, ge=1, description="feature channels of encoder and decoders; a multiple of `heads`")
+
 
 class SourcesObjectiveConfig(ComponentConfig):
     """Options of the reconstruction objective."""

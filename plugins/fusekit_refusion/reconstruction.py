@@ -12,7 +12,7 @@ from fusekit_refusion.config import ReconstructionConfig
 class ReconstructionModule(ReconstructionHead):
     """One encoder for the fused image, one decoder per source, of the same blocks as the fusion module.
 
-    Its authors did not release theirs; the size is ours, near the fusion module's: 45 954 weights for two
+    Its authors did not release theirs; the size is ours, near the fusion module's: 55 272 weights for two
     sources by default.
     """
 

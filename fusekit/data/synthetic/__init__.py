@@ -1,12 +1,17 @@
-"""Synthetic street scenes: registered visible and infrared images with exact labels, from a seed.
+"""Synthetic scenes from a seed: registered images whose labels or ideal fusion are known exactly.
 
 :func:`render_scene` lays out a street, draws it once into a buffer of face numbers and derives the visible
-image, the infrared image and the label from that same buffer.
+image, the infrared image and the label from that same buffer. :func:`focus_pair` and :func:`exposure_pair`
+photograph such streets with two focus distances or two exposures, :func:`medical_pair` scans an invented head.
 """
 
 from __future__ import annotations
 
+from fusekit.data.synthetic.exposure import exposure_pair
+from fusekit.data.synthetic.focus import focus_pair
 from fusekit.data.synthetic.materials import MSRS_CLASSES
+from fusekit.data.synthetic.medical import medical_pair
+from fusekit.data.synthetic.pair import Pair
 from fusekit.data.synthetic.scene import Scene, render_scene
 
-__all__ = ["MSRS_CLASSES", "Scene", "render_scene"]
+__all__ = ["MSRS_CLASSES", "Pair", "Scene", "exposure_pair", "focus_pair", "medical_pair", "render_scene"]

@@ -1,23 +1,21 @@
-"""Renders one street scene as a registered pair of images with exact labels."""
+"""Renders one street scene as a registered pair of images with exact labels, or as the light before a camera."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from fusekit.data.synthetic.buffers import Resolver, locate, texture_gains
+from fusekit.data.synthetic.buffers import Resolver, Surface, locate, texture_gains
 from fusekit.data.synthetic.camera import Camera, sample_camera
 from fusekit.data.synthetic.grain import blur
 from fusekit.data.synthetic.heat import thermal_camera, thermal_radiance
-from fusekit.data.synthetic.layout import plan_street
+from fusekit.data.synthetic.layout import Street, plan_street
 from fusekit.data.synthetic.light import Weather, develop, irradiance, sample_weather, sky, visible_radiance
 from fusekit.data.synthetic.mesh import Thing
-from fusekit.data.synthetic.raster import GroundMask, draw_faces
-
-MIN_SIDE = 32
-"""Smallest image side in pixels."""
+from fusekit.data.synthetic.pair import check_request
+from fusekit.data.synthetic.raster import Faces, GroundMask, draw_faces
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,43 @@ class Scene:
     infrared: np.ndarray
     label: np.ndarray
     night: bool
+
+
+@dataclass(frozen=True)
+class View:
+    """A street as its light arrives at the camera, before lens and sensor.
+
+    Attributes:
+        radiance: ``(H, W, 3)`` float32, linear, 0 and more; 1 saturates the camera of :func:`render_scene`.
+        depth: ``(H, W)`` float32, distance along the optical axis in metres; the sky is at 500.
+        focal: Focal length in pixels.
+        night: Whether it is night.
+    """
+
+    radiance: np.ndarray
+    depth: np.ndarray
+    focal: float
+    night: bool
+
+
+Furnish = Callable[[Street, Camera], None]
+"""Puts more things into a finished street."""
+
+
+@dataclass(frozen=True)
+class _Traced:
+    """What both modalities of one scene are made from."""
+
+    radiance: np.ndarray
+    surface: Surface
+    resolve: Resolver
+    faces: Faces
+    street: Street
+    weather: Weather
+    camera: Camera
+    heat_texture: np.ndarray
+    sunlit: np.ndarray
+    sensor_rng: np.random.Generator
 
 
 def _ground_masks(
@@ -64,29 +99,9 @@ def _ground_masks(
     return shadow.array(), contact.array(), in_sun
 
 
-def render_scene(seed: int, index: int, *, height: int = 480, width: int = 640, night: bool | None = None) -> Scene:
-    """Renders one street scene.
-
-    The content does not depend on the image size, only how finely it is drawn. The same arguments give the
-    same bytes in every process; the global random state is neither read nor changed.
-
-    Args:
-        seed: Number of the data set, 0 or more.
-        index: Number of the scene in it, 0 or more.
-        height: Image height in pixels, at least 32.
-        width: Image width in pixels, at least 32.
-        night: Night or day; None draws it from the seed, about half each.
-
-    Returns:
-        The scene.
-
-    Raises:
-        ValueError: If the image is too small or a number is negative.
-    """
-    if min(height, width) < MIN_SIDE:
-        raise ValueError(f"A scene needs at least {MIN_SIDE}x{MIN_SIDE} pixels, got {height}x{width}.")
-    if seed < 0 or index < 0:
-        raise ValueError(f"Seed and index must not be negative, got {seed} and {index}.")
+def _trace(seed: int, index: int, height: int, width: int, night: bool | None, furnish: Furnish | None) -> _Traced:
+    """Lays a scene out, draws its faces and lights them."""
+    check_request(seed, index, height, width)
     time_rng, layout_rng, light_rng, sensor_rng = (
         np.random.default_rng(child) for child in np.random.SeedSequence([seed, index]).spawn(4)
     )
@@ -95,6 +110,8 @@ def render_scene(seed: int, index: int, *, height: int = 480, width: int = 640, 
 
     camera = sample_camera(layout_rng, height, width)
     street = plan_street(layout_rng, night, camera.eye)
+    if furnish is not None:
+        furnish(street, camera)
     weather = sample_weather(light_rng, night)
     numbers, faces = draw_faces(street.things, camera)
     surface = locate(numbers, faces, camera)
@@ -119,12 +136,75 @@ def render_scene(seed: int, index: int, *, height: int = 480, width: int = 640, 
         camera.eye,
         sky(light_rng, camera, weather),
     )
-    heat = thermal_radiance(sensor_rng, resolve, surface, faces, street.palette, heat_texture, sunlit, weather, camera)
-    labels = street.palette.scalars("label").astype(np.uint8)[faces.material]
+    return _Traced(radiance, surface, resolve, faces, street, weather, camera, heat_texture, sunlit, sensor_rng)
+
+
+def view_street(
+    seed: int,
+    index: int,
+    *,
+    height: int,
+    width: int,
+    night: bool | None = None,
+    furnish: Furnish | None = None,
+) -> View:
+    """The light of a street scene and its depth, for cameras other than that of :func:`render_scene`.
+
+    Args:
+        seed: Number of the data set, 0 or more.
+        index: Number of the scene in it, 0 or more; the street is the one of :func:`render_scene`.
+        height: Image height in pixels, at least 32.
+        width: Image width in pixels, at least 32.
+        night: Night or day; None draws it from the seed, about half each.
+        furnish: Puts more things into the street before it is drawn.
+
+    Returns:
+        The view.
+
+    Raises:
+        ValueError: If the image is too small or a number is negative.
+    """
+    traced = _trace(seed, index, height, width, night, furnish)
+    return View(traced.radiance, traced.surface.z, traced.camera.focal, traced.street.night)
+
+
+def render_scene(seed: int, index: int, *, height: int = 480, width: int = 640, night: bool | None = None) -> Scene:
+    """Renders one street scene.
+
+    The content does not depend on the image size, only how finely it is drawn. The same arguments give the
+    same bytes in every process; the global random state is neither read nor changed.
+
+    Args:
+        seed: Number of the data set, 0 or more.
+        index: Number of the scene in it, 0 or more.
+        height: Image height in pixels, at least 32.
+        width: Image width in pixels, at least 32.
+        night: Night or day; None draws it from the seed, about half each.
+
+    Returns:
+        The scene.
+
+    Raises:
+        ValueError: If the image is too small or a number is negative.
+    """
+    traced = _trace(seed, index, height, width, night, None)
+    surface, faces, palette, sensor_rng = traced.surface, traced.faces, traced.street.palette, traced.sensor_rng
+    heat = thermal_radiance(
+        sensor_rng,
+        traced.resolve,
+        surface,
+        faces,
+        palette,
+        traced.heat_texture,
+        traced.sunlit,
+        traced.weather,
+        traced.camera,
+    )
+    labels = palette.scalars("label").astype(np.uint8)[faces.material]
     labels[0] = 0
     return Scene(
-        visible=develop(sensor_rng, radiance, night),
+        visible=develop(sensor_rng, traced.radiance, traced.street.night),
         infrared=thermal_camera(sensor_rng, heat),
         label=labels.take(surface.face),
-        night=night,
+        night=traced.street.night,
     )

@@ -1,0 +1,50 @@
+"""A pair of photographs of one scene, and the fused picture that there should be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MIN_SIDE = 32
+"""Smallest image side in pixels."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two registered images whose ideal fusion is known.
+
+    Attributes:
+        images: Two arrays ``(H, W)`` or ``(H, W, 3)`` uint8, sRGB-like.
+        ideal: ``(H, W)`` or ``(H, W, 3)`` uint8, sRGB-like.
+    """
+
+    images: tuple[np.ndarray, np.ndarray]
+    ideal: np.ndarray
+
+
+def check_request(seed: int, index: int, height: int, width: int) -> None:
+    """Refuses what nothing can be rendered from.
+
+    Raises:
+        ValueError: If the image is too small or a number is negative.
+    """
+    if min(height, width) < MIN_SIDE:
+        raise ValueError(f"A scene needs at least {MIN_SIDE}x{MIN_SIDE} pixels, got {height}x{width}.")
+    if seed < 0 or index < 0:
+        raise ValueError(f"Seed and index must not be negative, got {seed} and {index}.")
+
+
+def camera_rng(seed: int, index: int, purpose: str) -> np.random.Generator:
+    """The chance of one pair that is not in its street: focus, exposure, noise.
+
+    Args:
+        seed: Number of the data set, 0 or more.
+        index: Number of the pair in it, 0 or more.
+        purpose: What the chance is for; different purposes share no numbers.
+
+    Returns:
+        A generator that no scene generator shares.
+    """
+    # Streets spawn children from (seed, index) alone; a longer key never meets those.
+    return np.random.default_rng(np.random.SeedSequence([seed, index, *purpose.encode()]))

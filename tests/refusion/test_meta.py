@@ -1,0 +1,171 @@
+"""Meta-learning: who changes when, streams, rules, resume, divergence, precision."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fusekit.interfaces import Batch, BuildContext, TaskNetwork
+from fusekit.recipe.system import FusionSystem
+from fusekit.training.checkpoint import CheckpointFolder
+from fusekit.training.updater import NonFiniteError
+from fusekit_tasks.config import SmpConfig
+from fusekit_tasks.segmentation import SmpSegmenter
+from tests.networks import ROLES, class_table
+from tests.refusion.tiny import Scenes, system, trainer
+
+TASK = {"objective": {"use": "refusion.task"}}
+
+
+def segmenter() -> TaskNetwork:
+    """A network with batch norm and dropout, whose state is easily left behind."""
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        return SmpSegmenter(SmpConfig(), BuildContext(roles=ROLES, classes=class_table(4)))
+
+
+def changed(before: dict[str, Tensor], parts: FusionSystem) -> set[str]:
+    return {n.partition(".")[0] for n, value in parts.state_dict().items() if not torch.equal(before[n], value)}
+
+
+def state(parts: nn.Module) -> dict[str, Tensor]:
+    return copy.deepcopy(parts.state_dict())
+
+
+def test_an_epoch_is_rounds_and_then_a_pass() -> None:
+    made, _ = trainer(system())
+    assert [step.name for step in made.plan] == ["round", "round", "fusion", "fusion", "fusion"]
+    assert made.plan[0].draws == ("meta_train", "meta_test")
+    own, _ = trainer(system(), options={"judge_batches": "own"})
+    assert [step.draws for step in own.plan[1:3]] == [("meta_train", "meta_test", "judge"), ("fusion", "judge")]
+
+
+def test_streams_go_on_where_they_were() -> None:
+    data, judged = Scenes(size=16), Scenes(size=24)
+    made, _ = trainer(system(), data, options={"judge_batches": "own"}, streams={"judge": judged})
+    made.fit()
+    drawn: dict[str, list[int]] = {}
+    for stream, epoch, index in data.asked + judged.asked:
+        drawn.setdefault(stream.removeprefix("train/"), []).append(3 * epoch + index)
+    assert drawn == {
+        "meta_train": [0, 1, 2, 3],
+        "meta_test": [0, 1, 2, 3],
+        "fusion": [0, 1, 2, 3, 4, 5],
+        "judge": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+    }
+
+
+@pytest.mark.parametrize("options", [{}, TASK, {"inner_steps": 2}])
+def test_a_round_changes_the_proposer_alone(options: dict[str, Any]) -> None:
+    parts = system(task=segmenter())
+    before = state(parts)
+    trainer(parts, Scenes(size=32), options=options, max_steps=1)[0].fit()
+    assert changed(before, parts) == {"proposer"}
+
+
+def test_the_judge_may_keep_its_step() -> None:
+    for options, judge in (({}, "reconstruction"), (TASK, "task")):
+        parts = system(task=segmenter())
+        before = state(parts)
+        trainer(parts, Scenes(size=32), options={"restore_judge": False, **options}, max_steps=1)[0].fit()
+        assert changed(before, parts) == {"proposer", judge}
+
+
+def test_the_pass_changes_fusion_and_judge_and_lets_the_proposer_rest() -> None:
+    for options, judge in (({}, "reconstruction"), (TASK, "task")):
+        parts = system(task=segmenter())
+        made, strategy = trainer(parts, Scenes(size=32), options=options)
+        strategy.setup(made)
+        before = state(parts)
+        strategy.step(made.plan[-1], [made.data.batch("x", 0, 0)])
+        assert changed(before, parts) == {"backbone", judge}
+        assert all(weight.grad is None for weight in parts.parameters())
+
+
+def test_a_frozen_judge_judges_and_stays() -> None:
+    frozen = segmenter().requires_grad_(False)
+    parts = system(task=frozen)
+    before = state(parts)
+    trainer(parts, Scenes(size=32), options=TASK)[0].fit()
+    assert changed(before, parts) == {"backbone", "proposer"}
+
+
+def test_the_normalised_rule_moves_the_largest_weight_by_the_rate() -> None:
+    for rate, outer in ((1e-3, 1.0), (1e-4, 5.0)):
+        parts = system()
+        assert parts.proposer is not None
+        before = state(parts.proposer)
+        options = {"outer_rule": "normalised", "outer_rate": outer}
+        trainer(parts, options=options, optimiser={"lr": rate}, max_steps=1)[0].fit()
+        moves = [float((w - before[n]).abs().max()) for n, w in parts.proposer.state_dict().items()]
+        assert max(moves) == pytest.approx(rate * outer, rel=1e-3)
+        assert min(moves) < 0.5 * rate * outer
+
+
+@pytest.mark.parametrize("options", [{}, TASK, {"outer_rule": "normalised", "inner_steps": 2}])
+def test_resume_is_bit_exact(options: dict[str, Any], tmp_path: Path) -> None:
+    common: dict[str, Any] = {"options": options, "checkpoint_every": 2, "seed": 5, "clip": 1.0}
+    straight = system(task=segmenter())
+    trainer(straight, Scenes(size=32), folder=tmp_path / "a", **common)[0].fit()
+    first = system(task=segmenter())
+    trainer(first, Scenes(size=32), folder=tmp_path / "b", **common)[0].fit(stop_after=4)  # inside the first pass
+    second = system(seed=99)
+    second.task = segmenter()
+    trainer(second, Scenes(size=32), folder=tmp_path / "b", **common)[0].fit(resume=True)
+    for name, value in straight.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
+
+
+def test_log_holds_inner_outer_and_fusion_losses(tmp_path: Path) -> None:
+    trainer(system(), folder=tmp_path)[0].fit()
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert set(records[0]["losses"]) == {"inner", "outer"}
+    assert set(records[2]["losses"]) == {"fusion", "intensity", "gradient", "reconstruction"}
+
+
+class Dark(Scenes):
+    """A pixel of the third batch is not a number."""
+
+    def batch(self, stream: str, epoch: int, index: int) -> Batch:
+        found = super().batch(stream, epoch, index)
+        if stream.endswith("meta_test") and index == 1:
+            found.sources[0][0, 0, 0, 0] = math.nan
+        return found
+
+
+def test_nan_stops_with_the_step_and_a_saved_state(tmp_path: Path) -> None:
+    parts = system()
+    with pytest.raises(NonFiniteError) as caught:
+        trainer(parts, Dark(), folder=tmp_path)[0].fit()
+    assert "step 2 (round)" in caught.value.message
+    assert "reconstruction" in caught.value.message
+    assert CheckpointFolder(tmp_path / "diverged" / "train").load() is not None
+    assert all(bool(torch.isfinite(weight).all()) for weight in parts.parameters())
+
+
+@pytest.mark.parametrize("options", [{}, TASK])
+def test_bf16_trains(options: dict[str, Any], tmp_path: Path) -> None:
+    trainer(system(), folder=tmp_path, options=options, precision="bf16")[0].fit()
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert all(math.isfinite(value) for record in records for value in record["losses"].values())
+    assert len(records) == 10
+
+
+def test_black_images_do_no_harm() -> None:
+    class Black(Scenes):
+        def batch(self, stream: str, epoch: int, index: int) -> Batch:
+            found = super().batch(stream, epoch, index)
+            for source in found.sources:
+                source[0] = 0.0
+            return found
+
+    parts = system()
+    trainer(parts, Black(), options={"inner_steps": 2})[0].fit()
+    assert all(bool(torch.isfinite(weight).all()) for weight in parts.parameters())
