@@ -168,8 +168,26 @@ class ProposerContract(ModuleContract):
         sources = images(batch, height, width)
         weights = self.call(self.make().eval(), sources, self.guidance(sources))
         assert weights.shape == (batch, 2, height, width)
-        assert float(weights.min()) >= 0.0
+        assert float(weights.detach().min()) >= 0.0
         torch.testing.assert_close(weights.sum(dim=1), torch.ones(batch, height, width))
+
+
+class ReconstructionContract(ModuleContract):
+    """A reconstruction head."""
+
+    kind = "reconstruction"
+
+    def call(self, module: nn.Module, sources: tuple[Tensor, ...], guidance: Guidance | None) -> Tensor:
+        return torch.cat(module(sources[0]), dim=1)
+
+    @pytest.mark.parametrize(("batch", "height", "width"), SIZES)
+    def test_gives_an_image_per_role(self, batch: int, height: int, width: int) -> None:
+        fused = images(batch, height, width)[0]
+        rebuilt = self.make().eval()(fused)
+        assert [image.shape for image in rebuilt] == [fused.shape] * len(ROLES)
+        for image in rebuilt:
+            assert float(image.detach().min()) >= 0.0
+            assert float(image.detach().max()) <= 1.0
 
 
 class TaskContract(ModuleContract):

@@ -22,6 +22,28 @@ class TestUnfoldingWithOneSharedStage(kit.BackboneContract):
     params: dict[str, Any] = {"stages": 3, "channels": 4, "stage": STAGE, "share_stages": True}
 
 
+TRANSFORMER = {"channels": 4, "heads": 2, "blocks": 1}
+
+
+class TestFusionNetwork(kit.BackboneContract):
+    name = "refusion.network"
+
+
+class TestFusionNetworkInTheReleasedOrder(kit.BackboneContract):
+    name = "refusion.network"
+    params: dict[str, Any] = {**TRANSFORMER, "arithmetic": "released"}
+
+
+class TestLossProposalModule(kit.ProposerContract):
+    name = "refusion.proposer"
+    params: dict[str, Any] = TRANSFORMER
+
+
+class TestReconstructionModule(kit.ReconstructionContract):
+    name = "refusion.reconstruction"
+    params: dict[str, Any] = TRANSFORMER
+
+
 class TestCopy(kit.BackboneContract):
     name = "baselines.copy"
     params: dict[str, Any] = {"source": "visible"}
@@ -70,5 +92,5 @@ def test_no_built_in_of_these_kinds_is_left_out() -> None:
         for value in globals().values()
         if isinstance(value, type) and issubclass(value, kit.ComponentContract) and hasattr(value, "name")
     }
-    kinds = ("backbone", "loss-proposer", "task", "pathway")
+    kinds = ("backbone", "loss-proposer", "reconstruction", "task", "pathway")
     assert {spec.name for kind in kinds for spec in registry().specs(kind)} <= tested

@@ -19,7 +19,9 @@ from tests.paths import parity
 
 FOLDER = parity()
 TASKS = sorted(p.stem.split("_")[1] for p in (FOLDER / "refusion").glob("ReFusion_*.pth")) if FOLDER else []
-CASES = [(task, file) for task in TASKS for file in sorted((FOLDER / "refusion").glob(f"{task}_*.npz"))] if FOLDER else []
+CASES = (
+    [(task, file) for task in TASKS for file in sorted((FOLDER / "refusion").glob(f"{task}_*.npz"))] if FOLDER else []
+)
 needs_parity = pytest.mark.skipif(not CASES, reason="the authors' weights and outputs (FUSEKIT_TEST_PARITY) are absent")
 
 
@@ -119,7 +121,7 @@ def test_importer_refuses_what_it_does_not_know() -> None:
     with pytest.raises(DataError, match="does not know: \\['extra'\\]"):
         ReleaseImporter().convert({**weights, "extra": torch.ones(1)})
     short = {name: w for name, w in weights.items() if not name.startswith("project_out_1")}
-    with pytest.raises(DataError, match="lack 'project_out_1.weight'"):
+    with pytest.raises(DataError, match=r"lack 'project_out_1\.weight'"):
         ReleaseImporter().convert(short)
     torn = {**weights, "project_in_1.conv.weight": weights["project_in_1.weight"] + 1}
     with pytest.raises(DataError, match="copies of each other and differ"):
