@@ -8,21 +8,35 @@ from pathlib import Path
 import pytest
 
 import fusekit
-from fusekit.recipe.library import list_recipes
+from fusekit.recipe.library import ShippedRecipe, list_recipes
 
-SMALL = [
-    "when_missing.data.params={train: 2, val: 1, test: 1, height: 64, width: 64}",
-    "when_missing.pretrain.segmenter={max_steps: 2, batch: 2, sampling: {size: 64}}",
-    "when_missing.train={max_steps: 2, batch: 2, sampling: {size: 64, stride: 64, min_contrast: 0}}",
-    "evaluate.pictures=1",
-]
+SCENES = {"train": 2, "val": 1, "test": 1, "height": 64, "width": 64}
+
+
+def small(shipped: ShippedRecipe) -> list[str]:
+    """Overrides that leave two steps of every phase, on two scenes."""
+    whole = fusekit.Recipe.load(shipped.path, check_data=False).model
+    overrides = [f"when_missing.data.params.{key}={value}" for key, value in SCENES.items()]
+    phases = {**{f"pretrain.{name}": section for name, section in whole.pretrain.items()}, "train": whole.train}
+    for phase, section in phases.items():
+        assert section is not None
+        overrides += [
+            f"when_missing.{phase}.max_steps=2",
+            f"when_missing.{phase}.batch=2",
+            f"when_missing.{phase}.sampling={{size: 64, stride: 64, min_contrast: 0}}",
+        ]
+        overrides += [f"when_missing.{phase}.streams.{name}.resize=[64, 96]" for name in section.streams]
+        if section.strategy.use == "refusion.meta":
+            overrides.append(f"when_missing.{phase}.strategy.params.rounds=1")  # then a step of each kind
+    return [*overrides, "evaluate.pictures=1"]
 
 
 @pytest.mark.parametrize("recipe", list_recipes(), ids=lambda shipped: shipped.name)
-def test_runs(recipe: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs(recipe: ShippedRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # no data here
-    monkeypatch.delenv("MSRS_ROOT", raising=False)
-    loaded = fusekit.Recipe.load(recipe.path, SMALL)  # type: ignore[attr-defined]
+    for name in ("MSRS", "IVIF", "MEDICAL", "MULTIFOCUS", "MULTIEXPOSURE"):
+        monkeypatch.delenv(f"{name}_ROOT", raising=False)
+    loaded = fusekit.Recipe.load(recipe.path, small(recipe))
     assert loaded.synthetic_fallback is not None
     done = fusekit.run(loaded, device="cpu")
     evaluation = json.loads(done.folder.evaluation.read_text())
