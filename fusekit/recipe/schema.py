@@ -118,7 +118,7 @@ class TrainSection(Section):
     strategy: StrategyRef = Field(description="the training algorithm")
     epochs: int = Field(1, ge=0, description="passes over the training data")
     max_steps: int | None = Field(None, ge=1, description="stop after so many steps, whatever `epochs` says")
-    batch: int = Field(8, ge=1, description="samples in a batch")
+    batch: int = Field(8, ge=1, description="samples in a batch, of all processes together")
     sampling: SamplingSection = Field(default_factory=SamplingSection, description="what a sample is")
     streams: dict[str, SamplingSection] = Field(
         default_factory=dict,

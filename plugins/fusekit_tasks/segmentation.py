@@ -63,8 +63,16 @@ class SmpSegmenter(SegmentationNetwork):
         if below or right:
             x = F.pad(x, (0, right, 0, below), mode="replicate")
         # Fused attention has no second derivative; its math form has.
-        with sdpa_kernel(SDPBackend.MATH):
-            logits = self.net(x)[..., :height, :width]
+        try:
+            with sdpa_kernel(SDPBackend.MATH):
+                logits = self.net(x)[..., :height, :width]
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise UsageError(
+                "tasks.smp: batch normalisation of this architecture cannot learn from a single image",
+                hint="give every process two images or more: train.batch=2, or more where several processes share it",
+            ) from error
         return torch.sigmoid(logits) if self.activation == "sigmoid" else logits
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:

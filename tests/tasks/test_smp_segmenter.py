@@ -93,3 +93,9 @@ def test_pretrained_weights_are_never_fetched_by_surprise(monkeypatch: pytest.Mo
 def test_what_smp_refuses_is_said_in_a_sentence(options: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=r"tasks\.smp cannot build"):
         build(**options)
+
+
+def test_a_single_image_is_refused_in_words() -> None:
+    network = build().train()
+    with pytest.raises(UsageError, match="cannot learn from a single image"):
+        network(torch.rand(1, 1, 32, 32))
