@@ -2,7 +2,8 @@
 
 A round is the inner update of the fusion module, the judge's own step, and the outer update of the loss proposal
 module with Adam; `refusion.meta` on the default networks. All of these give the same outer loss and the same gradient
-of the proposal module; the script checks it and exits with 1 if it is not so:
+of the proposal module; the script checks it in float64, on images of 16x16, and exits with 1 if it is not so. In
+float32 the orders of summation show in the gradient, which is a derivative of a derivative; the script prints how much.
 
 - ``published``: the reference, in `benchmarks/plain_refusion.py`. Plain layers that hold every weight twice. The inner
   loss runs ``backward(create_graph=True)``, which builds graphs for the gradients of all weights, those of the
@@ -12,9 +13,9 @@ of the proposal module; the script checks it and exits with 1 if it is not so:
   what the algorithm's form alone gains.
 - ``plugin, fused``: `refusion.meta` as it is by default.
 
-Times are of interleaved rounds; ratios, which depend less on the machine, are of their medians and of their minima. Peak
-memory is what one round adds in a process of its own: to the largest resident set on a CPU, to the allocated memory on
-a GPU.
+Rounds are interleaved; ratios, which depend less on the machine, are of their medians and of their minima. ``CPU time``
+is that of all threads of the process; other work on the machine touches it least. Peak memory is what one round adds
+in a process of its own: to the largest resident set on a CPU, to the allocated memory on a GPU.
 
 Run: python benchmarks/meta_step.py [--size N] [--batch N] [--inner-steps N] [--repeats N] [--threads N]
      [--device DEVICE] [--profile]
@@ -50,6 +51,7 @@ RATE = 1e-3  # of the inner step, the judge's step and Adam
 ROLES = ("infrared", "visible")
 REFERENCE = "published"
 TOLERANCE = 1e-5  # largest relative difference of outer loss and gradient
+EXACT_SIZE = 16  # height and width for float64, whose convolutions are slow
 
 Arithmetic = Literal["fused", "released"]
 
@@ -188,9 +190,9 @@ def batches(size: int, batch: int, device: torch.device, dtype: torch.dtype = to
     return Batch(tuple(images[0])), Batch(tuple(images[1]))
 
 
-def largest_difference(options: argparse.Namespace, device: torch.device, dtype: torch.dtype) -> float:
-    """Prints how far the ways are apart, and gives the larger one."""
-    data = batches(options.size, options.batch, device, dtype)
+def largest_difference(options: argparse.Namespace, size: int, device: torch.device, dtype: torch.dtype) -> float:
+    """Prints how far the ways are apart on images of a size, and gives the largest number of these."""
+    data = batches(size, options.batch, device, dtype)
     reference = make(REFERENCE, options.inner_steps, device, dtype)
     expected = reference.round(*data)
     differences = []
@@ -198,7 +200,8 @@ def largest_difference(options: argparse.Namespace, device: torch.device, dtype:
         way = make(name, options.inner_steps, device, dtype)
         loss = abs(way.round(*data) / expected - 1)
         gradient = float((way.gradient - reference.gradient).norm() / reference.gradient.norm())
-        print(f"  {str(dtype)[6:]}  {name:<18} outer loss {loss:.1e}   proposal module's gradient {gradient:.1e}")
+        what = f"{str(dtype)[6:]}, {size}x{size}"
+        print(f"  {what:<18} {name:<18} outer loss {loss:.1e}   proposal module's gradient {gradient:.1e}")
         differences += [loss, gradient]
     return max(differences)
 
@@ -209,20 +212,26 @@ def wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def seconds(options: argparse.Namespace, device: torch.device) -> dict[str, list[float]]:
-    """Times of every way: in turn, after one round each to warm up."""
+Times = dict[str, list[float]]
+"""Seconds of every round, by way."""
+
+
+def seconds(options: argparse.Namespace, device: torch.device) -> tuple[Times, Times]:
+    """Times of every way, by the clock and on the CPU: in turn, after one round each to warm up."""
     data = batches(options.size, options.batch, device)
     ways = {name: make(name, options.inner_steps, device) for name in NAMES}
-    times: dict[str, list[float]] = {name: [] for name in NAMES}
+    wall: Times = {name: [] for name in NAMES}
+    cpu: Times = {name: [] for name in NAMES}
     for repeat in range(options.repeats + 1):
         for name, way in ways.items():
             wait_for(device)
-            began = time.perf_counter()
+            began, used = time.perf_counter(), time.process_time()
             way.round(*data)
             wait_for(device)
             if repeat > 0:
-                times[name].append(time.perf_counter() - began)
-    return times
+                wall[name].append(time.perf_counter() - began)
+                cpu[name].append(time.process_time() - used)
+    return wall, cpu
 
 
 def resident_peak() -> int:
@@ -288,32 +297,33 @@ def main() -> None:
     arguments += [f"--device={device}", f"--threads={options.threads}"]
     peaks = {name: peak_memory(name, arguments) for name in NAMES}
 
+    parts = networks("fused", device, torch.float32).parts()
     print(f"a round: batch {options.batch}, {options.size}x{options.size}, inner steps {options.inner_steps}; ", end="")
-    sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in parts_of(device).items()}
+    sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
     print("weights of " + ", ".join(f"the {name} {size}" for name, size in sizes.items()))
     print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, {options.repeats} repeats")
 
     print(f"\nrelative differences from {REFERENCE}")
-    difference = max(largest_difference(options, device, dtype) for dtype in (torch.float32, torch.float64))
+    largest_difference(options, options.size, device, torch.float32)
+    difference = largest_difference(options, EXACT_SIZE, device, torch.float64)
 
-    times = seconds(options, device)
-    middle = {name: statistics.median(found) for name, found in times.items()}
-    print(f"\n{'':<18} {'median':>9} {'minimum':>9} {'faster (median, minimum)':>26} {'peak memory':>13} {'of it':>7}")
+    wall, cpu = seconds(options, device)
+    columns = f"{'median':>9} {'minimum':>9} {'CPU time':>9} {'faster by these':>18} {'peak memory':>13} {'of it':>7}"
+    print(f"\n{'':<18} {columns}")
     for name in NAMES:
-        faster = f"{middle[REFERENCE] / middle[name]:.2f}, {min(times[REFERENCE]) / min(times[name]):.2f}"
+        faster = [
+            by(times[REFERENCE]) / by(times[name])
+            for by, times in ((statistics.median, wall), (min, wall), (statistics.median, cpu))
+        ]
         print(
-            f"{name:<18} {middle[name]:7.3f} s {min(times[name]):7.3f} s {faster:>26} "
+            f"{name:<18} {statistics.median(wall[name]):7.3f} s {min(wall[name]):7.3f} s "
+            f"{statistics.median(cpu[name]):7.3f} s {', '.join(f'{ratio:.2f}' for ratio in faster):>18} "
             f"{peaks[name] / 2**20:9.0f} MiB {peaks[name] / peaks[REFERENCE]:7.2f}"
         )
     if options.profile:
         print_profile(options, device)
     if difference > TOLERANCE:
         sys.exit(f"\nthe ways differ by {difference:.1e}, more than {TOLERANCE:.0e}")
-
-
-def parts_of(device: torch.device) -> dict[str, nn.Module]:
-    """The networks by name."""
-    return networks("fused", device, torch.float32).parts()
 
 
 if __name__ == "__main__":

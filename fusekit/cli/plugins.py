@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from fusekit.cli.new_plugin import new
 from fusekit.cli.option_text import option_texts
 from fusekit.errors import PluginError
 from fusekit.interfaces.kinds import KINDS
@@ -23,6 +24,9 @@ from fusekit.plugin.loader import PluginReport
 from fusekit.plugin.registry import registry
 from fusekit.plugin.specs import ComponentSpec
 from fusekit.words import did_you_mean
+
+if TYPE_CHECKING:
+    from fusekit.testing.check import Outcome
 
 app = typer.Typer(help="What is installed, where it comes from, and what is wrong with it.", no_args_is_help=True)
 
@@ -199,5 +203,71 @@ def doctor(
         )
 
 
+@app.command("check")
+def check(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Plugins, distributions or components; all third-party plugins when absent."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Check that components keep the contract of their kind, with the checks of `fusekit.testing`.
+
+    Ends with exit code 3 where a check fails. Imports torch.
+
+    Example: fusekit plugins check toyseg
+    """
+    from fusekit.testing.check import check_component, components
+
+    known = registry()
+    specs = components(names or [], known)
+    if not specs and not as_json:
+        typer.echo("no third-party component is installed; name a plugin to check, such as baselines")
+        return
+    console = Console()
+    outcomes: list[Outcome] = []
+    for spec in specs:
+        found = list(check_component(spec, known))
+        if not as_json:
+            _print_outcomes(console, found)
+        outcomes += found
+    count = {state: sum(o.state == state for o in outcomes) for state in ("passed", "failed", "skipped")}
+    if as_json:
+        typer.echo(json.dumps([asdict(outcome) for outcome in outcomes], indent=2))
+    else:
+        total = f"{len(specs)} component{'' if len(specs) == 1 else 's'}"
+        console.print(f"{total}: {', '.join(f'{n} {state}' for state, n in count.items())}", highlight=False)
+    if count["failed"]:
+        raise PluginError(
+            f"{count['failed']} check{'' if count['failed'] == 1 else 's'} failed",
+            hint=None if as_json else "the sentences above say what was expected and what was found",
+        )
+
+
+def _print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """A component on one line; what failed, and what is a known gap, below it."""
+    first = outcomes[0]
+    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
+    gaps = [outcome for outcome in outcomes if outcome.state == "skipped" and outcome.reason.startswith("known gap")]
+    passed, skipped = (sum(o.state == state for o in outcomes) for state in ("passed", "skipped"))
+    colour, word = ("red", "failed") if failed else ("green", "passed")
+    numbers = f"{passed} passed" + (f", {len(failed)} failed" if failed else "")
+    numbers += f", {skipped} skipped" if skipped else ""
+    console.print(
+        f"[{colour}]{word}[/]  {escape(first.component)}  [dim]{first.kind}, {numbers}[/]",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for outcome in failed:
+        _paragraph(console, outcome.check, indent=4, style="bold")
+        _paragraph(console, outcome.sentence, indent=6, style="dim")
+        _paragraph(console, outcome.reason, indent=6)
+    for outcome in gaps:
+        _paragraph(console, f"{outcome.check}: {outcome.reason}", indent=4, style="dim")
+
+
 def _colour(finding: Finding) -> str:
     return {"ok": "green", "note": "yellow", "wrong": "red"}[finding.severity]
+
+
+app.command("new")(new)

@@ -64,7 +64,12 @@ class MetaConfig(ComponentConfig):
         ComponentRef(use="refusion.sources"),
         description="what the outer update minimises: `refusion.sources` (ReFusion) or `refusion.task` (TDFusion)",
     )
-    rounds: int = Field(200, ge=1, description="rounds of inner and outer update before each pass over the data")
+    rounds: int = Field(
+        200,
+        ge=0,
+        description="rounds of inner and outer update before each pass over the data; with 0 the proposer stays as it "
+        "is, which lets fusion and judge find their feet in a `pretrain` phase",
+    )
     inner_steps: int = Field(1, ge=1, description="differentiable steps of the fusion module in a round")
     inner_rate: float | None = Field(
         None, gt=0, description="rate η of the inner steps; the current learning rate when absent"

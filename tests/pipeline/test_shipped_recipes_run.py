@@ -18,6 +18,11 @@ def small(shipped: ShippedRecipe) -> list[str]:
     whole = fusekit.Recipe.load(shipped.path, check_data=False).model
     overrides = [f"when_missing.data.params.{key}={value}" for key, value in SCENES.items()]
     phases = {**{f"pretrain.{name}": section for name, section in whole.pretrain.items()}, "train": whole.train}
+    overrides += [
+        f"when_missing.pretrain.{name}.max_steps=2"
+        for name in whole.when_missing.get("pretrain", {})
+        if name not in whole.pretrain
+    ]
     for phase, section in phases.items():
         assert section is not None
         overrides += [

@@ -1,0 +1,227 @@
+"""Synthetic pairs where one source is pure noise in a known region, and ReFusion trained on them.
+
+A scene is a mosaic of blocks of three classes, each class a grey of its own. In one half of the image, drawn per scene,
+a source shows Gaussian noise around mid-grey instead. Everything is synthetic and small enough for a CPU.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fusekit.interfaces import (
+    Batch,
+    BuildContext,
+    ClassTable,
+    Guidance,
+    LossProposal,
+    LossProposer,
+    SegmentationNetwork,
+    Sources,
+)
+from fusekit.recipe.schema import TrainSection
+from fusekit.recipe.system import FusionSystem
+from fusekit.training.trainer import Trainer
+from fusekit_refusion.config import MetaConfig, NetworkConfig, ProposerConfig, ReconstructionConfig
+from fusekit_refusion.meta import MetaLearning
+from fusekit_refusion.network import FusionNetwork
+from fusekit_refusion.objectives import SourcesObjective, TaskObjective
+from fusekit_refusion.proposer import LossProposalModule
+from fusekit_refusion.reconstruction import ReconstructionModule
+
+ROLES = ("a", "b")
+CLASSES = ClassTable(("dark", "grey", "bright"), ((0, 0, 0), (1, 0, 0), (2, 0, 0)), 255, None)
+SIZE, BLOCK, BATCH = 16, 4, 8
+NETWORK = {"channels": 4, "heads": 2, "blocks": 1, "expansion": 1}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the pairs show and who judges them.
+
+    Args:
+        objective: The outer loss.
+        noisy: The source with the noise; ``either`` draws per scene, and gives every pixel to exactly one of the two.
+        noise: Standard deviation of the noise.
+        shared: Whether both sources show one scene.
+        warm_up: Steps with the proposer at rest.
+        steps: Steps after that.
+    """
+
+    objective: Literal["refusion.task", "refusion.sources"] = "refusion.task"
+    noisy: Literal["a", "b", "either"] = "b"
+    noise: float = 0.25
+    shared: bool = True
+    warm_up: int = 60
+    steps: int = 120
+
+
+def scenes(setting: Setting, count: int, seed: int) -> tuple[Batch, Tensor]:
+    """Draws scenes.
+
+    Returns:
+        The batch, and where each source is noise, (B, 2, H, W).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    blocks = torch.randint(3, (count, 2, SIZE // BLOCK, SIZE // BLOCK), generator=generator).float()
+    if setting.shared:
+        blocks[:, 1] = blocks[:, 0]
+    classes = F.interpolate(blocks, scale_factor=BLOCK, mode="nearest")
+    clean = 0.2 + 0.3 * classes + 0.02 * torch.randn(classes.shape, generator=generator)
+
+    # One half of the image: upper or lower, left or right.
+    first = torch.arange(SIZE) < SIZE // 2
+    halves = torch.stack([first[:, None].expand(SIZE, SIZE), first.expand(SIZE, SIZE)])
+    half = halves[torch.randint(2, (count,), generator=generator)]
+    half = half ^ torch.randint(2, (count, 1, 1), generator=generator).bool()
+    none = torch.zeros_like(half)
+    where = torch.stack({"a": (half, none), "b": (none, half), "either": (half, ~half)}[setting.noisy], dim=1)
+
+    noise = 0.5 + setting.noise * torch.randn(classes.shape, generator=generator)
+    images = torch.where(where, noise, clean).clamp(0, 1)
+    labels = classes[:, 0].long()
+    if setting.noisy == "either":
+        # Each scene again with its sources exchanged, so that both are equally good in every batch.
+        images, where = torch.cat([images, images.flip(1)]), torch.cat([where, where.flip(1)])
+        labels = torch.cat([labels, labels])
+    return Batch((images[:, :1].contiguous(), images[:, 1:].contiguous()), labels, ()), where
+
+
+class Scenes:
+    """Batches by number."""
+
+    batches_per_epoch = 8
+
+    def __init__(self, setting: Setting, seed: int) -> None:
+        self.setting, self.seed = setting, seed
+
+    def batch(self, stream: str, epoch: int, index: int) -> Batch:
+        """The batch of this number."""
+        return scenes(self.setting, BATCH, zlib.crc32(f"{self.seed}/{stream}/{epoch}/{index}".encode()))[0]
+
+
+class PixelSegmenter(SegmentationNetwork):
+    """Sees one pixel at a time, so it cannot make up for noise by looking around; twice differentiable."""
+
+    second_order = True
+
+    def __init__(self) -> None:
+        super().__init__(None, BuildContext(roles=ROLES, classes=CLASSES))
+        self.net = nn.Sequential(nn.Conv2d(1, 16, 1), nn.Tanh(), nn.Conv2d(16, len(CLASSES), 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        logits: Tensor = self.net(4 * image - 2)
+        return logits
+
+
+class EqualWeights(LossProposer):
+    """One half for each source, always. Its one weight changes nothing: the strategy insists on having one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> LossProposal:
+        half = torch.full_like(torch.cat(sources, dim=1), 0.5)
+        return LossProposal(half + 0 * self.unused)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What held-out scenes say of a trained system.
+
+    Args:
+        outer: The objective's loss of the trained judge on the fused images.
+        in_noise: Mean weight of the clean source where the other one is noise.
+        elsewhere: Mean weight of that same source where both are clean; NaN where there is no such place.
+        swing: Mean distance of a weight from one half.
+        images: Sources, fused image and weight of source a of the first scene, each (H, W).
+    """
+
+    outer: float
+    in_noise: float
+    elsewhere: float
+    swing: float
+    images: tuple[Tensor, ...]
+
+
+def measure(parts: FusionSystem, strategy: MetaLearning, setting: Setting) -> Measured:
+    """Asks 64 held-out scenes, the same ones for every seed."""
+    batch, where = scenes(setting, 64, seed=99)
+    judge = parts.task if setting.objective == "refusion.task" else parts.reconstruction
+    assert judge is not None
+    assert parts.proposer is not None
+    parts.eval()
+    with torch.no_grad():
+        weights = parts.proposer(batch.sources).weights
+        fused = parts.backbone(batch.sources).image
+        outer = strategy.objective.loss(judge, fused, batch).total.item()
+    clean = where.flip(1)  # the other source
+    good = 1 if setting.noisy == "a" else 0
+    return Measured(
+        outer,
+        weights[clean].mean().item(),
+        weights[:, good][~where.any(dim=1)].mean().item(),
+        (weights - 0.5).abs().mean().item(),
+        (*(source[0, 0] for source in batch.sources), fused[0, 0], weights[0, 0]),
+    )
+
+
+def train(
+    setting: Setting,
+    seed: int,
+    *,
+    equal: bool = False,
+    progress: Callable[[str, int, int, dict[str, float]], None] | None = None,
+) -> tuple[Measured, Measured]:
+    """Trains small networks through the real strategy and trainer.
+
+    Args:
+        setting: Scenes and judge.
+        seed: Of weights and scenes.
+        equal: Fixed equal weights instead of the loss proposal module; all else is the same.
+        progress: As the trainer's.
+
+    Returns:
+        What was measured after the warm-up, and at the end.
+    """
+    objective = TaskObjective if setting.objective == "refusion.task" else SourcesObjective
+    context = BuildContext(roles=ROLES, builder=lambda kind, ref: objective(None, None))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        # The proposer comes last, so that all else starts alike with and without it.
+        parts = FusionSystem(
+            FusionNetwork(NetworkConfig(**NETWORK)),
+            reconstruction=ReconstructionModule(ReconstructionConfig(**NETWORK), context),
+            task=PixelSegmenter(),
+            proposer=EqualWeights() if equal else LossProposalModule(ProposerConfig(**NETWORK), context),
+            roles=ROLES,
+        )
+
+    # No gradient term: it takes the strongest gradient of any source, which is the noise's, whatever the weights.
+    config = MetaConfig(rounds=8, outer_rate=0.3, gradient=0)
+    data = Scenes(setting, seed)
+
+    def phase(name: str, steps: int, options: dict[str, Any]) -> Measured:
+        strategy = MetaLearning(config.model_copy(update=options), context)
+        section = TrainSection.model_validate(
+            {
+                "strategy": {"use": "refusion.meta"},
+                "epochs": steps,
+                "max_steps": steps,
+                "optimiser": {"lr": 5e-3},
+                "clip": 1.0,
+            }
+        )
+        Trainer(parts, strategy, data, section, phase=name, seed=seed, progress=progress).fit()
+        return measure(parts, strategy, setting)
+
+    # The judge must know something before it is worth asking. An outer rate of next to nothing rests the proposer.
+    before = phase("warm-up", setting.warm_up, {"rounds": 1, "outer_rate": 1e-9})
+    return before, phase("train", setting.steps, {})

@@ -1,0 +1,68 @@
+"""The conformance kit: what a component of each kind must keep, as checks that plugin authors inherit.
+
+In a test file of a plugin::
+
+    from fusekit.testing import TaskContract
+
+    class TestSmall(TaskContract):
+        name = "toyseg.small"
+        params = {"width": 8}
+
+pytest finds the checks; ``fusekit plugins check toyseg`` and `fusekit.testing.check.check` run the same ones without
+it. Names are resolved on first use, because contracts import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOME = {
+    "BackboneContract": "backbone",
+    "DatasetContract": "dataset",
+    "ImporterContract": "importer",
+    "LossProposerContract": "proposer",
+    "MetricContract": "metric",
+    "ObjectiveContract": "objective",
+    "PathwayContract": "pathway",
+    "ReconstructionContract": "reconstruction",
+    "StageContract": "stage",
+    "StrategyContract": "strategy",
+    "TaskContract": "task",
+    "ComponentContract": "component",
+}
+
+__all__ = [
+    "BackboneContract",
+    "ComponentContract",
+    "DatasetContract",
+    "ImporterContract",
+    "LossProposerContract",
+    "MetricContract",
+    "ObjectiveContract",
+    "PathwayContract",
+    "ReconstructionContract",
+    "StageContract",
+    "StrategyContract",
+    "TaskContract",
+]
+
+if TYPE_CHECKING:
+    from fusekit.testing.backbone import BackboneContract
+    from fusekit.testing.component import ComponentContract
+    from fusekit.testing.dataset import DatasetContract
+    from fusekit.testing.importer import ImporterContract
+    from fusekit.testing.metric import MetricContract
+    from fusekit.testing.objective import ObjectiveContract
+    from fusekit.testing.pathway import PathwayContract
+    from fusekit.testing.proposer import LossProposerContract
+    from fusekit.testing.reconstruction import ReconstructionContract
+    from fusekit.testing.stage import StageContract
+    from fusekit.testing.strategy import StrategyContract
+    from fusekit.testing.task import TaskContract
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,93 @@
+"""What a fusion backbone keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from unittest import SkipTest
+
+import torch
+from torch import Tensor
+
+from fusekit.interfaces.types import FusionOutput
+from fusekit.plugin.imports import one_line
+from fusekit.testing.expect import expect, expect_image, expect_shape, expect_within
+from fusekit.testing.samples import images
+from fusekit.testing.sources import SourcesContract
+
+
+class BackboneContract(SourcesContract):
+    """Checks of a fusion backbone."""
+
+    kind = "backbone"
+
+    def inputs(self, batch: int = 2, height: int = 33, width: int = 47) -> tuple[Tensor, ...]:
+        channels = 3 if getattr(self.component(), "colour", "luma") == "rgb" else 1
+        return images(len(self.roles), batch, height, width, channels)
+
+    def output(self, module: Callable[..., Any], sources: tuple[Tensor, ...]) -> FusionOutput:
+        """All that it returns."""
+        output: FusionOutput = module(sources, guidance=self.guidance(sources))
+        return output
+
+    def call(self, module: Callable[..., Any], inputs: tuple[Tensor, ...]) -> Tensor:
+        return self.output(module, inputs).image
+
+    def test_image_has_the_size_of_the_sources(self) -> None:
+        """Sources of any size from 16 pixels on, in any batch, give an image of that size."""
+        module = self.make().eval()
+        for batch, height, width in self.every_size():
+            sources = self.inputs(batch, height, width)
+            with torch.no_grad():
+                output = self.output(module, sources)
+            where = f"{batch} images of {height}x{width}"
+            expect_shape(f"image of {where}", output.image, sources[0].shape)
+            for number, stage in enumerate(output.stages):
+                expect_shape(f"stages[{number}] of {where}", stage, sources[0].shape)
+
+    def test_image_is_an_image(self) -> None:
+        """The fused image is float32, finite and in [0, 1], so that it can be written and compared."""
+        with torch.no_grad():
+            expect_image("fused image", self.call(self.make().eval(), self.inputs()))
+
+    def test_shares_sum_to_one(self) -> None:
+        """The shares of the sources that it reports, if any, are not negative and sum to one."""
+        sources = self.inputs()
+        with torch.no_grad():
+            weights = self.output(self.make().eval(), sources).weights
+        if weights is None:
+            raise SkipTest("it reports no shares")
+        batch, _, height, width = sources[0].shape
+        expect_shape("weights", weights, (batch, len(sources), height, width))
+        expect_within("weights", weights, 0.0, 1.0, slack=1e-5)
+        expect_within("sum of the weights over the sources", weights.sum(dim=1), 1.0, 1.0, slack=1e-5)
+
+    def test_works_without_guidance(self) -> None:
+        """It fuses without a task network beside it."""
+        module, sources = self.make().eval(), self.inputs()
+        try:
+            with torch.no_grad():
+                image = module(sources, guidance=None).image
+        except Exception as error:
+            raise AssertionError(f"guidance=None: expected an image, found {one_line(error)}") from error
+        expect_shape("image without guidance", image, sources[0].shape)
+
+    def test_takes_as_many_sources_as_it_says(self) -> None:
+        """It fuses any number of sources, or the number that `source_count` says."""
+        built = 0
+        for module, sources in self.of_any_count():
+            built += 1
+            try:
+                with torch.no_grad():
+                    image = self.output(module, sources).image
+            except Exception as error:
+                raise AssertionError(
+                    f"{len(sources)} sources: expected an image, found {one_line(error)}; set `source_count` where the "
+                    "number is fixed"
+                ) from error
+            expect_shape(f"image of {len(sources)} sources", image, sources[0].shape)
+        expect(built > 0, "expected that it can be built for some number of sources from 1 to 4, found none")
+
+    def test_can_be_differentiated_twice(self) -> None:
+        """Its gradient has a gradient, which strategies that learn a loss differentiate through."""
+        self._check_twice_differentiable()

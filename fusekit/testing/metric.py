@@ -1,0 +1,144 @@
+"""What a metric keeps."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+from unittest import SkipTest
+
+import torch
+from torch import Tensor
+
+from fusekit.interfaces.metric import Metric, MetricValue, ReferenceMetric
+from fusekit.plugin.imports import one_line
+from fusekit.testing.component import ComponentContract
+from fusekit.testing.expect import expect, expect_same
+
+
+class MetricContract(ComponentContract):
+    """Checks of a metric, also of one that compares with the known ideal (`ReferenceMetric`)."""
+
+    kind = "metric"
+
+    def pictures(self, count: int, height: int = 48, width: int = 56, seed: int = 0) -> tuple[Tensor, ...]:
+        """Grey images (height, width) uint8: a slope each, with noise."""
+        generator = torch.Generator().manual_seed(seed)
+        slope = torch.linspace(0, 1, height)[:, None] + torch.linspace(0, 1, width)[None, :]
+        noise = [torch.rand(height, width, generator=generator) for _ in range(count)]
+        return tuple((60 * slope + 90 * grain + 20 * n).to(torch.uint8) for n, grain in enumerate(noise))
+
+    def measure(self, metric: Any, fused: Tensor, sources: tuple[Tensor, ...]) -> MetricValue:
+        """The value, with the first source as the ideal where one is wanted."""
+        if isinstance(metric, ReferenceMetric):
+            return metric(fused, sources, sources[0])
+        value: MetricValue = metric(fused, sources)
+        return value
+
+    def use(self, made: Any) -> None:
+        fused, *sources = self.pictures(3)
+        self.measure(made, fused, tuple(sources))
+
+    def test_declares_what_it_is(self) -> None:
+        """It says its name, its dialect, its direction and its smallest image, which stand beside every number."""
+        metric = self.component()
+        for attribute in ("name", "dialect"):
+            text = getattr(metric, attribute, None)
+            expect(isinstance(text, str) and bool(text.strip()), f"{attribute}: expected a text, found {text!r}")
+        better, unit, smallest = metric.higher_is_better, metric.unit, metric.minimum_size
+        expect(isinstance(better, bool), f"higher_is_better: expected true or false, found {better!r}")
+        expect(isinstance(unit, str), f"unit: expected a text, found {unit!r}")
+        expect(isinstance(smallest, int) and smallest >= 1, f"minimum_size: expected pixels from 1, found {smallest!r}")
+
+    def test_value_is_a_number(self) -> None:
+        """Images with structure have a finite value for two and three sources; for a single one it may be NaN."""
+        metric = self.make()
+        for count in (1, 2, 3):
+            fused, *sources = self.pictures(count + 1)
+            found = self.measure(metric, fused, tuple(sources))
+            what = f"value for {count} sources"
+            expect(type(found.value) is float, f"{what}: expected a float, found {type(found.value).__name__}")
+            undefined = count == 1 and math.isnan(found.value)
+            expect(undefined or math.isfinite(found.value), f"{what}: expected a finite number, found {found.value}")
+            several = len(found.per_source)
+            expect(several in (0, count), f"per_source for {count} sources: expected {count} or none, found {several}")
+
+    def test_extremes_are_numbers_or_undefined(self) -> None:
+        """Equal and constant images have a finite value, or NaN; an infinity would hide all others in a mean."""
+        metric = self.make()
+        picture = self.pictures(1)[0]
+        flat = torch.full_like(picture, 7)
+        for what, fused, source in (
+            ("equal images", picture, picture.clone()),
+            ("a constant fused image", flat, picture),
+            ("constant images", flat, flat.clone()),
+        ):
+            value = self.measure(metric, fused, (source, source.clone())).value
+            expect(not math.isinf(value), f"value for {what}: expected a number or NaN, found {value}")
+
+    def test_value_does_not_depend_on_what_was_measured_before(self) -> None:
+        """It keeps no state: the order of the scenes does not matter."""
+        metric = self.make()
+        first, second = self.pictures(3), self.pictures(3, seed=1)
+        before = self.measure(metric, first[0], first[1:])
+        self.measure(metric, second[0], second[1:])
+        after = self.measure(metric, first[0], first[1:])
+        expect(after == before, f"the same images measured again: expected {before}, found {after}")
+
+    def test_images_are_left_alone(self) -> None:
+        """It does not change the images, which the next metric measures."""
+        pictures = self.pictures(3)
+        before = [picture.clone() for picture in pictures]
+        self.measure(self.make(), pictures[0], pictures[1:])
+        for what, picture, was in zip(("fused", "source 0", "source 1"), pictures, before, strict=True):
+            expect_same(f"{what} after measuring", picture, was)
+
+    def test_works_at_its_smallest_size(self) -> None:
+        """An image of the smallest size that it declares has a value; a smaller one has none."""
+        metric = self.make()
+        side = metric.minimum_size
+        fused, *sources = self.pictures(3, side, side)
+        try:
+            value = self.measure(metric, fused, tuple(sources)).value
+        except Exception as error:
+            raise AssertionError(f"images of {side}x{side}: expected a value, found {one_line(error)}") from error
+        expect(not math.isinf(value), f"value for images of {side}x{side}: expected a number or NaN, found {value}")
+        if side > 1:
+            fused, *sources = self.pictures(3, side - 1, side + 8)
+            value = self.measure(metric, fused, tuple(sources)).value
+            expect(math.isnan(value), f"value for images of {side - 1}x{side + 8}: expected NaN, found {value}")
+
+    def test_wrong_images_are_refused(self) -> None:
+        """Images of another type or size are refused, because the number would mean something else."""
+        metric = self.make()
+        fused, source = self.pictures(2)
+        for what, wrong, sources in (
+            ("float images", fused.float(), (source.float(),)),
+            ("a source of another size", fused, (source[1:],)),
+            ("no source", fused, ()),
+        ):
+            try:
+                found = metric(wrong, sources)
+            except ValueError:
+                continue
+            raise AssertionError(f"{what}: expected a ValueError, found the value {found.value}")
+
+    def test_direction_is_the_declared_one(self) -> None:
+        """Against a known ideal, the ideal itself scores better than a disturbed copy."""
+        metric = self.make()
+        if not isinstance(metric, ReferenceMetric):
+            raise SkipTest("without a known ideal nobody can say which image is better")
+        ideal, noise = self.pictures(2)
+        worse = (ideal // 2 + noise // 2).to(torch.uint8)
+        best, other = (metric(image, (noise,), ideal).value for image in (ideal, worse))
+        better = best > other if metric.higher_is_better else best < other
+        direction = "higher" if metric.higher_is_better else "lower"
+        expect(better, f"the ideal itself: expected a {direction} value than {other}, found {best}")
+
+    def test_undefined_without_the_ideal(self) -> None:
+        """Where it wants an ideal and none is known, the value is NaN."""
+        metric = self.make()
+        if not isinstance(metric, ReferenceMetric):
+            raise SkipTest("it wants no ideal")
+        fused, *sources = self.pictures(3)
+        value = metric(fused, sources).value
+        expect(isinstance(metric, Metric) and math.isnan(value), f"value without an ideal: expected NaN, found {value}")

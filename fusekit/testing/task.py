@@ -1,0 +1,131 @@
+"""What a task network keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from unittest import SkipTest
+
+import torch
+from torch import Tensor
+
+from fusekit.interfaces.task import SegmentationNetwork
+from fusekit.testing.expect import expect, expect_finite, expect_same, expect_shape
+from fusekit.testing.module import ModuleContract
+from fusekit.testing.samples import images, labels
+
+
+class TaskContract(ModuleContract):
+    """Checks of a task network; those of class maps only for a `SegmentationNetwork`."""
+
+    kind = "task"
+
+    def inputs(self, batch: int = 2, height: int = 33, width: int = 47) -> tuple[Tensor, ...]:
+        return images(1, batch, height, width, self.channels)
+
+    def call(self, module: Callable[..., Any], inputs: tuple[Tensor, ...]) -> Tensor:
+        logits: Tensor = module(*inputs)
+        return logits
+
+    def target(self, module: Any, logits: Tensor) -> Tensor:
+        """A target for the loss: class maps for a segmenter, the network's own answer for any other task."""
+        if isinstance(module, SegmentationNetwork):
+            return labels(len(module.classes), logits.shape[0], logits.shape[-2], logits.shape[-1])
+        answer: Tensor = module.predict(logits).detach()
+        return answer
+
+    def _segmenter(self) -> SegmentationNetwork:
+        module = self.make().eval()
+        if not isinstance(module, SegmentationNetwork):
+            raise SkipTest("it does not give every pixel a class")
+        return module
+
+    def test_takes_grey_and_colour_images_of_any_size(self) -> None:
+        """Images of one or three channels and any size from 16 pixels on give logits of their size."""
+        module = self.make().eval()
+        for batch, height, width in self.every_size():
+            for channels in (1, 3):
+                with torch.no_grad():
+                    logits = module(*images(1, batch, height, width, channels))
+                where = f"logits of {batch} images of {channels} channels and {height}x{width}"
+                if isinstance(module, SegmentationNetwork):
+                    expect_shape(where, logits, (batch, len(self.classes), height, width))
+                else:
+                    expect(len(logits) == batch, f"{where}: expected {batch} results, found {len(logits)}")
+
+    def test_logits_are_finite(self) -> None:
+        """The output is float32 and finite."""
+        with torch.no_grad():
+            expect_finite("logits", self.call(self.make().eval(), self.inputs()))
+
+    def test_classes_are_those_of_the_data(self) -> None:
+        """Its class table is the dataset's, which is what scores are named after."""
+        module = self._segmenter()
+        expect(module.classes == self.classes, f"classes: expected {self.classes}, found {module.classes}")
+        void = self.classes.ignore_index
+        expect(void in module.ignored, f"ignored: expected the ignore value {void} in it, found {set(module.ignored)}")
+
+    def test_predictions_are_class_maps(self) -> None:
+        """`predict` gives every pixel an index of the class table."""
+        module = self._segmenter()
+        with torch.no_grad():
+            predicted = module.predict(module(*self.inputs()))
+        expect_shape("prediction", predicted, (2, 33, 47))
+        expect(predicted.dtype == torch.int64, f"prediction: expected int64, found {predicted.dtype}")
+        low, high = int(predicted.min()), int(predicted.max())
+        expect(
+            low >= 0 and high < len(self.classes),
+            f"prediction: expected classes 0 to {len(self.classes) - 1}, found {low} to {high}",
+        )
+
+    def test_loss_can_be_learned_from(self) -> None:
+        """The loss is one finite number, and has a gradient with respect to the image."""
+        module = self.make().eval()
+        image = self.inputs()[0].requires_grad_()
+        logits = module(image)
+        loss = module.loss(logits, self.target(module, logits))
+        expect(loss.ndim == 0, f"loss: expected a scalar, found shape {tuple(loss.shape)}")
+        expect(bool(torch.isfinite(loss)), f"loss: expected a finite number, found {loss.item()}")
+        expect(loss.requires_grad, "loss: expected a gradient with respect to the image, found none")
+        (gradient,) = torch.autograd.grad(loss, image, allow_unused=True)
+        expect(gradient is not None, "loss: expected a gradient with respect to the image, found none")
+        expect(bool(torch.isfinite(gradient).all()), "gradient of the loss: expected finite numbers, found others")
+
+    def test_loss_leaves_the_target_alone(self) -> None:
+        """The loss does not change the target, which other losses use after it."""
+        module = self.make().eval()
+        with torch.no_grad():
+            logits = self.call(module, self.inputs())
+            target = self.target(module, logits)
+            if isinstance(module, SegmentationNetwork):
+                target[:, :4] = module.classes.ignore_index
+            before = target.clone()
+            module.loss(logits, target)
+        expect_same("target after the loss", target, before)
+
+    def test_loss_of_unlabelled_images_is_finite(self) -> None:
+        """Images without any label give a finite loss, so that such a batch does not end a training."""
+        module = self._segmenter()
+        logits = self.call(module, self.inputs())
+        loss = module.loss(logits, torch.full((2, 33, 47), module.classes.ignore_index))
+        expect(bool(torch.isfinite(loss)), f"loss of ignored labels only: expected a number, found {loss.item()}")
+
+    def test_ignored_pixels_take_no_part_in_the_loss(self) -> None:
+        """Pixels without a label have no say in the loss."""
+        module = self._segmenter()
+        logits = self.call(module, self.inputs()).detach().requires_grad_()
+        target = labels(len(module.classes))
+        target[:, :16] = module.classes.ignore_index
+        (gradient,) = torch.autograd.grad(module.loss(logits, target), logits)
+        expect(
+            not bool((gradient[:, :, :16] != 0).any()),
+            "gradient of the loss at ignored pixels: expected zero, found other values",
+        )
+
+    def test_second_order_is_what_it_says(self) -> None:
+        """Where `second_order` is true, the network can be differentiated twice."""
+        module = self.make().double().eval()
+        if not module.second_order:
+            raise SkipTest("it claims no second order")
+        image = self.inputs(1)[0].double().requires_grad_()
+        self._differentiate_twice(module, (image,), [image])

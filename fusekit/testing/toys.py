@@ -1,0 +1,140 @@
+"""The smallest parts that make a whole model: they stand beside the component under test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fusekit.interfaces.backbone import FusionBackbone
+from fusekit.interfaces.config import ComponentConfig, ComponentRef
+from fusekit.interfaces.context import BuildContext, ClassTable
+from fusekit.interfaces.guidance import Guidance
+from fusekit.interfaces.loss import LossProposer
+from fusekit.interfaces.reconstruction import ReconstructionHead
+from fusekit.interfaces.strategy import Updater, UpdateRule
+from fusekit.interfaces.task import SegmentationNetwork
+from fusekit.interfaces.types import Batch, FusionOutput, LossProposal, Sources
+from fusekit.plugin.registry import Registry
+from fusekit.recipe.assembly import Builder
+from fusekit.recipe.system import FusionSystem
+
+
+def _score(channels: int = 1) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels, 3, 3, padding=1), nn.Tanh(), nn.Conv2d(3, 1, 1), nn.Sigmoid())
+
+
+def _shares(score: nn.Module, sources: Sources) -> Tensor:
+    scores = torch.cat([score(source.mean(dim=1, keepdim=True)) for source in sources], dim=1)
+    return scores / scores.sum(dim=1, keepdim=True)
+
+
+class ToyBackbone(FusionBackbone):
+    """A mean of the sources, weighted pixel by pixel; for any number of sources."""
+
+    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
+        super().__init__(config, context)
+        self.score = _score()
+
+    def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> FusionOutput:
+        weights = _shares(self.score, sources)
+        image = (weights[:, :, None] * torch.stack(sources, dim=1)).sum(dim=1).clamp(0.0, 1.0)
+        return FusionOutput(image, weights)
+
+
+class ToyProposer(LossProposer):
+    """Learned shares of the sources."""
+
+    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
+        super().__init__(config, context)
+        self.score = _score()
+
+    def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> LossProposal:
+        return LossProposal(_shares(self.score, sources))
+
+
+class ToyReconstruction(ReconstructionHead):
+    """One small convolution per source."""
+
+    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
+        super().__init__(config, context)
+        count = len((context or BuildContext()).roles)
+        self.decoders = nn.ModuleList(_score() for _ in range(count))
+
+    def forward(self, fused: Tensor) -> Sources:
+        grey = fused.mean(dim=1, keepdim=True)
+        return tuple(decode(grey).expand_as(fused) for decode in self.decoders)
+
+
+class ToyTask(SegmentationNetwork):
+    """Two convolutions; can be differentiated twice."""
+
+    second_order = True
+
+    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
+        super().__init__(config, context)
+        self.net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.Conv2d(4, len(self.classes), 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        logits: Tensor = self.net(image.mean(dim=1, keepdim=True))
+        return logits
+
+
+def seeded_toy(toy: type[nn.Module], roles: tuple[str, ...], classes: ClassTable | None, seed: int = 0) -> Any:
+    """A toy part with weights known by the seed; the global random state stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return toy(None, BuildContext(roles, classes))
+
+
+_PARTS: dict[str, tuple[str, type[nn.Module]]] = {
+    "backbone": ("backbone", ToyBackbone),
+    "proposer": ("loss-proposer", ToyProposer),
+    "reconstruction": ("reconstruction", ToyReconstruction),
+    "task": ("task", ToyTask),
+}
+PART_OF_KIND = {kind: part for part, (kind, _) in _PARTS.items()}
+"""Kind of component → the part of a model that it is."""
+
+
+def toy_system(
+    model: Mapping[str, Any], roles: tuple[str, ...], classes: ClassTable, registry: Registry, seed: int = 0
+) -> FusionSystem:
+    """A whole model: the parts that `model` names as a recipe does, toys for the others."""
+    builder = Builder(roles, classes, registry)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        parts: dict[str, Any] = {
+            part: builder.build(kind, ComponentRef.model_validate(model[part]))
+            if part in model
+            else toy(None, BuildContext(roles, classes))
+            for part, (kind, toy) in _PARTS.items()
+        }
+    return FusionSystem(**parts, roles=roles, classes=classes)
+
+
+class ToyTraining:
+    """The parts as a strategy sees them; nothing is trained."""
+
+    def __init__(self, system: FusionSystem) -> None:
+        self.system = system
+        self.device = torch.device("cpu")
+        self.backbone = system.backbone
+        self.proposer = system.proposer
+        self.reconstruction = system.reconstruction
+        self.task = system.task
+
+    def updater(self, name: str, *parts: tuple[nn.Module, float] | nn.Module, rule: UpdateRule = "recipe") -> Updater:
+        """Refused: nothing is trained here."""
+        raise RuntimeError(f"updater {name!r}: nothing is trained while a component is checked")
+
+    def guidance(self, batch: Batch) -> Guidance | None:
+        """Guidance of the toy task network."""
+        return self.system.guidance(batch.sources, batch.labels)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Full precision."""
+        return nullcontext()

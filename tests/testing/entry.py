@@ -1,0 +1,1 @@
+"""Stands for the entry module of a plugin: imports no torch."""

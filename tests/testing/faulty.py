@@ -1,0 +1,781 @@
+"""Components with one fault each: subclasses of good ones, named after the check that should find it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import os
+import random
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pydantic import ConfigDict, field_serializer
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.func import functional_call
+
+from fusekit.interfaces import (
+    Batch,
+    ClassTable,
+    ComponentConfig,
+    Field,
+    FusionOutput,
+    ImportedWeights,
+    LossProposal,
+    LossTerms,
+    MetricValue,
+    Provenance,
+    Sample,
+    StepPlan,
+    StepRecord,
+)
+from fusekit.interfaces import Path as ImagePath
+from fusekit.testing import toys
+from tests.testing import good
+from tests.testing.good_configs import Plain, SceneConfig, TrainsBackbone
+
+_builds = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A component with one fault.
+
+    Attributes:
+        kind: Kind of the component.
+        check: The only check that should fail.
+        target: The component's class.
+        config: Where its Config is said to stand.
+        entry: The entry module of its plugin.
+        attributes: Attributes of its contract.
+    """
+
+    kind: str
+    check: str
+    target: type
+    config: str | None = None
+    entry: str = "tests.testing.entry"
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+FAULTS: list[Fault] = []
+
+
+def fault(kind: str, check: str, **more: Any) -> Any:
+    """Puts a class into the table."""
+
+    def enter(target: type) -> type:
+        FAULTS.append(Fault(kind, f"test_{check}", target, **more))
+        return target
+
+    return enter
+
+
+def smaller(image: Tensor) -> Tensor:
+    """Large images lose a border."""
+    return image[..., :48, :48] if image.shape[-1] > 60 else image
+
+
+class Once(torch.autograd.Function):
+    """Times one; its gradient has no gradient."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+def once(x: Tensor) -> Tensor:
+    found: Tensor = Once.apply(x)
+    return found
+
+
+# Any kind ---------------------------------------------------------------------------------------------------
+
+
+@fault("backbone", "name_leads_to_a_class_of_its_kind")
+class NoBackbone(nn.Module):
+    Config = Plain
+
+
+@fault("backbone", "entry_module_imports_no_torch", entry="tests.testing.faulty")
+class TorchAtEntry(good.Backbone):
+    pass
+
+
+@fault("backbone", "options_import_no_torch", config="tests.testing.faulty:Heavy")
+class TorchInOptions(good.Backbone):
+    class Config(ComponentConfig):
+        pass
+
+
+Heavy = TorchInOptions.Config
+
+
+@fault("backbone", "options_are_described")
+class Undescribed(good.Backbone):
+    class Config(ComponentConfig):  # type: ignore[assignment]
+        width: int = 3
+
+
+@fault("backbone", "parameters_survive_json")
+class Drifting(good.Backbone):
+    class Config(ComponentConfig):  # type: ignore[assignment]
+        width: int = Field(3, description="grows in every file")
+
+        @field_serializer("width")
+        def _grown(self, width: int) -> int:
+            return width + 1
+
+
+@fault("backbone", "unknown_options_are_refused")
+class Careless(good.Backbone):
+    class Config(ComponentConfig):  # type: ignore[assignment]
+        model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+@fault("backbone", "it_can_be_built")
+class Unbuildable(good.Backbone):
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        raise RuntimeError("no")
+
+
+@fault("backbone", "it_is_built_offline")
+class Downloading(good.Backbone):
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        super().__init__(config, context)
+        with contextlib.suppress(OSError):
+            socket.create_connection(("localhost", 9), timeout=0.1)
+
+
+@fault("backbone", "global_random_state_is_left_alone")
+class Drawing(good.Backbone):
+    def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
+        random.random()
+        return super().forward(sources)
+
+
+@fault("metric", "global_random_state_is_left_alone")
+class Seeding(good.Distance):
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        import numpy as np
+
+        np.random.seed(3)
+
+
+# Networks ---------------------------------------------------------------------------------------------------
+
+
+@fault("backbone", "inputs_are_left_alone")
+class Overwriting(good.Backbone):
+    def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
+        sources[0].data.clamp_(max=0.5)
+        return super().forward(sources)
+
+
+@fault("backbone", "results_repeat_under_one_seed")
+class Counting(good.Backbone):
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        super().__init__(config, context)
+        with torch.no_grad():
+            self.score[0].weight.mul_(next(_builds))
+
+
+@fault("backbone", "an_image_does_not_depend_on_its_neighbours")
+class Sociable(good.Backbone):
+    def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
+        output = super().forward(sources)
+        return replace(output, image=0.8 * output.image + 0.2 * output.image.mean(dim=0, keepdim=True))
+
+
+@fault("backbone", "calling_leaves_the_mode")
+class Switching(good.Backbone):
+    def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
+        self.score.eval()
+        return super().forward(sources)
+
+
+@fault("backbone", "gradient_reaches_every_weight")
+class Hoarding(good.Backbone):
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        super().__init__(config, context)
+        self.unused = nn.Parameter(torch.zeros(3))
+
+
+@fault("backbone", "functional_call_equals_forward")
+class Remembering(good.Backbone):
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        super().__init__(config, context)
+        self.kept = [self.score[2].weight]
+
+    def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
+        output = super().forward(sources)
+        return replace(output, image=(output.image * torch.sigmoid(self.kept[0].sum())))
+
+
+@fault("backbone", "weights_survive_a_file")
+class Forgetting(good.Backbone):
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        super().__init__(config, context)
+        self.scale = torch.rand(())
+
+    def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
+        output = super().forward(sources)
+        return replace(output, image=output.image * self.scale)
+
+
+@fault("backbone", "a_copy_is_a_network_of_its_own")
+class Clinging(good.Backbone):
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        super().__init__(config, context)
+        self.weigh = lambda sources: toys.ToyBackbone.forward(self, sources)
+
+    def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
+        return self.weigh(sources)
+
+
+# Backbones --------------------------------------------------------------------------------------------------
+
+
+@fault("backbone", "image_has_the_size_of_the_sources")
+class Cropping(good.Backbone):
+    def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
+        output = super().forward(sources)
+        return replace(output, image=smaller(output.image))
+
+
+@fault("backbone", "image_is_an_image")
+class Glaring(good.Backbone):
+    def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
+        output = super().forward(sources)
+        return replace(output, image=1.5 * output.image)
+
+
+@fault("backbone", "shares_sum_to_one")
+class Generous(good.Backbone):
+    def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
+        output = super().forward(sources)
+        return replace(output, weights=0.9 * output.weights)
+
+
+@fault("backbone", "works_without_guidance")
+class Dependent(good.Backbone):
+    uses_guidance = True
+
+    def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
+        guidance.attribution()
+        return super().forward(sources)
+
+
+@fault("backbone", "takes_as_many_sources_as_it_says")
+class Paired(good.Backbone):
+    def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
+        first, second = sources
+        return super().forward((first, second))
+
+
+@fault("backbone", "can_be_differentiated_twice")
+class Rough(good.Backbone):
+    def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
+        output = super().forward(sources)
+        return replace(output, image=once(output.image))
+
+
+# Proposers --------------------------------------------------------------------------------------------------
+
+
+@fault("loss-proposer", "weights_have_the_size_of_the_sources")
+class CroppingProposer(good.Proposer):
+    def forward(self, sources: Any, *, guidance: Any = None) -> LossProposal:
+        return LossProposal(smaller(super().forward(sources).weights))
+
+
+@fault("loss-proposer", "weights_are_not_negative")
+class NegativeProposer(good.Proposer):
+    def forward(self, sources: Any, *, guidance: Any = None) -> LossProposal:
+        weights = super().forward(sources).weights
+        return LossProposal(40.0 * (weights - 0.5) + 0.5)
+
+
+@fault("loss-proposer", "weights_sum_to_one")
+class HalfProposer(good.Proposer):
+    def forward(self, sources: Any, *, guidance: Any = None) -> LossProposal:
+        return LossProposal(super().forward(sources).weights / 2)
+
+
+@fault("loss-proposer", "takes_any_number_of_sources")
+class PairedProposer(good.Proposer):
+    def forward(self, sources: Any, *, guidance: Any = None) -> LossProposal:
+        first, second = sources
+        return super().forward((first, second))
+
+
+# Reconstruction heads ---------------------------------------------------------------------------------------
+
+
+@fault("reconstruction", "gives_an_image_per_role")
+class TwoOnly(good.Reconstruction):
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        super().__init__(config, replace(context, roles=("a", "b")))
+
+
+@fault("reconstruction", "images_have_the_size_of_the_fused_one")
+class CroppingHead(good.Reconstruction):
+    def forward(self, fused: Tensor) -> Any:
+        return tuple(smaller(image) for image in super().forward(fused))
+
+
+@fault("reconstruction", "images_are_images")
+class GlaringHead(good.Reconstruction):
+    def forward(self, fused: Tensor) -> Any:
+        return tuple(4.0 * image - 1.0 for image in super().forward(fused))
+
+
+# Task networks ----------------------------------------------------------------------------------------------
+
+
+@fault("task", "takes_grey_and_colour_images_of_any_size")
+class GreyOnly(good.Task):
+    def forward(self, image: Tensor) -> Tensor:
+        found: Tensor = self.net(image)
+        return found
+
+
+@fault("task", "logits_are_finite")
+class DoubleLogits(good.Task):
+    def forward(self, image: Tensor) -> Tensor:
+        return super().forward(image).double()
+
+
+@fault("task", "classes_are_those_of_the_data")
+class NothingIgnored(good.Task):
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        super().__init__(config, context)
+        self.ignored = frozenset()
+
+
+@fault("task", "predictions_are_class_maps")
+class FloatPrediction(good.Task):
+    def predict(self, logits: Tensor) -> Tensor:
+        return super().predict(logits).float()
+
+
+@fault("task", "loss_can_be_learned_from")
+class ListedLoss(good.Task):
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        return super().loss(logits, target).reshape(1)
+
+
+@fault("task", "loss_leaves_the_target_alone")
+class ErasingLoss(good.Task):
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        loss = super().loss(logits, target.clone())
+        target.zero_()
+        return loss
+
+
+@fault("task", "loss_of_unlabelled_images_is_finite")
+class PlainCrossEntropy(good.Task):
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(logits, target, ignore_index=255)
+
+
+@fault("task", "ignored_pixels_take_no_part_in_the_loss")
+class LabelledVoid(good.Task):
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(logits, target.masked_fill(target == 255, 0))
+
+
+@fault("task", "second_order_is_what_it_says")
+class RoughTask(good.Task):
+    def forward(self, image: Tensor) -> Tensor:
+        return once(super().forward(image))
+
+
+# Stages -----------------------------------------------------------------------------------------------------
+
+
+@fault("stage", "state_has_the_size_of_the_sources")
+class MixedMemory(good.Stage):
+    def forward(self, state: Any, sources: Any, guidance: Any = None) -> Any:
+        after = super().forward(state, sources)
+        return replace(after, memory={**after.memory, "mean": after.fused.mean(dim=0, keepdim=True)})
+
+
+@fault("stage", "image_is_an_image")
+class GlaringStage(good.Stage):
+    def forward(self, state: Any, sources: Any, guidance: Any = None) -> Any:
+        after = super().forward(state, sources)
+        return replace(after, fused=4.0 * after.fused - 1.0)
+
+
+@fault("stage", "state_advances")
+class Standing(good.Stage):
+    def forward(self, state: Any, sources: Any, guidance: Any = None) -> Any:
+        return replace(super().forward(state, sources), index=0)
+
+
+@fault("stage", "state_before_is_left_alone")
+class Writing(good.Stage):
+    def forward(self, state: Any, sources: Any, guidance: Any = None) -> Any:
+        after = super().forward(state, sources)
+        state.memory["seen"] = state.fused
+        return after
+
+
+@fault("stage", "works_without_guidance")
+class DependentStage(good.Stage):
+    def forward(self, state: Any, sources: Any, guidance: Any = None) -> Any:
+        guidance.attribution()
+        return super().forward(state, sources)
+
+
+@fault("stage", "can_be_differentiated_twice")
+class RoughStage(good.Stage):
+    def forward(self, state: Any, sources: Any, guidance: Any = None) -> Any:
+        after = super().forward(state, sources)
+        return replace(after, fused=once(after.fused))
+
+
+# Metrics ----------------------------------------------------------------------------------------------------
+
+
+@fault("metric", "declares_what_it_is")
+class NoDialect(good.Distance):
+    dialect = ""
+
+
+@fault("metric", "value_is_a_number")
+class TensorValue(good.Distance):
+    def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
+        return MetricValue(super().measure(fused, sources).value, (1.0,))
+
+
+@fault("metric", "extremes_are_numbers_or_undefined")
+class Unbounded(good.Distance):
+    def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
+        value = super().measure(fused, sources).value
+        return MetricValue(-math.log(value) if value else math.inf)
+
+
+@fault("metric", "value_does_not_depend_on_what_was_measured_before")
+class Running(good.Distance):
+    total = 0.0
+
+    def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
+        self.total += super().measure(fused, sources).value
+        return MetricValue(self.total)
+
+
+@fault("metric", "images_are_left_alone")
+class Darkening(good.Distance):
+    def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
+        fused.clamp_(max=100)
+        return super().measure(fused, sources)
+
+
+@fault("metric", "works_at_its_smallest_size")
+class Windowed(good.Distance):
+    def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
+        if min(fused.shape) < 8:
+            raise RuntimeError("kernel size can't be greater than input size")
+        return super().measure(fused, sources)
+
+
+@fault("metric", "wrong_images_are_refused")
+class Tolerant(good.Distance):
+    def __call__(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
+        return self.measure(fused, sources)
+
+
+@fault("metric", "direction_is_the_declared_one")
+class UpsideDown(good.IdealDistance):
+    higher_is_better = True
+
+
+@fault("metric", "undefined_without_the_ideal")
+class Guessing(good.IdealDistance):
+    def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
+        return MetricValue(0.0)
+
+
+# Pathways ---------------------------------------------------------------------------------------------------
+
+
+@fault("pathway", "there_is_a_path_for_every_source")
+class FirstOnly(good.Line):
+    def paths(self, sources: Any) -> Sequence[ImagePath]:
+        return [self.path(sources, 0)]
+
+
+@fault("pathway", "points_and_increments_belong_together")
+class DoubleSteps(good.Line):
+    def path(self, sources: Any, index: int) -> ImagePath:
+        path = super().path(sources, index)
+        return ImagePath(path.points, path.increments.double())
+
+
+@fault("pathway", "path_ends_at_the_source")
+class Overshooting(good.Line):
+    def path(self, sources: Any, index: int) -> ImagePath:
+        path = super().path(sources, index)
+        return ImagePath(1.1 * path.points, 1.1 * path.increments)
+
+
+@fault("pathway", "increments_add_up")
+class LongSteps(good.Line):
+    def path(self, sources: Any, index: int) -> ImagePath:
+        path = super().path(sources, index)
+        return ImagePath(path.points, path.points)
+
+
+@fault("pathway", "sources_are_left_alone")
+class OverwritingLine(good.Line):
+    def path(self, sources: Any, index: int) -> ImagePath:
+        sources[index].clamp_(max=0.5)
+        return super().path(sources, index)
+
+
+@fault("pathway", "an_image_does_not_depend_on_its_neighbours")
+class FromTheMean(good.Line):
+    def start(self, sources: Any, index: int) -> Tensor:
+        return sources[index].mean(dim=0, keepdim=True).expand_as(sources[index])
+
+
+@fault("pathway", "paths_repeat")
+class Wandering(good.Line):
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        self.shade = 1.0 / next(_builds)
+
+    def start(self, sources: Any, index: int) -> Tensor:
+        return torch.full_like(sources[index], self.shade)
+
+
+# Datasets ---------------------------------------------------------------------------------------------------
+
+
+@fault("dataset", "config_says_the_roles")
+class TwinRoles(good.Noise):
+    class Config(SceneConfig):
+        def roles(self) -> tuple[str, ...]:
+            return ("near", "near")
+
+
+@fault("dataset", "config_says_where_the_data_comes_from")
+class Nameless(good.Noise):
+    class Config(SceneConfig):
+        def provenance(self) -> Provenance:
+            return Provenance(" ")
+
+
+@fault("dataset", "config_says_the_classes")
+class IgnoredClass(good.Noise):
+    class Config(SceneConfig):
+        def classes(self) -> ClassTable | None:
+            return ClassTable(("sky", "road", *map(str, range(254))), ((0, 0, 0),) * 256)
+
+
+@fault("dataset", "config_says_what_is_missing")
+class Lost(good.Noise):
+    class Config(SceneConfig):
+        def missing(self, root: Path | None) -> str | None:
+            if root is not None:
+                raise FileNotFoundError(root)
+            return None
+
+
+@fault("dataset", "scenes_have_names_of_their_own")
+class TwinNames(good.Noise):
+    ids = ("one", "two", "one")  # type: ignore[assignment]
+
+
+@fault("dataset", "order_repeats")
+class Shuffled(good.Noise):
+    def __init__(self, config: Any, root: Path | None, split: str, *, seed: int = 0) -> None:
+        super().__init__(config, root, split, seed=seed)
+        self.number = next(_builds)
+
+    @property
+    def ids(self) -> Sequence[str]:
+        return [f"{self.number}-{n}" for n in range(3)]
+
+
+@fault("dataset", "scenes_come_by_their_names")
+class Misnamed(good.Noise):
+    def __getitem__(self, index: int) -> Sample:
+        return replace(super().__getitem__(index), id="scene")
+
+
+@fault("dataset", "reading_repeats")
+class Noisy(good.Noise):
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        grain = os.urandom(1)[0] / 256 + next(_builds) / 1e6
+        return replace(sample, images=(sample.images[0] * (grain % 1), sample.images[1]))
+
+
+@fault("dataset", "images_are_images")
+class Levels(good.Noise):
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        return replace(sample, images=(sample.images[0] * 255, sample.images[1]))
+
+
+@fault("dataset", "labels_are_in_the_class_table")
+class StrangeLabels(good.Noise):
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        assert sample.label is not None
+        return replace(sample, label=sample.label + 1)
+
+
+@fault("dataset", "ideals_are_images")
+class GlaringIdeal(good.Noise):
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        assert sample.ideal is not None
+        return replace(sample, ideal=sample.ideal * 2)
+
+
+# Strategies -------------------------------------------------------------------------------------------------
+
+
+@fault("strategy", "it_trains")
+class NotANumber(good.Towards):
+    def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
+        super().step(plan, batches)
+        return StepRecord({"distance": math.nan})
+
+
+@fault("strategy", "what_it_says_it_trains_is_trained")
+class Boasting(good.Towards):
+    class Config(TrainsBackbone):
+        def trains(self) -> frozenset[str]:
+            return frozenset({"backbone", "task"})
+
+
+@fault("strategy", "nothing_else_is_changed")
+class Meddling(good.Towards):
+    def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
+        assert self.training.proposer is not None
+        with torch.no_grad():
+            for weight in self.training.proposer.parameters():
+                weight.add_(0.1)
+        return super().step(plan, batches)
+
+
+@fault("strategy", "no_gradient_is_left_behind")
+class Littering(good.Towards):
+    def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
+        assert self.training.task is not None
+        self.training.task(batches[0].sources[0]).square().mean().backward()
+        return super().step(plan, batches)
+
+
+@fault("strategy", "batches_are_left_alone")
+class OverwritingStrategy(good.Towards):
+    def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
+        batches[0].sources[0].clamp_(max=0.5)
+        return super().step(plan, batches)
+
+
+@fault("strategy", "streams_are_those_it_declares")
+class Straying(good.Towards):
+    def plan(self, batches: int) -> Sequence[StepPlan]:
+        return [StepPlan("train", ("elsewhere",))] * batches
+
+
+@fault("strategy", "resuming_equals_going_on")
+class Ageing(good.Towards):
+    def loss(self, batch: Batch) -> Tensor:
+        fused = self.training.backbone(batch.sources).image
+        return super().loss(batch) + (self.steps - 1) * fused.mean()
+
+
+# Objectives -------------------------------------------------------------------------------------------------
+
+
+@fault("objective", "judge_is_a_part_of_the_model")
+class OwnJudge(good.Recovery):
+    def judge(self, training: Any) -> nn.Module:
+        judge: nn.Module = toys.seeded_toy(toys.ToyReconstruction, ("a", "b"), None)
+        return judge
+
+
+@fault("objective", "loss_is_a_number")
+class ManyNumbers(good.Recovery):
+    def loss(self, judge: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
+        return LossTerms(super().loss(judge, fused, batch).total, {"brightness": fused.mean(dim=(1, 2, 3))})
+
+
+@fault("objective", "loss_reaches_the_fused_images")
+class Detached(good.Recovery):
+    def loss(self, judge: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
+        return super().loss(judge, fused.detach(), batch)
+
+
+@fault("objective", "loss_reaches_the_judge")
+class Deaf(good.Recovery):
+    def loss(self, judge: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
+        frozen = {name: weight.detach() for name, weight in judge.named_parameters()}
+
+        class Frozen(nn.Module):
+            def forward(self, image: Tensor) -> Any:
+                return functional_call(judge, frozen, (image,))
+
+        return super().loss(Frozen(), fused, batch)
+
+
+@fault("objective", "batch_and_images_are_left_alone")
+class OverwritingObjective(good.Recovery):
+    def loss(self, judge: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
+        fused.data.clamp_(max=0.5)
+        return super().loss(judge, fused, batch)
+
+
+@fault("objective", "missing_labels_are_refused")
+class Unaware(good.Recovery):
+    class Config(ComponentConfig):
+        def needs(self) -> frozenset[str]:
+            return frozenset({"reconstruction", "labels"})
+
+
+# Importers --------------------------------------------------------------------------------------------------
+
+
+def released(_: Any) -> dict[str, Tensor]:
+    """What a file of theirs holds."""
+    weights = toys.seeded_toy(toys.ToyBackbone, ("a", "b"), None).state_dict()
+    return {f"their.{name}": value for name, value in weights.items()}
+
+
+@fault("importer", "files_of_others_are_refused", attributes={"released": released})
+class Surprised(good.Release):
+    def convert(self, released: Any) -> ImportedWeights:
+        released["their.score.0.weight"]
+        return super().convert(released)
+
+
+@fault("importer", "weights_fit_the_model_that_it_names", attributes={"released": released})
+class Dropping(good.Release):
+    def convert(self, released: Any) -> ImportedWeights:
+        made = super().convert(released)
+        return replace(made, state={name: w for name, w in made.state.items() if not name.endswith("bias")})
+
+
+@fault("importer", "released_content_is_left_alone", attributes={"released": released})
+class Emptying(good.Release):
+    def convert(self, released: Any) -> ImportedWeights:
+        made = super().convert(released)
+        released.clear()
+        return made

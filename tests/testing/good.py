@@ -1,0 +1,187 @@
+"""A component of every kind that keeps its contract; those of parts of a model are the kit's own toys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fusekit.errors import DataError
+from fusekit.interfaces import (
+    Batch,
+    FusionDataset,
+    Guidance,
+    ImportedWeights,
+    LossTerms,
+    Metric,
+    MetricValue,
+    Objective,
+    Pathway,
+    ReferenceMetric,
+    Sample,
+    Sources,
+    StepPlan,
+    StepRecord,
+    Strategy,
+    TrainingContext,
+    UnfoldingStage,
+    UnfoldingState,
+    WeightsImporter,
+)
+from fusekit.interfaces import (
+    Path as ImagePath,
+)
+from fusekit.interfaces.config import ComponentConfig
+from fusekit.testing import toys
+from tests.testing.good_configs import Plain, SceneConfig, TrainsBackbone
+
+
+class Backbone(toys.ToyBackbone):
+    Config = Plain
+
+
+class Proposer(toys.ToyProposer):
+    Config = Plain
+
+
+class Reconstruction(toys.ToyReconstruction):
+    Config = Plain
+
+
+class Task(toys.ToyTask):
+    Config = Plain
+
+
+class Stage(UnfoldingStage):
+    Config = Plain
+
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        super().__init__(config, context)
+        self.estimate = nn.Conv2d(6, 1, 3, padding=1)
+        self.remember = nn.Conv2d(9, 4, 3, padding=1)
+
+    def forward(self, state: UnfoldingState, sources: Sources, guidance: Guidance | None = None) -> UnfoldingState:
+        target = sum(w * s for w, s in zip(state.weights.split(1, dim=1), sources, strict=True))
+        long, short = state.memory["long"], state.memory["short"]
+        fused = torch.sigmoid(self.estimate(torch.cat([state.fused, target, long], dim=1)))
+        memory = {"long": torch.tanh(self.remember(torch.cat([fused, long, short], dim=1))), "short": long}
+        return replace(state, fused=fused, previous=state.fused, index=state.index + 1, memory=memory)
+
+
+class Distance(Metric):
+    Config = Plain
+    name = "distance"
+    dialect = "mean absolute"
+    higher_is_better = False
+
+    def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
+        found = tuple(float((fused.double() - s.double()).abs().mean()) for s in sources)
+        return MetricValue(sum(found), found)
+
+
+class IdealDistance(ReferenceMetric):
+    Config = Plain
+    name = "distance"
+    dialect = "to the ideal"
+    higher_is_better = False
+
+    def compare(self, fused: Tensor, ideal: Tensor) -> float:
+        return float((fused.double() - ideal.double()).abs().mean())
+
+
+class Line(Pathway):
+    Config = Plain
+
+    def start(self, sources: Sources, index: int) -> Tensor:
+        return torch.zeros_like(sources[index])
+
+    def path(self, sources: Sources, index: int) -> ImagePath:
+        start, end = self.start(sources, index), sources[index]
+        points = torch.stack([start + share * (end - start) for share in (0.0, 0.5, 1.0)])
+        return ImagePath(points[1:], points[1:] - points[:-1])
+
+
+class Noise(FusionDataset):
+    Config = SceneConfig
+
+    def __init__(self, config: Any, root: Path | None, split: str, *, seed: int = 0) -> None:
+        self.split, self.seed = split, seed
+
+    @property
+    def ids(self) -> Sequence[str]:
+        return [f"{self.split}-{number}" for number in range(3)]
+
+    def __getitem__(self, index: int) -> Sample:
+        generator = torch.Generator().manual_seed(self.seed + index)
+        near, far = (torch.rand(1, 12, 10, generator=generator) for _ in range(2))
+        label = (near[0] > 0.5).long()
+        label[0] = 255
+        return Sample(self.ids[index], (near, far), label, ideal=(near + far) / 2)
+
+
+class Towards(Strategy):
+    """Trains the backbone towards the mean of the sources."""
+
+    Config: Any = TrainsBackbone
+
+    def __init__(self, config: ComponentConfig, context: Any) -> None:
+        self.steps = 0
+
+    def setup(self, training: TrainingContext) -> None:
+        self.training = training
+        self.update = training.updater("backbone", training.backbone)
+
+    def loss(self, batch: Batch) -> Tensor:
+        fused = self.training.backbone(batch.sources).image
+        return (fused - torch.stack(batch.sources).mean(dim=0)).square().mean()
+
+    def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
+        self.steps += 1
+        loss = self.loss(batches[0])
+        self.update(loss)
+        return StepRecord({"distance": loss.item()})
+
+
+class Recovery(Objective):
+    Config: Any = Plain
+
+    def judge(self, training: TrainingContext) -> nn.Module:
+        assert training.reconstruction is not None
+        return training.reconstruction
+
+    def loss(self, judge: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
+        pairs = zip(judge(fused), batch.sources, strict=True)
+        total = torch.stack([(found - source).square().mean() for found, source in pairs]).sum()
+        return LossTerms(total, {"recovery": total})
+
+
+class Release(WeightsImporter):
+    Config = Plain
+
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        pass
+
+    def convert(self, released: Any) -> ImportedWeights:
+        if not isinstance(released, Mapping) or not released or not all(k.startswith("their.") for k in released):
+            raise DataError("this is no file of theirs")
+        state = {key.replace("their.", "backbone."): value for key, value in released.items()}
+        return ImportedWeights({"backbone": {"use": "good.backbone"}}, state, ("infrared", "visible"))
+
+
+GOOD: dict[str, type] = {
+    "backbone": Backbone,
+    "loss-proposer": Proposer,
+    "reconstruction": Reconstruction,
+    "task": Task,
+    "stage": Stage,
+    "metric": Distance,
+    "pathway": Line,
+    "dataset": Noise,
+    "strategy": Towards,
+    "objective": Recovery,
+    "importer": Release,
+}

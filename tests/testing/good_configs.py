@@ -1,0 +1,35 @@
+"""Options of the components of this folder that keep their contracts. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fusekit.interfaces.config import ComponentConfig, Field
+from fusekit.interfaces.context import ClassTable
+from fusekit.interfaces.dataset_config import DatasetConfig, Provenance
+
+
+class Plain(ComponentConfig):
+    size: int = Field(3, ge=1, description="something to choose")
+
+
+class SceneConfig(DatasetConfig):
+    def roles(self) -> tuple[str, ...]:
+        return ("near", "far")
+
+    def classes(self) -> ClassTable | None:
+        return ClassTable(("sky", "road"), ((0, 0, 0), (9, 9, 9)))
+
+    def provenance(self) -> Provenance:
+        return Provenance("noise", synthetic=True)
+
+    def missing(self, root: Path | None) -> str | None:
+        return None
+
+
+class TrainsBackbone(ComponentConfig):
+    def needs(self) -> frozenset[str]:
+        return frozenset({"backbone"})
+
+    def trains(self) -> frozenset[str]:
+        return frozenset({"backbone"})
