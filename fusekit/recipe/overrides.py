@@ -56,13 +56,14 @@ def apply_overrides(tree: Node, overrides: Sequence[str], *, skip: str | None = 
 def merge(base: Node, over: Node) -> Node:
     """Lays one tree over another: mappings key by key, everything else replaced.
 
-    Where ``use`` changes, the inherited ``params`` are dropped: they belong to another component.
+    Where ``use`` changes, the inherited ``params`` are dropped: they belong to another component. So they are where
+    only the upper tree names a component, as in a ``when_missing`` block whose parent has parameters alone.
     """
     if not (isinstance(base.value, dict) and isinstance(over.value, dict)):
         return over
     entries = dict(base.value)
     old, new = base.child("use"), over.child("use")
-    if old is not None and new is not None and old.value != new.value:
+    if new is not None and (old is None or old.value != new.value):
         entries.pop("params", None)
     for key, node in over.value.items():
         entries[key] = merge(entries[key], node) if key in entries else node

@@ -25,6 +25,10 @@ _SQUARE_EPSILON = 1e-12  # of the squares of these lengths; larger, so that blac
 class Arithmetic(Protocol):
     """An order of operations."""
 
+    def layout(self, image: Tensor) -> Tensor:
+        """An image, (B, 1, H, W), as it should lie in memory; all that is made of it keeps to that."""
+        ...
+
     def norm(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Layer norm over the channels of every pixel of (B, C, H, W): affine, biased variance, ε = 1e-5."""
         ...
@@ -44,7 +48,12 @@ class Arithmetic(Protocol):
 
 
 class Fused:
-    """Few passes over the pixels; no copies where features lie channels last."""
+    """Few passes over the pixels. Features lie channels last: norms copy nothing, convolutions gain on a CPU."""
+
+    def layout(self, image: Tensor) -> Tensor:
+        # A view whose strides say so. `contiguous` would change nothing: one channel is contiguous either way, and
+        # convolutions go by the strides.
+        return image.squeeze(1).unsqueeze(-1).permute(0, 3, 1, 2)
 
     def norm(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         last = x.permute(0, 2, 3, 1)
@@ -71,6 +80,9 @@ class Fused:
 
 class Released:
     """The order of ReFusion's released code, step by step."""
+
+    def layout(self, image: Tensor) -> Tensor:
+        return image
 
     def norm(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         last = x.permute(0, 2, 3, 1)

@@ -97,11 +97,13 @@ def transformer(channels: int, config: TransformerConfig) -> nn.Sequential:
     return nn.Sequential(*(TransformerBlock(channels, config) for _ in range(config.blocks)))
 
 
-def encoder(config: TransformerConfig) -> nn.Sequential:
+class Encoder(nn.Sequential):
     """From an image, (B, 1, H, W), to features, (B, C, H, W): 3×3 convolution and transformer blocks."""
-    return nn.Sequential(convolution(1, config.channels), *transformer(config.channels, config))
 
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__(convolution(1, config.channels), *transformer(config.channels, config))
+        self.arithmetic = ORDERS[config.arithmetic]
 
-def channels_last(image: Tensor) -> Tensor:
-    """The same image with its channels last in memory: norms then copy nothing, and convolutions gain on a CPU."""
-    return image.contiguous(memory_format=torch.channels_last)
+    def forward(self, image: Tensor) -> Tensor:
+        features: Tensor = super().forward(self.arithmetic.layout(image))
+        return features

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fusekit.interfaces import BuildContext, FusionBackbone, FusionOutput, Guidance, Sources
 from fusekit_refusion.arithmetic import ORDERS
-from fusekit_refusion.blocks import channels_last, convolution, encoder, pointwise, transformer, widened
+from fusekit_refusion.blocks import Encoder, convolution, pointwise, transformer, widened
 from fusekit_refusion.config import NetworkConfig
 
 
@@ -25,7 +25,7 @@ class FusionNetwork(FusionBackbone):
         super().__init__(config, context)
         config = config or NetworkConfig()
         channels = config.channels
-        self.encoders = nn.ModuleList(encoder(config) for _ in range(2))
+        self.encoders = nn.ModuleList(Encoder(config) for _ in range(2))
         self.fusion = AttentionFusion(config)
         self.decoder = nn.Sequential(
             transformer(2 * channels, config),
@@ -36,7 +36,7 @@ class FusionNetwork(FusionBackbone):
         )
 
     def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> FusionOutput:
-        first, second = (encode(channels_last(source)) for encode, source in zip(self.encoders, sources, strict=True))
+        first, second = (encode(source) for encode, source in zip(self.encoders, sources, strict=True))
         image: Tensor = self.decoder(self.fusion(first, second))
         return FusionOutput(image.contiguous())
 

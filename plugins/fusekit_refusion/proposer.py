@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fusekit.interfaces import BuildContext, Guidance, LossProposal, LossProposer, Sources
-from fusekit_refusion.blocks import channels_last, convolution, encoder, transformer
+from fusekit_refusion.blocks import Encoder, convolution, transformer
 from fusekit_refusion.config import ProposerConfig
 
 
@@ -23,7 +23,7 @@ class LossProposalModule(LossProposer):
         super().__init__(config, context)
         config, context = config or ProposerConfig(), context or BuildContext()
         count = len(context.roles)
-        self.encoders = nn.ModuleList(encoder(config) for _ in range(count))
+        self.encoders = nn.ModuleList(Encoder(config) for _ in range(count))
         self.head = nn.Sequential(
             transformer(count * config.channels, config),
             convolution(count * config.channels, config.channels),
@@ -32,6 +32,6 @@ class LossProposalModule(LossProposer):
         )
 
     def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> LossProposal:
-        features = [encode(channels_last(source)) for encode, source in zip(self.encoders, sources, strict=True)]
+        features = [encode(source) for encode, source in zip(self.encoders, sources, strict=True)]
         scores: Tensor = self.head(torch.cat(features, dim=1))
         return LossProposal(scores.softmax(dim=1).contiguous())

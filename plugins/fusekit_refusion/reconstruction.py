@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from fusekit.interfaces import BuildContext, ReconstructionHead, Sources
-from fusekit_refusion.blocks import channels_last, convolution, encoder, transformer
+from fusekit_refusion.blocks import Encoder, convolution, transformer
 from fusekit_refusion.config import ReconstructionConfig
 
 
@@ -21,7 +21,7 @@ class ReconstructionModule(ReconstructionHead):
     def __init__(self, config: ReconstructionConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
         config, context = config or ReconstructionConfig(), context or BuildContext()
-        self.encoder = encoder(config)
+        self.encoder = Encoder(config)
         self.decoders = nn.ModuleList(
             nn.Sequential(
                 transformer(config.channels, config),
@@ -34,5 +34,5 @@ class ReconstructionModule(ReconstructionHead):
         )
 
     def forward(self, fused: Tensor) -> Sources:
-        features = self.encoder(channels_last(fused))
+        features = self.encoder(fused)
         return tuple(decode(features).contiguous() for decode in self.decoders)

@@ -33,7 +33,7 @@ class JointTraining(Strategy):
         self.training = training
         self.backbone, self.proposer = training.backbone, training.proposer
         self.task = training.task if self.config.task_weight else None
-        trained: list[tuple[nn.Module, float]] = [(self.backbone, 1.0), (self.proposer, 1.0)]
+        trained: list[tuple[nn.Module, float]] = [(self.backbone, 1.0)]
         if self.task is not None and self.config.task_rate:
             trained.append((self.task, self.config.task_rate))
         self.update = training.updater("joint", *trained)

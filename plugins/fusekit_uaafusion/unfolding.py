@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import nn
 
@@ -28,6 +30,11 @@ class UnfoldingBackbone(FusionBackbone):
 
     Config = UnfoldingConfig
     uses_guidance = True
+    check_with: ClassVar[dict[str, Any]] = {  # for `fusekit plugins check`
+        "params": {"stages": 3, "channels": 4, "stage": {"use": "uaafusion.stage", "params": {"channels": 4}}},
+        # What the last stage leaves to a next one, and the recurrent input of the first, lead nowhere; so in the paper.
+        "untrained": ("stages.2.memory", "stages.0.memory.of_state"),
+    }
 
     def __init__(self, config: UnfoldingConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)

@@ -104,9 +104,6 @@ class TestJointTraining(kit.StrategyContract):
 
 class TestJointTrainingWithALearnedProposer(kit.StrategyContract):
     name = "uaafusion.joint"
-    known_gaps = {
-        "test_nothing_else_is_changed": "a proposer that has weights learns too, and trains() has no word for that"
-    }
 
 
 class TestSupervisedTask(kit.StrategyContract):

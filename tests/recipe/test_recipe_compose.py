@@ -57,6 +57,17 @@ def test_other_component_drops_inherited_params(tmp_path: Path) -> None:
     assert load(tmp_path, "extends: a.yaml\nname: n", "model.backbone.use=fake.plain").model.name == "n"
 
 
+def test_naming_a_component_drops_the_parents_bare_params(tmp_path: Path) -> None:
+    parent = MINIMAL + "when_missing: {model: {backbone: {params: {stages: 2}}}}\n"
+    write(tmp_path, parent.replace("fake.scenes", "fake.folders"), "a.yaml")
+    child = """
+    extends: a.yaml
+    model: {backbone: {use: fake.plain}}
+    when_missing: {data: {use: fake.scenes}, model: {backbone: {use: fake.plain}}}
+    """
+    assert load(tmp_path, child).plain["model"]["backbone"] == {"use": "fake.plain", "params": {}}
+
+
 def test_error_points_into_the_parent(tmp_path: Path) -> None:
     write(tmp_path, MINIMAL + "fuse:\n  limit: many\n", "base/a.yaml")
     assert refused(tmp_path, "extends: base/a.yaml\nname: child\n") == (

@@ -33,6 +33,11 @@ class Evolution(Strategy):
     """
 
     Config = EvolutionConfig
+    check_with = {  # for `fusekit plugins check`
+        "params": {"population": 3, "generations": 2, "trial_steps": 1},
+        "model": {"proposer": {"use": "termsearch.mixture"}},
+        "changes": ("proposer",),
+    }
 
     def __init__(self, config: EvolutionConfig, context: BuildContext) -> None:
         self.config = config

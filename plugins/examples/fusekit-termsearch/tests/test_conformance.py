@@ -11,3 +11,4 @@ class TestEvolution(StrategyContract):
     name = "termsearch.evolution"
     params = {"population": 3, "generations": 2, "trial_steps": 1}
     model = {"proposer": {"use": "termsearch.mixture"}}
+    changes = ("proposer",)
