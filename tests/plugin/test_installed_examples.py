@@ -8,7 +8,6 @@ import site
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,11 +53,11 @@ class Installation:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     made = Installation(tmp_path_factory.mktemp("installed"))
     for source in (REPOSITORY, EXAMPLES / "fusekit-toyseg", EXAMPLES / "fusekit-termsearch"):
         made.install(source)
-    yield made
+    return made
 
 
 def run_recipe(where: Installation, name: str, *overrides: str) -> subprocess.CompletedProcess[str]:
