@@ -13,7 +13,7 @@ from fusekit.interfaces.kinds import KINDS
 from fusekit.plugin.loader import PluginPolicy, load_plugins
 from fusekit_refusion.network import FusionNetwork
 from tests.data.files import levels, save
-from tests.refusion.test_parity import released
+from tests.refusion.test_released_weights import released
 
 STAGE = {"use": "uaafusion.stage", "params": {"channels": 4}}
 TRANSFORMER = {"channels": 4, "heads": 2, "blocks": 1, "expansion": 1}

@@ -80,7 +80,7 @@ def test_examples_are_installed_used_checked_and_removed(installed: Installation
         installed, "fusekit-toyseg", f"when_missing.train={STEPS}", f"when_missing.pretrain.segmenter={STEPS}"
     )
     assert toyseg.returncode == 0, toyseg.stderr
-    searched = run_recipe(installed, "fusekit-termsearch", "when_missing.pretrain=null", f"when_missing.train={STEPS}")
+    searched = run_recipe(installed, "fusekit-termsearch", f"when_missing.train={STEPS}")
     assert searched.returncode == 0, searched.stderr
     for name in ("uaafusion-toyseg", "termsearch-ivif"):
         assert (installed.folder / "runs" / name / "report.html").is_file()
@@ -93,6 +93,6 @@ def test_examples_are_installed_used_checked_and_removed(installed: Installation
     assert "fusekit-toyseg>=0.1; it is not installed" in refused.stderr
     assert "pip install 'fusekit-toyseg>=0.1'" in refused.stderr
     assert "Traceback" not in refused.stderr
-    again = run_recipe(installed, "fusekit-termsearch", "when_missing.pretrain=null", f"when_missing.train={STEPS}")
+    again = run_recipe(installed, "fusekit-termsearch", f"when_missing.train={STEPS}")
     assert again.returncode == 0, again.stderr
     assert "toyseg" not in installed.run("fusekit", "plugins", "list").stdout
