@@ -15,13 +15,13 @@ Run: python benchmarks/fusion_backbone.py [--height N] [--width N] [--repeats N]
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import time
 from collections.abc import Callable
 
 import plain_refusion as plain
 import torch
+from times import TIMES_HEAD, times_beside
 from torch import Tensor
 
 from fusekit_refusion.config import NetworkConfig
@@ -96,17 +96,9 @@ def main() -> None:
             wall[name].append(time.perf_counter() - began)
             cpu[name].append(time.process_time() - used)
 
-    print(f"\n{'':<18} {'median':>9} {'minimum':>9} {'CPU time':>9} {'faster by these':>18} {'difference':>11}")
+    print(f"\n{'':<18} {TIMES_HEAD} {'difference':>11}")
     for name in works:
-        faster = [
-            by(times[REFERENCE]) / by(times[name])
-            for by, times in ((statistics.median, wall), (min, wall), (statistics.median, cpu))
-        ]
-        print(
-            f"{name:<18} {statistics.median(wall[name]):7.3f} s {min(wall[name]):7.3f} s "
-            f"{statistics.median(cpu[name]):7.3f} s {', '.join(f'{ratio:.2f}' for ratio in faster):>18} "
-            f"{differences[name]:11.1e}"
-        )
+        print(f"{times_beside(REFERENCE, name, wall, cpu)} {differences[name]:11.1e}")
     if options.profile:
         for name, work in works.items():
             print_profile(name, work)

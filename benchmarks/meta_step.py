@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -33,6 +32,7 @@ from typing import Any, Literal, Protocol
 
 import plain_refusion as plain
 import torch
+from times import TIMES_HEAD, times_beside
 from torch import Tensor, nn
 
 from fusekit.interfaces import Batch, BuildContext, ComponentRef, LossProposal, Sources
@@ -308,16 +308,11 @@ def main() -> None:
     difference = largest_difference(options, EXACT_SIZE, device, torch.float64)
 
     wall, cpu = seconds(options, device)
-    columns = f"{'median':>9} {'minimum':>9} {'CPU time':>9} {'faster by these':>18} {'peak memory':>13} {'of it':>7}"
+    columns = f"{TIMES_HEAD} {'peak memory':>13} {'of it':>7}"
     print(f"\n{'':<18} {columns}")
     for name in NAMES:
-        faster = [
-            by(times[REFERENCE]) / by(times[name])
-            for by, times in ((statistics.median, wall), (min, wall), (statistics.median, cpu))
-        ]
         print(
-            f"{name:<18} {statistics.median(wall[name]):7.3f} s {min(wall[name]):7.3f} s "
-            f"{statistics.median(cpu[name]):7.3f} s {', '.join(f'{ratio:.2f}' for ratio in faster):>18} "
+            f"{times_beside(REFERENCE, name, wall, cpu)} "
             f"{peaks[name] / 2**20:9.0f} MiB {peaks[name] / peaks[REFERENCE]:7.2f}"
         )
     if options.profile:
