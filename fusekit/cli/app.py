@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from typing import Annotated
@@ -13,7 +14,7 @@ from rich.markup import escape
 from fusekit._version import __version__
 from fusekit.cli import doctor, explain, plugins, recipes, run, weights
 from fusekit.errors import FusekitError
-from fusekit.plugin.discovery import discover
+from fusekit.plugin.discovery import discover, unreadable
 from fusekit.plugin.loader import PluginPolicy
 from fusekit.plugin.registry import registry, set_policy
 from fusekit.words import did_you_mean
@@ -59,6 +60,10 @@ def options(
         if not entry.startswith("no:") or not entry[3:]:
             raise typer.BadParameter(f"{entry!r}: write -p no:NAME", param_hint="-p")
         disabled.add(entry[3:])
+    if unreadable():
+        # torch reads the entry points of everything installed, for backends that load themselves; somebody's
+        # damaged metadata would keep it from being imported at all.
+        os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
     policy = PluginPolicy.from_environment()
     set_policy(PluginPolicy(not no_plugins, policy.only, policy.disabled | disabled))
     if disabled:

@@ -19,6 +19,7 @@ from fusekit.cli.new_plugin import new
 from fusekit.cli.option_text import option_texts
 from fusekit.errors import PluginError
 from fusekit.interfaces.kinds import KINDS
+from fusekit.plugin.catalogue import catalogue
 from fusekit.plugin.doctor import Finding, examine
 from fusekit.plugin.loader import PluginReport
 from fusekit.plugin.registry import registry
@@ -116,10 +117,7 @@ def show(name: Annotated[str, typer.Argument(help="A plugin, its distribution, o
     namespace = name.partition(".")[0]
     reports = [r for r in known.reports if namespace == r.namespace or name == r.distribution]
     if not reports:
-        raise PluginError(
-            f"no plugin {namespace!r}{did_you_mean(namespace, [r.namespace for r in known.reports])}",
-            hint="fusekit plugins list shows what is installed",
-        )
+        raise known.no_plugin(name)
     specs = [s for r in reports for s in r.components if "." not in name or s.name == name]
     if not specs and "." in name and all(r.state == "loaded" for r in reports):
         names = [spec.name for spec in known.specs()]
@@ -242,6 +240,29 @@ def check(
             f"{count['failed']} check{'' if count['failed'] == 1 else 's'} failed",
             hint=None if as_json else "the sentences above say what was expected and what was found",
         )
+
+
+@app.command("known")
+def known_(
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Plugins that fusekit knows of, installed or not, and how to install them.
+
+    Example: fusekit plugins known
+    """
+    installed = {report.namespace for report in registry().reports}
+    entries = list(catalogue().values())
+    if as_json:
+        plain = [{**asdict(entry), "installed": entry.namespace in installed} for entry in entries]
+        typer.echo(json.dumps(plain, indent=2))
+        return
+    console = Console()
+    for entry in entries:
+        here = "[green]installed[/]" if entry.namespace in installed else "[dim]not installed[/]"
+        heading = f"[bold]{entry.namespace}[/]  {here}  {entry.distribution}, {', '.join(entry.kinds)}"
+        console.print(heading, highlight=False, soft_wrap=True)
+        _paragraph(console, entry.summary, indent=4)
+        _paragraph(console, entry.advice, indent=4, style="cyan")
 
 
 def _print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:

@@ -15,7 +15,7 @@ from fusekit.plugin.loader import DISTRIBUTION
 from fusekit.plugin.registry import registry
 from fusekit.recipe.fields import fields_of
 from fusekit.recipe.jsonschema import recipe_schema
-from fusekit.recipe.library import find_recipe, list_recipes
+from fusekit.recipe.library import SCHEMA_FILE, find_recipe, list_recipes
 from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.schema import ModelSection
 
@@ -85,6 +85,9 @@ def copy(
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror}") from None
     typer.echo(str(target))
+    described = target.parent / SCHEMA_FILE
+    if not described.exists():  # which the first line of shipped recipes names
+        typer.echo(f"for completion in your editor: fusekit recipes schema --out {described}", err=True)
 
 
 @app.command()

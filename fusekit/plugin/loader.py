@@ -24,6 +24,7 @@ import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from fusekit._version import API_VERSION, __version__
 from fusekit.plugin.discovery import DISTRIBUTION, Candidate, discover
@@ -32,6 +33,8 @@ from fusekit.plugin.imports import load_file, local_file, one_line
 from fusekit.plugin.specs import ComponentSpec
 
 LOCAL_NAMESPACE = "local"
+
+_LOWER_BOUNDS = (">=", ">", "==", "~=")
 
 State = Literal["loaded", "disabled", "incompatible", "broken", "conflict"]
 
@@ -179,7 +182,7 @@ def _load_one(candidate: Candidate, report: PluginReport) -> PluginReport:
                 report,
                 state="incompatible",
                 reason=f"it requires {unmet}, this is {DISTRIBUTION} {__version__}",
-                hint=f"pip install --upgrade {candidate.distribution} {DISTRIBUTION}",
+                hint=_upgrade(unmet.removeprefix(DISTRIBUTION), __version__, candidate.distribution),
             )
         if not re.fullmatch(r"[\w.]+", candidate.value):
             raise ValueError(f"its entry point {candidate.value!r} does not name a module")
@@ -220,6 +223,13 @@ def _unmet_requirement(candidate: Candidate) -> str | None:
     return None
 
 
+def _upgrade(wanted: str, present: str, distribution: str) -> str:
+    """The pip command that mends a version range that is not met: of fusekit if it is older, else of the plugin."""
+    lower = [Version(s.version.removesuffix(".*")) for s in SpecifierSet(wanted) if s.operator in _LOWER_BOUNDS]
+    newer = any(version > Version(present) for version in lower)
+    return f"pip install --upgrade {DISTRIBUTION if newer else distribution}"
+
+
 def _register(module: ModuleType, report: PluginReport) -> PluginReport:
     """Checks the declared API range, registers the hooks, asks for the components and checks them."""
     report = replace(report, origin=getattr(module, "__file__", None) or "")
@@ -234,7 +244,7 @@ def _register(module: ModuleType, report: PluginReport) -> PluginReport:
                 report,
                 state="incompatible",
                 reason=f"it is written for plugin API {declared}, this is API {API_VERSION}",
-                hint=f"pip install --upgrade {report.distribution} {DISTRIBUTION}",
+                hint=_upgrade(str(declared), API_VERSION, report.distribution),
             )
     for name, value in vars(module).items():
         if name.startswith("fusekit_") and inspect.isfunction(value) and not hasattr(value, "fusekit_impl"):

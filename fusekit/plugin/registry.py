@@ -10,6 +10,7 @@ from pathlib import Path
 from fusekit.errors import PluginError, UsageError
 from fusekit.interfaces.config import ComponentConfig
 from fusekit.interfaces.kinds import KINDS
+from fusekit.plugin.catalogue import KnownPlugin, catalogue, provider
 from fusekit.plugin.imports import load_target, local_file, local_module, one_line
 from fusekit.plugin.loader import LOCAL_NAMESPACE, PluginPolicy, PluginReport, load_local, load_plugins
 from fusekit.plugin.specs import ComponentSpec
@@ -89,12 +90,33 @@ class Registry:
                 f"is {'in ' if report.state == 'conflict' else ''}{report.state}: {report.reason}",
                 hint=f"{report.hint}; {more}" if report.hint else more,
             )
+        known = self.absent(namespace)
+        if known is not None:
+            raise PluginError(
+                f"no {kind} named {name!r}: plugin {namespace!r} is not installed; {known.distribution} provides it",
+                hint=known.advice,
+            )
         names = [s.name for s in self.specs(kind)]
         suggestion = did_you_mean(name, names)
         hint = None if suggestion else f"fusekit plugins list --kind {kind} shows what is installed"
         if namespace == LOCAL_NAMESPACE:
             hint = "components of a local file join with --with FILE.py"
         raise PluginError(f"no {kind} named {name!r}{suggestion}", hint=hint)
+
+    def absent(self, namespace: str) -> KnownPlugin | None:
+        """The plugin of the catalogue that has this namespace, if no installed one has it."""
+        return None if any(r.namespace == namespace for r in self.reports) else catalogue().get(namespace)
+
+    def no_plugin(self, name: str) -> PluginError:
+        """The error for a plugin, distribution or component that was asked for and whose plugin is not installed."""
+        namespace = name.partition(".")[0]
+        known = self.absent(namespace) or provider(name)
+        if known is not None:
+            return PluginError(
+                f"plugin {known.namespace!r} of {known.distribution} is not installed", hint=known.advice
+            )
+        near = did_you_mean(namespace, [report.namespace for report in self.reports])
+        return PluginError(f"no plugin {namespace!r}{near}", hint="fusekit plugins list shows what is installed")
 
     def config_class(self, kind: str, name: str) -> type[ComponentConfig]:
         """A component's ``Config``, without importing torch where the spec says where it stands.

@@ -161,6 +161,8 @@ def _absence(reference: Reference, registry: Registry, tree: Node) -> Problem | 
     namespace = use.partition(".")[0]
     if use in names or any(r.namespace == namespace and r.state != "loaded" for r in registry.reports):
         return None
+    if registry.absent(namespace) is not None:
+        return None
     others = sorted({spec.kind for spec in registry.specs() if spec.name == use})
     message = f"{use!r} is of kind {others[0]}, not {kind}" if others else f"no {kind} named {use!r}"
     near = None if others else nearest(use, names)

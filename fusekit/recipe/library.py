@@ -11,6 +11,9 @@ from fusekit.words import nearest
 _PACKAGE = Path(__file__).resolve().parents[1]
 _SUFFIXES = (".yaml", ".yml")
 
+SCHEMA_FILE = "recipe.schema.json"
+"""Beside the shipped recipes: their JSON Schema, of the built-in components."""
+
 
 @dataclass(frozen=True)
 class ShippedRecipe:

@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 from fusekit._version import __version__
 from fusekit.errors import PluginError
 from fusekit.interfaces.context import ClassTable
+from fusekit.plugin.catalogue import provider
 from fusekit.plugin.loader import DISTRIBUTION
 from fusekit.recipe.components import Component, ask, placed
 from fusekit.recipe.fields import field_kind, fields_of
@@ -37,7 +38,7 @@ def check_requirements(frame: RecipeModel, tree: Node) -> None:
         RecipeProblems: An entry is no requirement.
         PluginError: A distribution is not installed, or has another version.
     """
-    problems, unmet, install = [], [], []
+    problems, unmet, install, advice = [], [], [], []
     for index, text in enumerate(frame.requires):
         path = ("requires", index)
         where = str(tree.where(path))
@@ -53,11 +54,16 @@ def check_requirements(frame: RecipeModel, tree: Node) -> None:
         if version is None or not requirement.specifier.contains(version, prereleases=True):
             state = "it is not installed" if version is None else f"installed is {version}"
             unmet.append(str(Problem(dotted(path), f"this recipe requires {requirement}; {state}", where)))
-            install.append(f"'{requirement}'")
+            known = provider(canonicalize_name(requirement.name))
+            if known is not None:
+                advice.append(known.advice)
+            else:
+                install.append(f"'{requirement}'")
     if problems:
         raise RecipeProblems(problems)
     if unmet:
-        raise PluginError("\n".join(unmet), hint=f"pip install {' '.join(install)}")
+        command = [f"pip install {' '.join(install)}"] if install else []
+        raise PluginError("\n".join(unmet), hint="\n".join([*command, *advice]))
 
 
 def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node) -> None:

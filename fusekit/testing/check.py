@@ -104,10 +104,7 @@ def _named(name: str, registry: Registry) -> Iterator[ComponentSpec]:
     namespace = name.partition(".")[0]
     reports = [r for r in registry.reports if namespace == r.namespace or name == r.distribution]
     if not reports:
-        raise PluginError(
-            f"no plugin {namespace!r}{did_you_mean(namespace, [r.namespace for r in registry.reports])}",
-            hint="fusekit plugins list shows what is installed",
-        )
+        raise registry.no_plugin(name)
     specs = [s for r in reports for s in r.components if name in (s.name, s.namespace, r.distribution)]
     if not specs:
         raise _nothing_there(name, reports, registry)

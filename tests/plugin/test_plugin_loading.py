@@ -12,7 +12,7 @@ from fusekit.errors import PluginError
 from fusekit.plugin.discovery import discover, scan
 from fusekit.plugin.loader import PluginPolicy, PluginReport, load_plugins
 from fusekit.plugin.registry import Registry
-from tests.plugin.distributions import BROKEN, install, install_all
+from tests.plugin.distributions import BROKEN, face, install, install_all
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def test_each_fault_is_named_and_stops_nobody_else(site: Path, namespace: str) -
     assert (report.state, report.namespace, report.version) == (broken.state, namespace, "1.0")
     assert broken.reason in report.reason
     assert "\n" not in report.reason
-    assert f"fusekit-{namespace}" in report.hint
+    assert report.hint.startswith("pip install ")
     assert bool(report.trace) == broken.traced
     assert report.components == ()
     for healthy in ("fusekit-a-healthy", "fusekit-z-healthy"):
@@ -66,6 +66,25 @@ def test_all_at_once(site: Path) -> None:
     for namespace, broken in BROKEN.items():
         assert broken.reason in reports[f"fusekit-{namespace}"].reason
     assert "unrelated" not in reports
+
+
+@pytest.mark.parametrize(
+    ("declared", "requires", "mends"),
+    [
+        (">=99", "", "image-fusekit"),
+        ("~=99.0", "", "image-fusekit"),
+        ("==99.*", "", "image-fusekit"),
+        ("<1.0", "", "fusekit-toy"),
+        (">=0.1,<0.9", "", "fusekit-toy"),
+        ("", "image-fusekit>=99", "image-fusekit"),
+        ("", "image-fusekit<0.0.2", "fusekit-toy"),
+    ],
+)
+def test_the_hint_names_what_is_too_old(site: Path, declared: str, requires: str, mends: str) -> None:
+    before = f"FUSEKIT_API = {declared!r}" if declared else ""
+    install(site, "fusekit-toy", face("[]", before), requires=(requires,) if requires else ())
+    report = load(site)["fusekit-toy"]
+    assert (report.state, report.hint) == ("incompatible", f"pip install --upgrade {mends}")
 
 
 def test_ctrl_c_passes_through(site: Path) -> None:
