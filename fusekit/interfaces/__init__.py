@@ -64,43 +64,53 @@ _HOME = {
 
 __all__ = sorted(_HOME)
 
-if TYPE_CHECKING:
-    from fusekit.interfaces.backbone import FusionBackbone
-    from fusekit.interfaces.config import (
-        BackboneRef,
-        ComponentConfig,
-        ComponentRef,
-        DatasetRef,
-        Field,
-        ObjectiveRef,
-        PathwayRef,
-        ProposerRef,
-        StageRef,
-        StrategyRef,
-        TaskRef,
-    )
-    from fusekit.interfaces.context import BuildContext, ClassTable
-    from fusekit.interfaces.dataset import FusionDataset, Sample
-    from fusekit.interfaces.dataset_config import DatasetConfig, Provenance
-    from fusekit.interfaces.guidance import Guidance, RegionAttribution
-    from fusekit.interfaces.importer import ImportedWeights, WeightsImporter
-    from fusekit.interfaces.kinds import KINDS
-    from fusekit.interfaces.loss import LossProposer
-    from fusekit.interfaces.metric import Metric, MetricValue, ReferenceMetric
-    from fusekit.interfaces.objective import Objective
-    from fusekit.interfaces.pathway import Path, Pathway
-    from fusekit.interfaces.reconstruction import ReconstructionHead
-    from fusekit.interfaces.stage import UnfoldingStage
-    from fusekit.interfaces.strategy import StepPlan, StepRecord, Strategy, TrainingContext, Updater, UpdateRule
-    from fusekit.interfaces.task import SegmentationNetwork, TaskNetwork
-    from fusekit.interfaces.types import (
-        Batch,
-        FusionOutput,
-        LossProposal,
-        LossTerms,
-        Sources,
-        UnfoldingState,
-    )
+if TYPE_CHECKING:  # written twice: a re-export to type checkers
+    from fusekit.interfaces.backbone import FusionBackbone as FusionBackbone
+    from fusekit.interfaces.config import BackboneRef as BackboneRef
+    from fusekit.interfaces.config import ComponentConfig as ComponentConfig
+    from fusekit.interfaces.config import ComponentRef as ComponentRef
+    from fusekit.interfaces.config import DatasetRef as DatasetRef
+    from fusekit.interfaces.config import Field as Field
+    from fusekit.interfaces.config import ObjectiveRef as ObjectiveRef
+    from fusekit.interfaces.config import PathwayRef as PathwayRef
+    from fusekit.interfaces.config import ProposerRef as ProposerRef
+    from fusekit.interfaces.config import StageRef as StageRef
+    from fusekit.interfaces.config import StrategyRef as StrategyRef
+    from fusekit.interfaces.config import TaskRef as TaskRef
+    from fusekit.interfaces.context import BuildContext as BuildContext
+    from fusekit.interfaces.context import ClassTable as ClassTable
+    from fusekit.interfaces.dataset import FusionDataset as FusionDataset
+    from fusekit.interfaces.dataset import Sample as Sample
+    from fusekit.interfaces.dataset_config import DatasetConfig as DatasetConfig
+    from fusekit.interfaces.dataset_config import Provenance as Provenance
+    from fusekit.interfaces.guidance import Guidance as Guidance
+    from fusekit.interfaces.guidance import RegionAttribution as RegionAttribution
+    from fusekit.interfaces.importer import ImportedWeights as ImportedWeights
+    from fusekit.interfaces.importer import WeightsImporter as WeightsImporter
+    from fusekit.interfaces.kinds import KINDS as KINDS
+    from fusekit.interfaces.loss import LossProposer as LossProposer
+    from fusekit.interfaces.metric import Metric as Metric
+    from fusekit.interfaces.metric import MetricValue as MetricValue
+    from fusekit.interfaces.metric import ReferenceMetric as ReferenceMetric
+    from fusekit.interfaces.objective import Objective as Objective
+    from fusekit.interfaces.pathway import Path as Path
+    from fusekit.interfaces.pathway import Pathway as Pathway
+    from fusekit.interfaces.reconstruction import ReconstructionHead as ReconstructionHead
+    from fusekit.interfaces.stage import UnfoldingStage as UnfoldingStage
+    from fusekit.interfaces.strategy import StepPlan as StepPlan
+    from fusekit.interfaces.strategy import StepRecord as StepRecord
+    from fusekit.interfaces.strategy import Strategy as Strategy
+    from fusekit.interfaces.strategy import TrainingContext as TrainingContext
+    from fusekit.interfaces.strategy import Updater as Updater
+    from fusekit.interfaces.strategy import UpdateRule as UpdateRule
+    from fusekit.interfaces.task import SegmentationNetwork as SegmentationNetwork
+    from fusekit.interfaces.task import TaskNetwork as TaskNetwork
+    from fusekit.interfaces.types import Batch as Batch
+    from fusekit.interfaces.types import FusionOutput as FusionOutput
+    from fusekit.interfaces.types import LossProposal as LossProposal
+    from fusekit.interfaces.types import LossTerms as LossTerms
+    from fusekit.interfaces.types import Sources as Sources
+    from fusekit.interfaces.types import UnfoldingState as UnfoldingState
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ import fusekit.testing as kit
 from fusekit.interfaces.kinds import KINDS
 from fusekit.plugin.loader import PluginPolicy, load_plugins
 from fusekit_refusion.network import FusionNetwork
+from tests.cli.test_cli_weights import released as released_by_uaafusion
 from tests.data.files import levels, save
 from tests.refusion.test_released_weights import released
 
@@ -130,6 +131,9 @@ class TestTaskObjective(kit.ObjectiveContract):
 
 class TestImporterOfUaaFusion(kit.ImporterContract):
     name = "uaafusion.release"
+
+    def released(self) -> dict[str, Tensor]:
+        return released_by_uaafusion()
 
 
 class TestImporterOfReFusion(kit.ImporterContract):
