@@ -111,8 +111,7 @@ def _decode_with_pillow(path: Path, *, indices: bool = False, stored_bits: int =
         if mode == "1":
             image = image.convert("L")
         elif mode in ("P", "PA") and not indices:
-            image.info.pop("transparency", None)  # else Pillow warns that RGB will not have it
-            image = image.convert("RGB")
+            image = image.convert("RGBA" if mode == "PA" or "transparency" in image.info else "RGB")
         elif mode.startswith("I;16"):
             return Raster(np.asarray(image).astype(np.uint16), 65535.0)
         elif mode not in ("L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa"):
@@ -121,9 +120,11 @@ def _decode_with_pillow(path: Path, *, indices: bool = False, stored_bits: int =
                 hint="Convert it to RGB with a program that knows its colour profile.",
             )
         pixels = np.asarray(image)
-    # Alpha is cut off, not blended: it may hold anything, and the colours below it are the measurement.
+    # Alpha is set apart, not blended: it may hold anything, and the colours below it are the measurement.
+    alpha = None
     if pixels.ndim == 3:
+        alpha = pixels[..., -1] if pixels.shape[2] in (2, 4) else None
         pixels = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., 0]
     if indices and stored_bits in _SPREAD and mode in ("1", "L"):
         pixels = pixels // _SPREAD[stored_bits]
-    return Raster(pixels, 255.0)
+    return Raster(pixels, 255.0, alpha)

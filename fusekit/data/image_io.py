@@ -6,7 +6,7 @@
 | 16 bits: PNG (colour through imagecodecs), TIFF | value / 65535 |
 | floating point TIFF, finite and within [0, 1] | itself, as float32 |
 | 1 bit, palette | black and white, colours of the palette |
-| alpha | cut off; the other channels stay as they are |
+| alpha | left out; the other channels stay as they are |
 | EXIF orientation | applied |
 | CMYK, Lab, multi-page, 32-bit integers, … | refused, saying what to do |
 """
@@ -41,11 +41,7 @@ def read_image(path: str | Path) -> Tensor:
         DataError: The file is missing, damaged, below 16x16, of a kind that cannot be read exactly, or
             needs a decoder that is not installed; names the path and the cause.
     """
-    raster = read_raster(Path(path))
-    # float32 holds every 16-bit level, and one division rounds once: the levels can be recovered exactly
-    values = np.asarray(raster.pixels, dtype=np.float32) / np.float32(raster.peak)
-    planes = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
-    return torch.from_numpy(np.ascontiguousarray(planes))
+    return torch.from_numpy(read_raster(Path(path)).values())
 
 
 def read_label(path: str | Path, classes: ClassTable) -> Tensor:

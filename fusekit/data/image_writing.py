@@ -13,9 +13,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fusekit.data.raster import IO_EXTRA
+from fusekit.data.raster import IO_EXTRA, Raster
 from fusekit.errors import RunError, UsageError
 from fusekit.files import write_atomically
+
+WRITTEN_SUFFIXES = (".png", ".tif", ".tiff")
+"""Lower-case suffixes of formats that are written; others would lose what was measured."""
 
 
 def write_image(path: str | Path, image: Tensor, *, bit_depth: Literal[8, 16] = 8) -> None:
@@ -32,22 +35,57 @@ def write_image(path: str | Path, image: Tensor, *, bit_depth: Literal[8, 16] = 
         RunError: The image is not finite, or the disk refuses it; what was there before is kept.
     """
     path = Path(path)
-    levels = _levels(path, image, bit_depth)
-    suffix = path.suffix.lower()
+    check_suffix(path)
+    write_raster(path, Raster(_levels(path, image, bit_depth), float((1 << bit_depth) - 1)))
+
+
+def write_raster(path: Path, raster: Raster) -> None:
+    """Writes a picture in its own numbers, alpha included, as PNG or TIFF, atomically.
+
+    Args:
+        path: Where to; ``.png``, ``.tif`` or ``.tiff``. Folders on the way are made.
+        raster: uint8 or uint16; float32 for TIFF.
+
+    Raises:
+        UsageError: The suffix is another, the format does not hold such numbers, or imagecodecs is needed.
+        RunError: The disk refuses it; what was there before is kept.
+    """
+    body = encode(path, raster)
+    write_atomically(path, lambda temporary: _fill(temporary, body))
+
+
+def encode(path: Path, raster: Raster) -> bytes:
+    """The bytes of the file that `write_raster` writes.
+
+    Raises:
+        UsageError: As `write_raster`.
+    """
+    suffix = check_suffix(path)
+    pixels = raster.pixels
+    if raster.alpha is not None:
+        pixels = np.dstack([pixels, raster.alpha])
     if suffix == ".png":
-        body = _png(path, levels)
-    elif suffix in (".tif", ".tiff"):
-        body = _tiff(levels)
-    else:
+        return _png(path, np.ascontiguousarray(pixels))
+    return _tiff(pixels, alpha=raster.alpha is not None)
+
+
+def check_suffix(path: Path) -> str:
+    """The suffix in lower case, if it is one of a format that is written.
+
+    Raises:
+        UsageError: It is not.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in WRITTEN_SUFFIXES:
         raise UsageError(
             f"{path}: images are written as PNG or TIFF, not as {suffix or 'a file without suffix'!r}",
             hint="Name it .png, .tif or .tiff.",
         )
+    return suffix
 
-    def fill(temporary: Path) -> None:
-        temporary.write_bytes(body)
 
-    write_atomically(path, fill)
+def _fill(temporary: Path, body: bytes) -> None:
+    temporary.write_bytes(body)
 
 
 def _levels(path: Path, image: Tensor, bit_depth: int) -> npt.NDArray[np.generic]:
@@ -58,14 +96,22 @@ def _levels(path: Path, image: Tensor, bit_depth: int) -> npt.NDArray[np.generic
         image = image[None]
     if image.ndim != 3 or image.shape[0] not in (1, 3) or not image.is_floating_point():
         raise UsageError(f"{path}: an image is (1 or 3, H, W) floating point, not {tuple(image.shape)} {image.dtype}")
-    # float64, because float32 arithmetic could move a value that sits next to a 16-bit rounding edge
-    values = image.detach().to("cpu", torch.float64)
-    if not torch.isfinite(values).all():
+    if not torch.isfinite(image).all():
         raise RunError(f"{path}: not written, because the image has NaN or infinite values")
-    peak = (1 << bit_depth) - 1
-    rounded = (values.clamp(0, 1) * peak).round().permute(1, 2, 0).numpy()
-    levels = np.ascontiguousarray(rounded.astype(np.uint8 if bit_depth == 8 else np.uint16))
-    return levels[..., 0] if levels.shape[2] == 1 else levels
+    return to_levels(image, np.dtype(np.uint8 if bit_depth == 8 else np.uint16))
+
+
+def to_levels(image: Tensor, dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic]:
+    """(1 or 3, H, W) in [0, 1] as (H, W) or (H, W, 3) of a dtype; integers are rounded to the nearest level."""
+    planes = image.detach().cpu()
+    if dtype.kind == "f":
+        values = planes.permute(1, 2, 0).numpy().astype(dtype)
+    else:
+        # float64, because float32 arithmetic could move a value that sits next to a 16-bit rounding edge
+        levels = (planes.to(torch.float64).clamp_(0, 1) * np.iinfo(dtype).max).round_()  # type: ignore[type-var]
+        values = levels.permute(1, 2, 0).numpy().astype(dtype)
+    values = np.ascontiguousarray(values)
+    return values[..., 0] if values.shape[2] == 1 else values
 
 
 def _png(path: Path, levels: npt.NDArray[np.generic]) -> bytes:
@@ -74,18 +120,28 @@ def _png(path: Path, levels: npt.NDArray[np.generic]) -> bytes:
             import imagecodecs
         except ImportError as error:
             raise UsageError(
-                f"{path}: writing colour PNG with 16 bits needs the imagecodecs package",
+                f"{path}: writing PNG with 16 bits and colour or alpha needs the imagecodecs package",
                 hint=f"Install it ({IO_EXTRA}), or write .tif.",
             ) from error
         return bytes(imagecodecs.png_encode(levels))
+    if levels.dtype.kind == "f":
+        raise UsageError(f"{path}: PNG holds no floating point values", hint="Write .tif, or 16 bits.")
     body = io.BytesIO()
     Image.fromarray(levels).save(body, format="PNG")
     return body.getvalue()
 
 
-def _tiff(levels: npt.NDArray[np.generic]) -> bytes:
+def _tiff(levels: npt.NDArray[np.generic], *, alpha: bool) -> bytes:
     body = io.BytesIO()
-    photometric = "rgb" if levels.ndim == 3 else "minisblack"
-    # zlib is the compression that tifffile masters without imagecodecs
-    tifffile.imwrite(body, levels, photometric=photometric, compression="zlib", metadata=None, software=False)
+    colours = (levels.shape[2] if levels.ndim == 3 else 1) - alpha
+    tifffile.imwrite(
+        body,
+        levels,
+        photometric="rgb" if colours == 3 else "minisblack",
+        planarconfig="contig" if levels.ndim == 3 else None,
+        extrasamples=["unassalpha"] if alpha else None,
+        compression="zlib",  # what tifffile masters without imagecodecs
+        metadata=None,
+        software=False,
+    )
     return body.getvalue()

@@ -14,7 +14,8 @@ from fusekit.data.raster import IO_EXTRA, Raster, check_size, upright
 from fusekit.errors import DataError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GREY = 0
+_GREY, _GREY_ALPHA, _RGB_ALPHA = 0, 4, 6
+_WITH_ALPHA = (_GREY_ALPHA, _RGB_ALPHA)
 _ORIENTATION = 0x0112
 
 
@@ -97,5 +98,6 @@ def decode_deep(path: Path, header: PngHeader) -> Raster:
     pixels = np.asarray(imagecodecs.png_decode(path.read_bytes()))
     if pixels.dtype != np.uint16:
         raise DataError(f"{path}: is a 16-bit PNG, but was decoded as {pixels.dtype}")
-    pixels = pixels[..., 0] if header.colour_type == 4 else pixels[..., :3]
-    return Raster(upright(pixels, header.orientation), 65535.0)
+    pixels = upright(pixels, header.orientation)
+    alpha = pixels[..., -1] if header.colour_type in _WITH_ALPHA else None
+    return Raster(pixels[..., 0] if header.colour_type == _GREY_ALPHA else pixels[..., :3], 65535.0, alpha)

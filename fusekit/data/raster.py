@@ -23,15 +23,30 @@ IO_EXTRA = "pip install 'image-fusekit[io]'"
 
 @dataclass(frozen=True)
 class Raster:
-    """An upright picture without alpha, in the file's own numbers.
+    """An upright picture in its own numbers.
 
     Attributes:
         pixels: (H, W) or (H, W, 3): uint8, uint16 or float32.
         peak: Value that stands for 1.0: 255, 65535, or 1 for floating point.
+        alpha: Opacity, (H, W) in the same numbers; None where the picture has none.
     """
 
     pixels: npt.NDArray[np.generic]
     peak: float
+    alpha: npt.NDArray[np.generic] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    def values(self, rows: slice = slice(None), columns: slice = slice(None)) -> npt.NDArray[np.float32]:
+        """A part of the picture as (1 or 3, h, w) float32 in [0, 1].
+
+        float32 holds every 16-bit level, and one division rounds once: the levels can be recovered exactly.
+        """
+        part = np.asarray(self.pixels[rows, columns], dtype=np.float32) / np.float32(self.peak)
+        return np.ascontiguousarray(part[None] if part.ndim == 2 else part.transpose(2, 0, 1))
 
 
 @contextmanager

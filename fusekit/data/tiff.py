@@ -68,16 +68,19 @@ class TiffSource:
             ) from error
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
+        pixels = upright(pixels, self._orientation)
+        if pixels.dtype.kind == "f":
+            pixels = _unit_range(path, pixels)
+        alpha = pixels[..., -1] if page.extrasamples and pixels.ndim == 3 else None
         if page.photometric == tifffile.PHOTOMETRIC.RGB:
             pixels = pixels[..., :3]
         elif pixels.ndim == 3:
             pixels = pixels[..., 0]
-        pixels = upright(pixels, self._orientation)
         if pixels.dtype.kind == "f":
-            return Raster(_unit_range(path, pixels), 1.0)
+            return Raster(pixels, 1.0, alpha)
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
             pixels = 65535 - pixels.astype(np.uint16)
-        return Raster(pixels, 65535.0)
+        return Raster(pixels, 65535.0, alpha)
 
     def _check_kind(self) -> None:
         page, photometric = self._page, tifffile.PHOTOMETRIC

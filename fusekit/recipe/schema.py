@@ -156,6 +156,7 @@ class EvaluateSection(Section):
             ComponentRef(use="baselines.copy"),
             ComponentRef(use="baselines.mean"),
             ComponentRef(use="baselines.max"),
+            ComponentRef(use="baselines.laplacian"),
         ],
         description="methods that stand beside the model in every table",
     )

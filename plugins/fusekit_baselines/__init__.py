@@ -36,6 +36,14 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             summary="Pixelwise maximum of the sources",
         ),
         component(
+            "backbone",
+            "baselines.laplacian",
+            target="fusekit_baselines.pyramid:LaplacianPyramid",
+            config="fusekit_baselines.config:LaplacianConfig",
+            summary="Laplacian pyramid: the strongest detail of every scale over the mean of the rest",
+            paper="Burt and Adelson, IEEE Trans. Communications 1983",
+        ),
+        component(
             "loss-proposer",
             "baselines.equal",
             target="fusekit_baselines.proposals:EqualProposer",

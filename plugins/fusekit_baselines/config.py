@@ -12,6 +12,12 @@ class NoOptions(ComponentConfig):
         return False
 
 
+class LaplacianConfig(NoOptions):
+    """How deep the pyramid is."""
+
+    levels: int = Field(5, ge=1, le=12, description="octaves of detail; fewer where the image is too small for them")
+
+
 class CopyConfig(NoOptions):
     """Which source is copied."""
 

@@ -54,6 +54,10 @@ class TestMaximum(kit.BackboneContract):
     name = "baselines.max"
 
 
+class TestLaplacianPyramid(kit.BackboneContract):
+    name = "baselines.laplacian"
+
+
 class TestLossProposalModule(kit.LossProposerContract):
     name = "refusion.proposer"
     params = TRANSFORMER
