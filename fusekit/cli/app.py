@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fusekit._version import __version__
-from fusekit.cli import doctor, explain, plugins, recipes, run, weights
+from fusekit.cli import doctor, explain, fuse, plugins, recipes, run, weights
 from fusekit.errors import FusekitError
 from fusekit.plugin.discovery import discover, unreadable
 from fusekit.plugin.loader import PluginPolicy
@@ -27,6 +27,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+app.command("fuse")(fuse.fuse)
 app.command("run")(run.run)
 app.command("validate")(recipes.validate)
 app.command("explain")(explain.explain)

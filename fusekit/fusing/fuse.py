@@ -11,12 +11,14 @@ from torch import Tensor
 
 from fusekit.data.colour import luminance, restore_colour
 from fusekit.errors import DataError
-from fusekit.interfaces.guidance import Guidance
+from fusekit.fusing.options import stretched
+from fusekit.guidance.task import TaskGuidance
 from fusekit.interfaces.types import FusionOutput, Sources
 from fusekit.recipe.system import FusionSystem
 
 Range = Literal["clip", "stretch"]
 SMALLEST = 16
+SIZE_HINT = "sources must be registered to each other, pixel by pixel"
 
 
 @dataclass(frozen=True)
@@ -36,28 +38,75 @@ class FusedScene:
     measured: Tensor
     output: FusionOutput
     sources: Sources
-    guidance: Guidance | None
+    guidance: TaskGuidance | None
+
+
+def check_images(system: FusionSystem, images: Sequence[Tensor]) -> None:
+    """Refuses what the system cannot fuse.
+
+    Args:
+        system: Whose roles and backbone say how many images there must be.
+        images: One per source, each (…, 1 or 3, H, W).
+
+    Raises:
+        DataError: Their number is wrong, sizes differ or are below 16 pixels, or values are not finite.
+    """
+    check_count(system, len(images))
+    check_sizes([(image.shape[-2], image.shape[-1]) for image in images])
+    for role, image in zip(role_names(system, len(images)), images, strict=True):
+        if not bool(torch.isfinite(image).all()):
+            raise DataError(f"the {role} image holds NaN or infinite values")
+
+
+def check_count(system: FusionSystem, count: int) -> None:
+    """Refuses a number of sources that the system does not take.
+
+    Raises:
+        DataError: It takes another.
+    """
+    wanted = len(system.roles) or system.backbone.source_count or count
+    if count != wanted or count == 0:
+        roles = f" ({', '.join(system.roles)})" if system.roles else ""
+        raise DataError(f"the model fuses {wanted or 'one or more'} sources{roles}, got {count}")
+
+
+def check_sizes(sizes: Sequence[tuple[int, int]]) -> None:
+    """Refuses (height, width) of sources that differ, or are too small.
+
+    Raises:
+        DataError: They do.
+    """
+    if len(set(sizes)) > 1:
+        shown = ", ".join(f"{w}x{h}" for h, w in sizes)
+        raise DataError(f"the sources differ in size: {shown}", hint=SIZE_HINT)
+    if min(sizes[0]) < SMALLEST:
+        raise DataError(f"images of {sizes[0][1]}x{sizes[0][0]} are too small; the least is {SMALLEST}x{SMALLEST}")
+
+
+def role_names(system: FusionSystem, count: int) -> tuple[str, ...]:
+    """Roles of so many sources; ``a``, ``b``, … where the model has none."""
+    return system.roles or tuple("abcdefghijklmnopqrstuvwxyz"[:count])
 
 
 def as_sources(images: Sequence[Tensor], colour: str, device: torch.device | str = "cpu") -> Sources:
-    """Images as a backbone wants them: luminance, or RGB with grey repeated; each (1, C, H, W).
+    """Images as a backbone wants them: luminance, or RGB with grey repeated; each (B, C, H, W).
 
     Args:
-        images: One per source, (1 or 3, H, W) in [0, 1].
+        images: One per source, (1 or 3, H, W) or (B, 1 or 3, H, W) in [0, 1], of one size.
         colour: The backbone's ``colour``.
         device: Where they go.
-
-    Raises:
-        DataError: Sizes differ, or are below 16 pixels.
     """
-    sizes = [tuple(image.shape[-2:]) for image in images]
-    if len(set(sizes)) > 1:
-        shown = ", ".join(f"{w}x{h}" for h, w in sizes)
-        raise DataError(f"the sources differ in size: {shown}", hint="sources must be registered to each other")
-    if min(sizes[0]) < SMALLEST:
-        raise DataError(f"images of {sizes[0][1]}x{sizes[0][0]} are too small; the least is {SMALLEST}x{SMALLEST}")
-    convert = luminance if colour == "luma" else (lambda image: image.expand(3, -1, -1))
-    return tuple(convert(image)[None].to(device) for image in images)
+    batches = [image[None] if image.ndim == 3 else image for image in images]
+    convert = luminance if colour == "luma" else (lambda image: image.expand(-1, 3, -1, -1))
+    return tuple(convert(image).to(device) for image in batches)
+
+
+def run_backbone(system: FusionSystem, sources: Sources) -> tuple[FusionOutput, TaskGuidance | None]:
+    """The backbone's output for sources (B, C, H, W), and the guidance that it may have asked."""
+    guidance = system.guidance(sources)
+    with torch.no_grad():
+        output = system.backbone(sources, guidance=guidance if system.backbone.uses_guidance else None)
+    return output, guidance
 
 
 def fuse_scene(
@@ -79,19 +128,10 @@ def fuse_scene(
     Raises:
         DataError: The number of images is wrong, sizes differ, or values are not finite.
     """
-    if len(images) != len(system.roles):
-        raise DataError(f"the model fuses {len(system.roles)} sources ({', '.join(system.roles)}), got {len(images)}")
-    for role, image in zip(system.roles, images, strict=True):
-        if not bool(torch.isfinite(image).all()):
-            raise DataError(f"the {role} image holds NaN or infinite values")
+    check_images(system, images)
     sources = as_sources(images, system.backbone.colour, device)
-    guidance = system.guidance(sources)
-    with torch.no_grad():
-        output = system.backbone(sources, guidance=guidance if system.backbone.uses_guidance else None)
-    fused = output.image[0].float().cpu()
-    if output_range == "stretch":
-        low, high = fused.min(), fused.max()
-        fused = (fused - low) / (high - low) if bool(high > low) else fused
-    fused = fused.clamp(0.0, 1.0)
+    output, guidance = run_backbone(system, sources)
+    fused = output.image.float().cpu()
+    fused = (stretched(fused) if output_range == "stretch" else fused.clamp(0.0, 1.0))[0]
     shown = restore_colour(fused, [i.cpu() for i in images]) if system.backbone.colour == "luma" else fused
     return FusedScene(shown.clamp(0.0, 1.0), fused, output, sources, guidance)

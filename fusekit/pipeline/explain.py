@@ -16,9 +16,9 @@ from fusekit.evaluation.report.data import Picture
 from fusekit.evaluation.report.pictures import colour_labels, heat, to_uint8
 from fusekit.files import write_atomically, write_text
 from fusekit.fusing.model import FusionModel
+from fusekit.fusing.sheet import contact_sheet
 from fusekit.interfaces.task import SegmentationNetwork
 from fusekit.pipeline.scene_pictures import proposed_weights, segment
-from fusekit.pipeline.sheet import contact_sheet
 
 
 def explain_scene(model: FusionModel, images: Sequence[Path], out: Path, *, label: Path | None = None) -> list[Path]:
@@ -89,7 +89,7 @@ def _write(pictures: Sequence[Picture], scores: str, out: Path) -> list[Path]:
         path = out / f"{picture.title}.png"
         write_image(path, array[None] if array.ndim == 2 else array.permute(2, 0, 1))
         written.append(path)
-    sheet: Image.Image = contact_sheet(pictures, columns=3)
+    sheet: Image.Image = contact_sheet([(p.title, p.image) for p in pictures], columns=3)
     write_atomically(out / "explained.png", lambda temporary: sheet.save(temporary, format="PNG"))
     write_text(out / "attribution.json", scores)
     return [*written, out / "explained.png", out / "attribution.json"]

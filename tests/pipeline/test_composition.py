@@ -30,6 +30,7 @@ WITHOUT_WEIGHTS = {
     "baselines.copy",
     "baselines.mean",
     "baselines.max",
+    "baselines.laplacian",
     "baselines.equal",
     "baselines.brightest",
     "uaafusion.attribution",

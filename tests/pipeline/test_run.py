@@ -54,7 +54,7 @@ def test_the_resolved_recipe_runs_to_the_same_run(finished: Run) -> None:
 def test_table_holds_model_and_baselines_in_every_metric_with_its_dialect(finished: Run) -> None:
     evaluation = json.loads(finished.folder.evaluation.read_text())
     methods = [m["name"] for m in evaluation["methods"]]
-    assert methods == ["small", "copy infrared", "copy visible", "mean", "max"]
+    assert methods == ["small", "copy infrared", "copy visible", "mean", "max", "laplacian"]
     assert {m["dialect"] for m in evaluation["metrics"].values()} == {"strict"}
     assert len(evaluation["metrics"]) == 10
     rows = list(csv.DictReader(finished.folder.table.open()))

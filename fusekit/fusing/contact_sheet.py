@@ -1,0 +1,55 @@
+"""A sheet of small pictures: every scene's sources and what was made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fusekit.data.decoding import read_raster
+from fusekit.errors import DataError
+from fusekit.files import write_atomically
+from fusekit.fusing.pairs import Scene
+from fusekit.fusing.sheet import contact_sheet
+
+SHEET = "contact-sheet.png"
+MOST_SCENES = 40
+_WIDTH = 280
+
+
+def write_contact_sheet(scenes: Sequence[Scene], folder: Path, suffix: str) -> Path:
+    """Writes the sheet of the scenes that are done into their folder.
+
+    Args:
+        scenes: All scenes; of more than 40 an even selection is shown.
+        folder: Of the results.
+        suffix: Of the results.
+
+    Raises:
+        DataError: No scene is done.
+        RunError: The file cannot be written.
+    """
+    done = [scene for scene in scenes if (folder / f"{scene.id}{suffix}").is_file()]
+    if not done:
+        raise DataError(f"{folder}: no scene is done, so there is no contact sheet")
+    chosen = [
+        done[i] for i in np.unique(np.linspace(0, len(done) - 1, min(MOST_SCENES, len(done))).round().astype(int))
+    ]
+    pictures = []
+    for scene in chosen:
+        pictures += [(f"{scene.id}  {role}", _small(path)) for role, path in scene.files.items()]
+        pictures.append((f"{scene.id}  fused", _small(folder / f"{scene.id}{suffix}")))
+    sheet = contact_sheet(pictures, columns=len(chosen[0].files) + 1, width=_WIDTH)
+    path = folder / SHEET
+    write_atomically(path, lambda temporary: sheet.save(temporary, format="PNG"))
+    return path
+
+
+def _small(path: Path) -> Image.Image:
+    """8 bits, at most twice as wide as on the sheet, so that a sheet of large pictures fits memory."""
+    raster = read_raster(path)
+    step = max(1, raster.size[1] // (2 * _WIDTH))
+    part = raster.pixels[::step, ::step].astype(np.float32) / raster.peak
+    return Image.fromarray(np.rint(part * 255).astype(np.uint8))

@@ -1,0 +1,105 @@
+"""Frames of cameras, one after the other: the same decisions and the same memory for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fusekit.data.raster import Raster
+from fusekit.errors import DataError, UsageError
+from fusekit.fusing.colouring import Colouring
+from fusekit.fusing.fuse import role_names
+from fusekit.fusing.options import FuseOptions
+from fusekit.fusing.picture import fuse_pictures
+from fusekit.recipe.system import FusionSystem
+
+
+Pixels = npt.NDArray[Any]
+"""(H, W) or (H, W, 3), uint8 or uint16."""
+
+
+class FusionStream:
+    """Fuses frames of one size and kind; made by `FusionModel.stream`.
+
+    What could differ from frame to frame is decided at the first one: which sources lend their colour, and by shape,
+    not by content, so that a camera that starts in the dark stays a colour camera. Results are written into the same
+    array again and again.
+
+    Args:
+        system: In evaluation mode, on `device`.
+        options: Range, colour and tiles.
+        device: Where the system is.
+        turn: Held while a frame is fused.
+
+    Raises:
+        UsageError: The range is ``stretch``, which flickers.
+    """
+
+    def __init__(
+        self,
+        system: FusionSystem,
+        options: FuseOptions,
+        device: torch.device | str,
+        turn: AbstractContextManager[Any],
+    ) -> None:
+        if options.output_range == "stretch":
+            raise UsageError(
+                "range 'stretch' would flicker: every frame has another minimum and maximum",
+                hint="choose range fixed with limits, or clip",
+            )
+        self._system, self._options, self._device, self._turn = system, options, device, turn
+        self._kind: list[tuple[tuple[int, ...], np.dtype[Any]]] | None = None
+        self._colouring: Colouring | None = None
+        self._out: Pixels | None = None
+
+    def fuse(self, *frames: Pixels) -> Pixels:
+        """Fuses the frames of one moment.
+
+        Args:
+            *frames: One per source, (H, W) or (H, W, 3), uint8 or uint16; like those of the first call.
+
+        Returns:
+            (H, W) or (H, W, 3) of the depth of the deepest source. **The next call overwrites it**: copy what is kept.
+
+        Raises:
+            DataError: Frames that cannot be fused, or unlike those of the first call.
+        """
+        pictures = [_frame(frame) for frame in frames]
+        kind = [(frame.shape, frame.dtype) for frame in frames]
+        if self._kind is None:
+            flags = [frame.ndim == 3 for frame in frames]
+            roles = role_names(self._system, len(frames))
+            self._colouring = Colouring.choose(self._options.colour, flags, roles, self._system.backbone.colour)
+            self._kind = kind
+        elif kind != self._kind:
+            raise DataError(f"this frame is {_shown(kind)}, those before were {_shown(self._kind)}")
+        with self._turn:
+            fused = fuse_pictures(
+                self._system,
+                pictures,
+                self._options,
+                device=self._device,
+                colouring=self._colouring,
+                out=self._out,
+            )
+        self._out = fused.pixels
+        return self._out
+
+    def close(self) -> None:
+        """Lets go of the memory."""
+        self._out = None
+
+
+def _frame(frame: Pixels) -> Raster:
+    if frame.dtype not in (np.uint8, np.uint16) or not (frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 3)):
+        raise DataError(f"frames must be (H, W) or (H, W, 3), uint8 or uint16, got {frame.shape} {frame.dtype}")
+    return Raster(frame, float(np.iinfo(frame.dtype).max))
+
+
+def _shown(kind: Sequence[tuple[tuple[int, ...], np.dtype[Any]]]) -> str:
+    return " and ".join(f"{'x'.join(map(str, shape))} {dtype}" for shape, dtype in kind)
