@@ -39,7 +39,7 @@ def write_contact_sheet(scenes: Sequence[Scene], folder: Path, suffix: str) -> P
     ]
     pictures = []
     for scene in chosen:
-        pictures += [(f"{scene.id}  {role}", _small(path)) for role, path in scene.files.items()]
+        pictures += [(f"{scene.id}  {path.parent.name}", _small(path)) for path in scene.files.values()]
         pictures.append((f"{scene.id}  fused", _small(folder / f"{scene.id}{suffix}")))
     sheet = contact_sheet(pictures, columns=len(chosen[0].files) + 1, width=_WIDTH)
     path = folder / SHEET

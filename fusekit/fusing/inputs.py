@@ -64,6 +64,8 @@ def kind_of(sources: Mapping[str, Path]) -> InputKind:
             kinds.setdefault("folders", path)
         elif not path.exists():
             raise DataError(f"{path}: there is no such file or folder ({role})")
+        elif not path.is_file():  # a pipe or a device, which may never end
+            raise DataError(f"{path}: is no regular file ({role})")
         elif is_video(path):
             kinds.setdefault("videos", path)
         elif path.suffix.lower() in IMAGE_SUFFIXES:
