@@ -26,6 +26,9 @@ class LaplacianPyramid(FusionBackbone):
     def __init__(self, config: LaplacianConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
         self.levels = (config or LaplacianConfig()).levels
+        # Two pixels of every level on the way down, and two on the way up again.
+        self.reach = 4 * (2**self.levels - 1)
+        self.stride = 2**self.levels
 
     def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> FusionOutput:
         rests = torch.stack(sources)  # (N, B, C, H, W)

@@ -69,3 +69,20 @@ def test_the_strongest_detail_wins_whatever_its_sign_and_the_coarse_rest_is_the_
     assert fused[0, 0, 0, 0].item() == pytest.approx(0.5, abs=1e-6)
     assert fused[0, 0, 32, 32].item() == pytest.approx(0.0, abs=0.02)
     assert torch.equal(fuse(flat, dotted, levels=2), fuse(dotted, flat, levels=2))
+
+
+def test_its_reach_and_stride_are_what_it_says() -> None:
+    """A changed pixel changes nothing beyond the reach; a shift by the stride shifts the result."""
+    method = LaplacianPyramid(LaplacianConfig(levels=3))
+    assert (method.reach, method.stride) == (28, 8)
+    one, two = scene(128, 160, 1).double(), scene(128, 160, 2).double()
+    before = method((one, two)).image
+    changed = one.clone()
+    changed[..., 64, 80] += 5.0
+    after = method((changed, two)).image
+    rows, columns = torch.nonzero((after - before).abs()[0, 0] > 1e-12, as_tuple=True)
+    spread = max(int((rows - 64).abs().max()), int((columns - 80).abs().max()))
+    assert method.stride < spread <= method.reach
+    moved = method((one[..., 8:, 16:], two[..., 8:, 16:])).image
+    margin = method.reach
+    torch.testing.assert_close(moved[..., margin:, margin:], before[..., 8 + margin :, 16 + margin :])
