@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import site
 import subprocess
-import sys
-import venv
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from tests.paths import REPOSITORY
+from tests.plugin.installation import Installation, needs_hatchling, shared_installation
 
 EXAMPLES = REPOSITORY / "plugins" / "examples"
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(importlib.util.find_spec("hatchling") is None, reason="building wheels needs hatchling"),
-]
+NAMES = ("fusekit-toyseg", "fusekit-termsearch")
+pytestmark = [pytest.mark.slow, needs_hatchling]
 TINY = [
     "when_missing.data.params={train: 2, val: 1, test: 1, height: 64, width: 64}",
     "evaluate.metrics=[strict.qabf]",
@@ -26,38 +20,13 @@ TINY = [
 STEPS = "{max_steps: 2, batch: 2, sampling: {size: 64, stride: 64, min_contrast: 0}}"
 
 
-class Installation:
-    """A virtual environment with fusekit's wheel; its libraries are those of the environment that runs the tests."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.wheels = folder / "wheels"
-        venv.create(folder / "venv", with_pip=True)
-        self.bin = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
-        # Behind its own packages, so that the installed wheel is used and not the checkout.
-        own = Path(self.run("python", "-c", "import site; print(site.getsitepackages()[0])").stdout.strip())
-        (own / "libraries.pth").write_text("\n".join(site.getsitepackages()) + "\n")
-
-    def run(self, command: str, *words: object) -> subprocess.CompletedProcess[str]:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "FUSEKIT", "MSRS", "IVIF"))}
-        environment |= {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-        line = [str(self.bin / command), *map(str, words)]
-        return subprocess.run(line, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
-
-    def install(self, source: Path) -> None:
-        build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-        subprocess.run([*build, "--wheel-dir", str(self.wheels), str(source)], check=True)
-        newest = max(self.wheels.glob("*.whl"), key=lambda wheel: wheel.stat().st_mtime)
-        done = self.run("python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", newest)
-        assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    made = Installation(tmp_path_factory.mktemp("installed"))
-    for source in (REPOSITORY, EXAMPLES / "fusekit-toyseg", EXAMPLES / "fusekit-termsearch"):
-        made.install(source)
-    return made
+@pytest.fixture
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    made = shared_installation(tmp_path_factory)
+    for name in NAMES:
+        made.install(EXAMPLES / name)
+    yield made
+    made.uninstall(*NAMES)
 
 
 def run_recipe(where: Installation, name: str, *overrides: str) -> subprocess.CompletedProcess[str]:
@@ -91,7 +60,7 @@ def test_examples_are_installed_used_checked_and_removed(installed: Installation
     refused = run_recipe(installed, "fusekit-toyseg")
     assert refused.returncode == 3
     assert "fusekit-toyseg>=0.1; it is not installed" in refused.stderr
-    assert "pip install 'fusekit-toyseg>=0.1'" in refused.stderr
+    assert "pip install plugins/examples/fusekit-toyseg" in refused.stderr
     assert "Traceback" not in refused.stderr
     again = run_recipe(installed, "fusekit-termsearch", f"when_missing.train={STEPS}")
     assert again.returncode == 0, again.stderr
