@@ -135,7 +135,8 @@ def summary(recipe: Recipe) -> str:
         ("train", model.train),
     ]
     training = [f"{name} with {phase.strategy.use}" for name, phase in phases if phase is not None]
-    root = f" in {model.data.root}" if model.data.root else ""
+    reads_files = not recipe.data_config.provenance().synthetic  # an inherited root says nothing about rendered scenes
+    root = f" in {model.data.root}" if model.data.root and reads_files else ""
     lines = [
         f"ok: {model.name}",
         f"  data: {model.data.use}{root}",

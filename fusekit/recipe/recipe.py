@@ -124,7 +124,7 @@ class Recipe:
         # Data that somebody asked for by hand is never replaced by other data.
         replaceable = sentence is not None and not written.given.explicit
         changed = with_fallback(tree, overrides) if replaceable or not check_data else None
-        fallback = _Variant.validate(changed, registry) if changed is not None else None
+        fallback = _Variant.validate_fallback(changed, registry) if changed is not None else None
         if sentence is None:
             return written.recipe(registry, text, source)
         still = fallback.missing() if fallback is not None and replaceable else None
@@ -193,6 +193,21 @@ class _Variant:
         components = validate_components(frame, registry, tree)
         check_wiring(frame, components, tree)
         return cls(frame, tuple(components), given, tree)
+
+    @classmethod
+    def validate_fallback(cls, tree: Node, registry: Registry) -> _Variant:
+        """Validates the form with ``when_missing`` applied; its problems are told as such.
+
+        The form as written was right, so a reader would look for them in the wrong place.
+        """
+        try:
+            return cls.validate(tree, registry)
+        except RecipeProblems as error:
+            hint = (
+                "the recipe as written is right; wrong is what when_missing makes of it where data is missing: "
+                "change it there, or drop that block with when_missing: null"
+            )
+            raise RecipeProblems(error.problems, hint=hint) from None
 
     def missing(self) -> str | None:
         dataset = next(c for c in self.components if c.reference.path == ("data",))

@@ -24,7 +24,7 @@ def test_list(fusekit: Call, site: Path) -> None:
     done = fusekit("plugins", "list")
     lines = [line.rstrip() for line in done.out.splitlines()]
     assert max(map(len, lines)) <= 80
-    assert "  baselines  loaded  image-fusekit 0.1.0, 5 components" in lines
+    assert "  baselines  loaded  image-fusekit 0.1.0, 6 components" in lines
     at = lines.index("  noimport   broken  fusekit-noimport 1.0")
     assert lines[at + 1 : at + 3] == [
         "      ModuleNotFoundError: No module named 'brick'",

@@ -184,7 +184,7 @@ def specs() -> list[ComponentSpec]:
     metrics = [component("metric", f"strict.{n}", target=f"{__name__}:Nothing", summary=n) for n in METRICS]
     lines = [
         component("backbone", f"baselines.{n}", target=f"{__name__}:N", summary=n, config=f"{__name__}:Empty")
-        for n in ("copy", "mean", "max")
+        for n in ("copy", "mean", "max", "laplacian")
     ]
     return made + metrics + lines
 

@@ -100,7 +100,7 @@ def test_validate(tmp_path: Path) -> None:
         "  data missing: put the infrared images into void/ir\n"
         "  model: backbone fake.unfolding, task fake.segmenter\n"
         "  training: train with fake.joint\n"
-        "  evaluation: 10 metrics, 3 baselines\n"
+        "  evaluation: 10 metrics, 4 baselines\n"
     )
     write(tmp_path, text + "when_missing: {data: {use: fake.scenes}}\n", "mine.yaml")
     assert "when_missing is in force: put the infrared" in run("validate", "mine.yaml")

@@ -127,7 +127,9 @@ def test_both_variants_are_validated_without_data(tmp_path: Path) -> None:
             load(tmp_path, misspelt, *overrides, check_data=False)
         assert str(caught.value) == (
             f"{tmp_path}/recipe.yaml:8:37 data.params.cuont: dataset 'fake.scenes' has no such parameter; "
-            "did you mean 'count'?"
+            "did you mean 'count'?\n"
+            "the recipe as written is right; wrong is what when_missing makes of it where data is missing: "
+            "change it there, or drop that block with when_missing: null"
         )
 
 
