@@ -92,6 +92,10 @@ def fuse(
     align: Annotated[
         AlignName, typer.Option("--align", help="Estimate how the sources lie, and lay them on the largest.")
     ] = AlignName.off,
+    audio: Annotated[
+        str | None,
+        typer.Option("--audio", metavar="ROLE|none", help="Whose sound a video gets; the first that has any."),
+    ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Scenes at a time.")] = 1,
     contact_sheet: Annotated[
         bool, typer.Option("--contact-sheet", help="Also draw a sheet of small pictures (folders).")
@@ -136,7 +140,11 @@ def fuse(
             loaded, model, given, out, options, registration, overwrite, display, jobs, contact_sheet, format_.value
         )
     else:
-        _videos(loaded, given, out, options, align is not AlignName.off, overwrite, display)
+        if align is not AlignName.off:
+            raise UsageError(
+                "--align does not go with videos: each frame would move by itself", hint="align them first"
+            )
+        _videos(loaded, given, out, options, audio, overwrite, display)
 
 
 def _one(
@@ -238,14 +246,14 @@ def _videos(
     given: dict[str, Path],
     out: Path,
     options: FuseOptions,
-    aligned: bool,
+    audio: str | None,
     overwrite: bool,
     display: Display,
 ) -> None:
     from fusekit.fusing.video import fuse_videos
 
-    if aligned:
-        raise UsageError("--align does not go with videos: every frame would move by itself", hint="align them first")
+    if out.is_dir() or not out.suffix:
+        out = out / f"{next(iter(given.values())).stem}.mp4"
     if options.bit_depth == 16:
         raise UsageError("--bit-depth 16 does not go with videos, which have 8 bits")
     with (
@@ -254,7 +262,9 @@ def _videos(
         ) as stream,
         display.progress("frames") as advance,
     ):
-        done = fuse_videos(lambda frames: stream.fuse(*frames), given, out, overwrite=overwrite, advance=advance)
+        done = fuse_videos(
+            lambda frames: stream.fuse(*frames), given, out, overwrite=overwrite, audio_from=audio, advance=advance
+        )
     for warning in done.warnings:
         display.warn(warning)
     display.say(f"{done.frames} frames, {done.seconds:.1f} s of video")
