@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -141,10 +142,8 @@ def fuse(
         )
     else:
         if align is not AlignName.off:
-            raise UsageError(
-                "--align does not go with videos: each frame would move by itself", hint="align them first"
-            )
-        _videos(loaded, given, out, options, audio, overwrite, display)
+            raise UsageError("--align does not go with videos, frames would move one by one", hint="align them first")
+        _videos(loaded, given, out, options, registration, audio, overwrite, display)
 
 
 def _one(
@@ -246,25 +245,35 @@ def _videos(
     given: dict[str, Path],
     out: Path,
     options: FuseOptions,
+    registration: Registration,
     audio: str | None,
     overwrite: bool,
     display: Display,
 ) -> None:
+    from fusekit.fusing.model import picture_of
     from fusekit.fusing.video import fuse_videos
 
     if out.is_dir() or not out.suffix:
         out = out / f"{next(iter(given.values())).stem}.mp4"
     if options.bit_depth == 16:
         raise UsageError("--bit-depth 16 does not go with videos, which have 8 bits")
+    checked = False
     with (
         model.stream(
             output_range=options.output_range, limits=options.limits, colour=options.colour, tile=options.tile
         ) as stream,
         display.progress("frames") as advance,
     ):
-        done = fuse_videos(
-            lambda frames: stream.fuse(*frames), given, out, overwrite=overwrite, audio_from=audio, advance=advance
-        )
+
+        def fuse_frames(frames: Sequence[Any]) -> Any:
+            nonlocal checked
+            if not checked:  # the first frames say whether the cameras lie on each other
+                checked = True
+                for note in registration([picture_of(frame) for frame in frames], list(given))[1]:
+                    display.warn(note.replace("--align shift lays it in place", "align the videos first"))
+            return stream.fuse(*frames)
+
+        done = fuse_videos(fuse_frames, given, out, overwrite=overwrite, audio_from=audio, advance=advance)
     for warning in done.warnings:
         display.warn(warning)
     display.say(f"{done.frames} frames, {done.seconds:.1f} s of video")

@@ -11,9 +11,13 @@ from torch import Tensor
 
 from fusekit.data.colour import luminance
 from fusekit.data.raster import Raster
-from fusekit.fusing.align import estimate, looks_shifted, warp
+from fusekit.fusing.align import estimate, warp
+from fusekit.fusing.shift import displacement_text, looks_shifted
 
 AlignChoice = Literal["off", "shift", "homography"]
+
+_LARGE = 1024  # sides beyond which a warning does not need every pixel
+_STRIP = 256
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Registration:
 
         Raises:
             DataError: No alignment was found that deserves belief.
-            PluginError: OpenCV is not installed.
+            UsageError: OpenCV is not installed.
         """
         grid = max(range(len(pictures)), key=lambda i: pictures[i].size[0] * pictures[i].size[1])
         reference = pictures[grid]
@@ -42,19 +46,27 @@ class Registration:
             if self.align == "off":
                 if picture.size != reference.size:
                     continue  # refused when they are fused, with both sizes
-                shift = looks_shifted(_luminance(reference), _luminance(picture))
+                shift = _shift(reference, picture)
                 if shift is not None:
-                    notes.append(
-                        f"{role} looks shifted against {roles[grid]} by about {shift.dx:+.0f}, {shift.dy:+.0f} pixels "
-                        "(right, down); --align shift lays it in place"
-                    )
+                    notes.append(f"{role} looks shifted against {roles[grid]}: {shift}; --align shift lays it in place")
                 continue
             found = estimate(_luminance(reference), _luminance(picture), self.align)
             alpha = warp(picture.alpha, found, reference.size) if picture.alpha is not None else None
             aligned[index] = Raster(warp(picture.pixels, found, reference.size), picture.peak, alpha)
-            notes.append(f"{role} was laid on {roles[grid]}: {found}")
+            notes.append(f"{role} was laid on {roles[grid]}: {found.text}; look at the result")
         return aligned, tuple(notes)
 
 
+def _shift(reference: Raster, picture: Raster) -> str | None:
+    """How far a picture looks shifted, in words; looks at every n-th pixel of large ones."""
+    step = max(1, max(reference.size) // _LARGE)
+    every = slice(None, None, step)
+    fixed, moving = (luminance(torch.from_numpy(p.values(every, every))) for p in (reference, picture))
+    found = looks_shifted(fixed, moving)
+    return displacement_text(found.dx * step, found.dy * step) if found is not None else None
+
+
 def _luminance(picture: Raster) -> Tensor:
-    return luminance(torch.from_numpy(picture.values()))
+    """(1, H, W), converted in strips: a large colour picture in floating point is never held whole."""
+    rows = range(0, picture.size[0], _STRIP)
+    return torch.cat([luminance(torch.from_numpy(picture.values(slice(row, row + _STRIP)))) for row in rows], dim=1)

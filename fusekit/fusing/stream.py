@@ -18,7 +18,6 @@ from fusekit.fusing.options import FuseOptions
 from fusekit.fusing.picture import fuse_pictures
 from fusekit.recipe.system import FusionSystem
 
-
 Pixels = npt.NDArray[Any]
 """(H, W) or (H, W, 3), uint8 or uint16."""
 

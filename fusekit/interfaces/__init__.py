@@ -60,6 +60,9 @@ _HOME = {
     "Updater": "strategy",
     "ImportedWeights": "importer",
     "WeightsImporter": "importer",
+    "Sums": "whole_image",
+    "image_sums": "whole_image",
+    "in_parts": "whole_image",
 }
 
 __all__ = sorted(_HOME)
@@ -111,6 +114,9 @@ if TYPE_CHECKING:  # written twice: a re-export to type checkers
     from fusekit.interfaces.types import LossTerms as LossTerms
     from fusekit.interfaces.types import Sources as Sources
     from fusekit.interfaces.types import UnfoldingState as UnfoldingState
+    from fusekit.interfaces.whole_image import Sums as Sums
+    from fusekit.interfaces.whole_image import image_sums as image_sums
+    from fusekit.interfaces.whole_image import in_parts as in_parts
 
 
 def __getattr__(name: str) -> Any:

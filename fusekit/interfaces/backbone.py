@@ -24,12 +24,19 @@ class FusionBackbone(nn.Module, ABC):
             ``"rgb"``: sources have three channels, and so has the result.
         uses_guidance: Whether `forward` looks at its ``guidance``; where False none is made for it.
         source_count: Number of sources it takes, or None for any.
+        reach: How many pixels away a source pixel can still change the result (half the receptive field), apart from
+            sums over the whole image taken by `fusekit.interfaces.image_sums`. With it, tiles of a large image equal
+            the untiled result; None, unknown, has them overlap by a guess and fade into each other.
+        stride: Shifting the sources by a multiple of this many pixels shifts the result likewise; 1 for plain
+            convolutions, 2ⁿ for a network or pyramid that halves the size n times. Tiles start at multiples of it.
     """
 
     Config: ClassVar[type[ComponentConfig]] = ComponentConfig
     colour: ClassVar[Literal["luma", "rgb"]] = "luma"
     uses_guidance: ClassVar[bool] = False
     source_count: ClassVar[int | None] = None
+    reach: int | None = None
+    stride: int = 1
 
     def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 Advance = Callable[[int, int, str], None]
-"""Shows progress: done, total, a short note."""
+"""Shows progress: done, total (0 where nobody knows), a short note."""
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -45,7 +45,7 @@ class Display:
         elif self.console.is_terminal:
             with self._bar() as bar:
                 task = bar.add_task(title, total=None, note="")
-                yield lambda done, total, note: bar.update(task, completed=done, total=total, note=note)
+                yield lambda done, total, note: bar.update(task, completed=done, total=total or None, note=note)
         else:
             yield self._lines(title)
 
@@ -65,9 +65,9 @@ class Display:
         def advance(done: int, total: int, note: str) -> None:
             nonlocal last
             now = time.monotonic()
-            if done >= total or now - last >= _SECONDS_BETWEEN_LINES:
+            if (total and done >= total) or now - last >= _SECONDS_BETWEEN_LINES:
                 last = now
-                self.say(f"  {title}: {done}/{total}  {note}".rstrip())
+                self.say(f"  {title}: {done}/{total or '?'}  {note}".rstrip())
 
         return advance
 

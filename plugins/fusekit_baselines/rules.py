@@ -13,6 +13,7 @@ class Copy(FusionBackbone):
     """One source, unchanged: the row that shows what a metric says about doing nothing."""
 
     Config = CopyConfig
+    reach = 0
 
     def __init__(self, config: CopyConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
@@ -37,6 +38,7 @@ class Mean(FusionBackbone):
     """Mean of the sources."""
 
     Config = NoOptions
+    reach = 0
 
     def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> FusionOutput:
         return FusionOutput(torch.stack(sources).mean(dim=0))
@@ -46,6 +48,7 @@ class Maximum(FusionBackbone):
     """Pixelwise maximum of the sources."""
 
     Config = NoOptions
+    reach = 0
 
     def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> FusionOutput:
         return FusionOutput(torch.stack(sources).amax(dim=0))

@@ -5,6 +5,9 @@ loses little; it is what everything here is trained with. `Released` takes the o
 code: its float32 sums over many thousand equal pixels round differently, by up to 1e-4 of the result on
 images with large constant areas, and so published weights give the published output bit for bit
 (docs/decisions/0012-two-orders-of-arithmetic.md).
+
+What attention sums over the pixels goes through `image_sums`, so that the tiles of a large image share it
+(docs/decisions/0014-tiles.md).
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from typing import Literal, Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from fusekit.interfaces import Sums, image_sums, in_parts
 
 Order = Literal["fused", "released"]
 
@@ -62,20 +67,17 @@ class Fused:
     def attend(self, q: Tensor, k: Tensor, v: Tensor, temperature: Tensor, out: Tensor) -> Tensor:
         batch, channels, height, width = v.shape
         heads, size = temperature.shape[0], channels // temperature.shape[0]
-        q, k, v = (x.permute(0, 2, 3, 1).reshape(batch, height * width, channels) for x in (q, k, v))
 
         # qᵀk of normalised q and k is qᵀk divided by their lengths: a matter of a few numbers.
-        shorter = [x.square().sum(dim=1).clamp_min(_SQUARE_EPSILON).rsqrt() for x in (q, k)]
-        similar = (q.transpose(1, 2) @ k) * shorter[0][:, :, None] * shorter[1][:, None, :]
-
-        # Heads are blocks on the diagonal of the channel-by-channel matrix.
-        blocks = similar.view(batch, heads, size, heads, size).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
-        attention = (blocks * temperature).softmax(dim=-1)  # (B, heads, size, size)
+        products, *squares = image_sums(_products_and_squares, q, k)
+        shorter = [x.clamp_min(_SQUARE_EPSILON).rsqrt() for x in squares]
+        similar = products * shorter[0][:, :, None] * shorter[1][:, None, :]
+        attention = (_blocks(similar, heads) * temperature).softmax(dim=-1)  # (B, heads, size, size)
 
         # The convolution after the attention, head by head, is one (C, C) matrix per image.
         mixing = out.view(channels, heads, size).transpose(0, 1)  # (heads, C, size)
         mixed = (mixing @ attention).transpose(1, 2).reshape(batch, channels, channels)
-        return (v @ mixed.transpose(1, 2)).view(batch, height, width, channels).permute(0, 3, 1, 2)
+        return (_pixels_first(v) @ mixed.transpose(1, 2)).view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 class Released:
@@ -93,10 +95,36 @@ class Released:
     def attend(self, q: Tensor, k: Tensor, v: Tensor, temperature: Tensor, out: Tensor) -> Tensor:
         batch, channels, height, width = v.shape
         heads = temperature.shape[0]
-        q, k, v = (x.reshape(batch, heads, channels // heads, height * width) for x in (q, k, v))
-        q, k = (F.normalize(x, dim=-1, eps=_LENGTH_EPSILON) for x in (q, k))
-        attention = (q @ k.transpose(-2, -1) * temperature).softmax(dim=-1)
-        return F.conv2d((attention @ v).reshape(batch, channels, height, width), out)
+        if in_parts():  # other parts' sums come in, and an order that only holds for a single sum is lost
+            products, *squares = image_sums(_products_and_squares, q, k)
+            longer = [x.sqrt().clamp_min(_LENGTH_EPSILON) for x in squares]
+            similar = _blocks(products / longer[0][:, :, None] / longer[1][:, None, :], heads)
+        else:
+            q, k = (x.reshape(batch, heads, channels // heads, height * width) for x in (q, k))
+            q, k = (F.normalize(x, dim=-1, eps=_LENGTH_EPSILON) for x in (q, k))
+            similar = q @ k.transpose(-2, -1)
+        attention = (similar * temperature).softmax(dim=-1)
+        attended = attention @ v.reshape(batch, heads, channels // heads, height * width)
+        return F.conv2d(attended.reshape(batch, channels, height, width), out)
+
+
+def _pixels_first(x: Tensor) -> Tensor:
+    """(B, C, H, W) as (B, H·W, C); a view where it lies channels last."""
+    batch, channels, height, width = x.shape
+    return x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+
+
+def _products_and_squares(q: Tensor, k: Tensor) -> Sums:
+    """qᵀk over the pixels, (B, C, C), and the squared lengths of q and k, each (B, C)."""
+    q, k = _pixels_first(q), _pixels_first(k)
+    return q.transpose(1, 2) @ k, q.square().sum(dim=1), k.square().sum(dim=1)
+
+
+def _blocks(matrix: Tensor, heads: int) -> Tensor:
+    """The blocks of the heads on the diagonal of (B, C, C): (B, heads, C / heads, C / heads)."""
+    batch, channels, _ = matrix.shape
+    size = channels // heads
+    return matrix.view(batch, heads, size, heads, size).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
 
 
 ORDERS: dict[Order, Arithmetic] = {"fused": Fused(), "released": Released()}

@@ -25,6 +25,9 @@ class FusionNetwork(FusionBackbone):
         super().__init__(config, context)
         config = config or NetworkConfig()
         channels = config.channels
+        # A 3×3 convolution reaches a pixel further. One leads into the encoder, two out of the decoder; attention and
+        # feed-forward hold one each, in every block as in the fusion between. Attention itself is `image_sums`.
+        self.reach = 1 + 2 * config.blocks + 2 + 2 * config.blocks + 2
         self.encoders = nn.ModuleList(Encoder(config) for _ in range(2))
         self.fusion = AttentionFusion(config)
         self.decoder = nn.Sequential(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,14 @@ class AttributionStage(UnfoldingStage):
     Memory between stages, each (B, channels, H, W): ``long`` (l), ``short`` (m), ``hidden`` and ``cell`` of
     the ConvLSTM; and ``attention``, (B, C, H, W), the running mean of the attribution along the unfolding.
     The image has one channel.
+
+    Attributes:
+        reach: By how many pixels a stage widens the part of the sources that a pixel depends on: from l through
+            the mix, the output gate, the memory's input, the ConvLSTM and its output to the next l.
     """
 
     Config = StageConfig
+    reach: ClassVar[int] = 9
 
     def __init__(self, config: StageConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)

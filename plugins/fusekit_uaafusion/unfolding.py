@@ -48,6 +48,7 @@ class UnfoldingBackbone(FusionBackbone):
         distinct = 1 if config.share_stages else config.stages
         self.stages = nn.ModuleList(context.build("stage", config.stage) for _ in range(distinct))
         self.stage_count = config.stages
+        self.reach = self._reach()
 
     def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> FusionOutput:
         if len(sources) != len(self.source_features):
@@ -67,6 +68,16 @@ class UnfoldingBackbone(FusionBackbone):
             state = stage(state, sources, guidance)
             iterates.append(state.fused)
         return FusionOutput(state.fused, weights=weights, stages=tuple(iterates))
+
+    def _reach(self) -> int | None:
+        """Of the sources' features, a unit of two convolutions, and every stage; None where a stage does not say."""
+        reach = 2
+        for k in range(self.stage_count):
+            of_stage: int | None = getattr(self.stages[k % len(self.stages)], "reach", None)
+            if of_stage is None:
+                return None
+            reach += of_stage
+        return reach
 
 
 def _own_stages() -> BuildContext:

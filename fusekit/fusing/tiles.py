@@ -1,0 +1,203 @@
+"""Fusing a large image in tiles, in memory that does not grow with its area.
+
+A tile is computed in a window that shows around it all that its pixels depend on. Sums that a network takes over the
+whole image, and what a task network says about it, are found beforehand and shared by all tiles: then a tile's pixels
+are the same function of the image in whichever window they are computed, and there is no seam to hide. Only for a
+backbone that does not say how far it reaches, tiles overlap and fade into each other.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fusekit.data.colour import luminance
+from fusekit.errors import DataError, UsageError
+from fusekit.fusing.boxes import Box, spread, tiles_of, widened
+from fusekit.fusing.joining import Joiner
+from fusekit.fusing.reduced import read_reduced, reduced_size
+from fusekit.fusing.shared_statistics import SharedSums
+from fusekit.fusing.tile_guidance import RememberedGuidance, TileGuidance
+from fusekit.interfaces.types import Sources
+from fusekit.recipe.system import FusionSystem
+
+__all__ = ["Box", "fuse_in_tiles", "tile_size"]
+
+WHOLE_PIXELS = 1 << 20
+"""Largest image that ``auto`` fuses whole: 2 to 3 GiB with the built-in networks, and all usual cameras' for fusion."""
+
+TILE = 384
+"""Side of an ``auto`` tile: with larger ones features leave a processor's cache, with smaller ones margins dominate."""
+
+SMALLEST_TILE = 64
+SMALLEST_SIDE = 16  # of what a backbone takes
+
+SAMPLE = 1 << 18
+"""Pixels from which sums over an image are estimated where it costs less than taking them over all pixels."""
+
+PATCH = 16
+"""Side of the boxes in that sample: many small ones know an image better than few large ones, at the same cost."""
+
+GUIDANCE_PIXELS = 640 * 480
+"""Size at which a task network sees the image: that of the images which such networks are trained with."""
+
+# Where a backbone does not say how far it reaches, or by what it may be shifted.
+UNKNOWN_REACH = 64
+UNKNOWN_STRIDE = 32
+FADE = 32
+
+
+def tile_size(system: FusionSystem, height: int, width: int, tile: Literal["auto", "off"] | int) -> int | None:
+    """Side of the tiles in which to fuse images of a size; None to fuse them whole.
+
+    Args:
+        system: What fuses. Where it reaches far, tiles are larger, lest windows be mostly margin.
+        height: Of the images.
+        width: Of the images.
+        tile: ``auto``: tiles above a megapixel (2²⁰ pixels); ``off``: never; or the side, 64 or more.
+
+    Raises:
+        UsageError: The side is too small.
+    """
+    if tile == "off":
+        return None
+    if tile == "auto":
+        if height * width <= WHOLE_PIXELS:
+            return None
+        side = max(TILE, 2 * (system.backbone.reach or 0))
+    elif tile < SMALLEST_TILE:
+        raise UsageError(f"tiles of {tile} pixels are too small; the least is {SMALLEST_TILE}")
+    else:
+        side = tile
+    return None if max(height, width) <= side else side
+
+
+def fuse_in_tiles(
+    system: FusionSystem,
+    size: tuple[int, int],
+    read: Callable[[Box], Sequence[Tensor]],
+    write: Callable[[Box, Tensor], None],
+    *,
+    tile: int,
+    device: torch.device | str = "cpu",
+    sample: int | None = SAMPLE,
+    advance: Callable[[int, int, str], None] | None = None,
+) -> None:
+    """Fuses the images of one scene tile by tile; needs memory for a window and for a row of tiles.
+
+    Args:
+        system: In evaluation mode, on `device`; not compiled.
+        size: Height and width of the images, 16 or more each.
+        read: The sources' pixels of a box, one per role, each (1 or 3, h, w) float32 in [0, 1]. The same box may be
+            asked for several times, and boxes overlap.
+        write: Takes each box of the fused luminance (of an ``rgb`` backbone, of the image) once, from top to bottom:
+            (1 or 3, h, w) in [0, 1], in full width, on the host.
+        tile: Side of a tile, at most.
+        device: Where the system is.
+        sample: Pixels on which a network's sums over the whole image are estimated, unless all pixels cost no more;
+            None for all, which gives the untiled result and takes about four times as long with `refusion.network`.
+        advance: Told how far the job is: (windows done, all windows, what they are for). Sums are measured one after
+            the other, so their count starts again a few times.
+
+    Raises:
+        DataError: The images are too small, or values are not finite.
+        UsageError: Tiles are too small.
+    """
+    if min(size) < SMALLEST_SIDE:
+        raise DataError(f"images of {size[1]}x{size[0]} are too small; the least is {SMALLEST_SIDE}x{SMALLEST_SIDE}")
+    if tile < SMALLEST_TILE:
+        raise UsageError(f"tiles of {tile} pixels are too small; the least is {SMALLEST_TILE}")
+    with torch.no_grad():
+        _Job(system, size, read, tile, torch.device(device)).run(write, sample, advance or (lambda *_: None))
+
+
+class _Job:
+    """One image on its way through a system."""
+
+    def __init__(
+        self,
+        system: FusionSystem,
+        size: tuple[int, int],
+        read: Callable[[Box], Sequence[Tensor]],
+        tile: int,
+        device: torch.device,
+    ) -> None:
+        self.system = system
+        self.size = size
+        self.read = read
+        self.device = device
+        backbone = system.backbone
+        known = backbone.reach is not None
+        self.reach = backbone.reach if backbone.reach is not None else UNKNOWN_REACH
+        self.stride = backbone.stride if known else max(backbone.stride, UNKNOWN_STRIDE)
+        self.fade = 0 if known else min(FADE, tile // 4)
+        self.tiles = tiles_of(size, tile, self.stride)
+        self.guidance: RememberedGuidance | None = None
+        self.sums = SharedSums()
+
+    def run(
+        self, write: Callable[[Box, Tensor], None], sample: int | None, advance: Callable[[int, int, str], None]
+    ) -> None:
+        """The answers about the whole image, then the tiles."""
+        self.guidance = self._remember_guidance()
+        self._measure(sample, advance)
+        joiner = Joiner(self.size, self.fade, write)
+        for number, tile in enumerate(self.tiles):
+            area = joiner.area(tile)
+            window = widened(area, self.reach, self.size, self.stride)
+            with self.sums.instead():
+                fused = self._fuse(window)
+            joiner.add(tile, area.inside(window).of(fused).float().cpu())
+            advance(number + 1, len(self.tiles), "tiles")
+
+    def _measure(self, sample: int | None, advance: Callable[[int, int, str], None]) -> None:
+        """Finds the sums over the whole image, if the backbone takes any."""
+        parts = self._in_windows(self.tiles)
+        if sample is not None:
+            # Patches no smaller than the margin of their windows, which still are mostly margin.
+            patches = self._in_windows(spread(self.size, sample, max(PATCH, self.reach), self.stride))
+            if sum(window.area for _, window in patches) < sum(window.area for _, window in parts):
+                parts = patches
+        runs = itertools.count()
+
+        def forward(window: Box) -> Tensor:
+            advance(next(runs) % len(parts), len(parts), "sums over the image")
+            return self._fuse(window)
+
+        self.sums.measure(forward, parts, self.size[0] * self.size[1])
+
+    def _in_windows(self, boxes: Sequence[Box]) -> list[tuple[Box, Box]]:
+        """Each box with the window to compute it in."""
+        return [(box, widened(box, self.reach, self.size, self.stride)) for box in boxes]
+
+    def _remember_guidance(self) -> RememberedGuidance | None:
+        """Has the system fuse the image at a reduced size, and keeps what the task network says to it."""
+        if not self.system.backbone.uses_guidance:
+            return None
+        small = read_reduced(self.size, self.read, reduced_size(self.size, GUIDANCE_PIXELS, SMALLEST_SIDE))
+        sources = self._as_sources(small)
+        guidance = self.system.guidance(sources)
+        if guidance is None:
+            return None
+        remembered = RememberedGuidance(guidance)
+        self.system.backbone(sources, guidance=remembered)
+        return remembered
+
+    def _fuse(self, window: Box) -> Tensor:
+        """The fused pixels of a window, (C, h, w)."""
+        guidance = TileGuidance(self.guidance, window, self.size) if self.guidance is not None else None
+        fused: Tensor = self.system.backbone(self._as_sources(self.read(window)), guidance=guidance).image[0]
+        return fused
+
+    def _as_sources(self, images: Sequence[Tensor]) -> Sources:
+        """Luminance, or RGB with grey repeated, as the backbone wants it."""
+        for role, image in zip(self.system.roles, images, strict=True):
+            if not bool(torch.isfinite(image).all()):
+                raise DataError(f"the {role} image holds NaN or infinite values")
+        if self.system.backbone.colour == "luma":
+            return tuple(luminance(image)[None].to(self.device) for image in images)
+        return tuple(image.expand(3, -1, -1)[None].to(self.device) for image in images)
