@@ -32,8 +32,8 @@ import torch
 from torch import Tensor
 
 import fusekit
-from fusekit.fusing.boxes import cut
-from fusekit.fusing.tiles import SAMPLE, Box, fuse_in_tiles, tile_size
+from fusekit.fusing.tiling.boxes import cut
+from fusekit.fusing.tiling.tiles import SAMPLE, Box, fuse_in_tiles, tile_size
 from fusekit.interfaces import FusionBackbone
 from fusekit.recipe.system import FusionSystem
 

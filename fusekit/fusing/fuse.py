@@ -53,6 +53,15 @@ def check_images(system: FusionSystem, images: Sequence[Tensor]) -> None:
     """
     check_count(system, len(images))
     check_sizes([(image.shape[-2], image.shape[-1]) for image in images])
+    check_finite(system, images)
+
+
+def check_finite(system: FusionSystem, images: Sequence[Tensor]) -> None:
+    """Refuses NaN and infinite values.
+
+    Raises:
+        DataError: There are some; says in which source.
+    """
     for role, image in zip(role_names(system, len(images)), images, strict=True):
         if not bool(torch.isfinite(image).all()):
             raise DataError(f"the {role} image holds NaN or infinite values")

@@ -24,7 +24,7 @@ from fusekit.fusing.options import BitDepth, FuseOptions, OutputRange, TileChoic
 from fusekit.fusing.picture import Advance, fuse_pictures
 from fusekit.fusing.rules import rule_system
 from fusekit.fusing.stream import FusionStream
-from fusekit.fusing.tiles import tile_size
+from fusekit.fusing.tiling import tile_size
 from fusekit.interfaces.backbone import FusionBackbone
 from fusekit.interfaces.task import TaskNetwork
 from fusekit.recipe.model_file import ModelCard, load_system

@@ -16,7 +16,7 @@ from fusekit.errors import UsageError
 from fusekit.fusing.colouring import Colouring
 from fusekit.fusing.fuse import as_sources, check_count, check_sizes, role_names, run_backbone
 from fusekit.fusing.options import BitDepth, FuseOptions
-from fusekit.fusing.tiles import Box, fuse_in_tiles, tile_size
+from fusekit.fusing.tiling import Box, fuse_in_tiles, tile_size
 from fusekit.recipe.system import FusionSystem
 
 Advance = Callable[[int, int, str], None]

@@ -17,8 +17,13 @@ class UnfoldingStage(nn.Module, ABC):
     """One stage of an unfolding backbone: a step on the data term, then a learned proximal step.
 
     The backbone owns the list of stages and the first state; a stage only maps state to state.
+
+    Attributes:
+        reach: By how many pixels a stage widens the part of the sources that a pixel of the result depends on, for
+            fusing in tiles; None where that is not known (see `FusionBackbone.reach`).
     """
 
+    reach: int | None = None
     Config: ClassVar[type[ComponentConfig]] = ComponentConfig
 
     def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +25,7 @@ class AttributionStage(UnfoldingStage):
     """
 
     Config = StageConfig
-    reach: ClassVar[int] = 9
+    reach = 9
 
     def __init__(self, config: StageConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)

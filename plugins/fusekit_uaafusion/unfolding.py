@@ -73,7 +73,7 @@ class UnfoldingBackbone(FusionBackbone):
         """Of the sources' features, a unit of two convolutions, and every stage; None where a stage does not say."""
         reach = 2
         for k in range(self.stage_count):
-            of_stage: int | None = getattr(self.stages[k % len(self.stages)], "reach", None)
+            of_stage: int | None = self.stages[k % len(self.stages)].reach  # type: ignore[assignment]
             if of_stage is None:
                 return None
             reach += of_stage

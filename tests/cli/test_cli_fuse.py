@@ -274,7 +274,11 @@ FAILS: dict[str, Case] = {
     ),
     "video that is none": wrong("z.mp4", "z.mp4", "-o", "o.mp4", code=4, z_mp4=b"no video at all"),
     "video with 16 bits": wrong("z.mp4", "z.mp4", "-o", "o.mp4", "--bit-depth", "16", says=("8 bits",), z_mp4=b"x"),
-    "video aligned": wrong("z.mp4", "z.mp4", "-o", "o.mp4", "--align", "shift", says=("--align does not go with videos",), z_mp4=b"x"),
+    "video aligned": wrong(
+        "z.mp4", "z.mp4", "-o", "o.mp4", "--align", "shift", says=("--align does not go with videos",), z_mp4=b"x"
+    ),
+        "z.mp4", "z.mp4", "-o", "o.mp4", "--align", "shift", says=("--align does not go with videos",), z_mp4=b"x"
+    ),
     "video stretched": wrong("z.mp4", "z.mp4", "-o", "o.mp4", "--range", "stretch", says=("flicker",), z_mp4=b"x"),
 }
 SUFFIXES = {"empty": "png", "text": "jpg", "gif": "png", "png": "png", "jpeg": "jpg", "bmp": "bmp", "tiff": "tif"}

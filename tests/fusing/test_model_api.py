@@ -184,3 +184,23 @@ def test_three_colour_sources_and_class_tables_do_not_disturb(guided: FusionMode
         guided.fuse(GREY, GREY, GREY)
     with pytest.raises(UsageError, match="there are auto, luma, channels, infrared, visible"):
         guided.fuse(GREY, RGB, colour="thermal")
+
+
+@pytest.mark.parametrize("colour", ["auto", "luma", "channels", "b"])
+@pytest.mark.parametrize("rule", RULES)
+def test_tiles_give_the_same_picture(rule: str, colour: str) -> None:
+    """Of files' numbers, colour and alpha included: what is put together from tiles is what is fused whole."""
+    model = fusekit.load(rule)
+    infrared, visible = levels((300, 421), np.uint16, 1), levels((300, 421, 3), np.uint8, 2)
+    whole = model.fuse(infrared, visible, colour=colour, tile="off")
+    tiled = model.fuse(infrared, visible, colour=colour, tile=64)
+    assert whole.dtype == np.uint16
+    assert np.abs(whole.astype(int) - tiled).max() <= 1, "one of 65536 levels, of rounding"
+    with pytest.raises(UsageError, match="'stretch' does not go with tiles"):
+        model.fuse(infrared, visible, tile=64, output_range="stretch")
+
+
+def test_tiles_with_a_task_network(guided: FusionModel) -> None:
+    infrared, visible = levels((200, 230), np.uint8, 1), levels((200, 230, 3), np.uint8, 2)
+    whole, tiled = (guided.fuse(infrared, visible, tile=tile) for tile in ("off", 96))
+    assert np.abs(whole.astype(int) - tiled).max() <= 1

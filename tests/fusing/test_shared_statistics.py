@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusekit.fusing.boxes import Box, spread, tiles_of, widened
-from fusekit.fusing.shared_statistics import SharedSums
+from fusekit.fusing.tiling.boxes import Box, spread, tiles_of, widened
+from fusekit.fusing.tiling.shared_statistics import SharedSums
 from fusekit.interfaces import Sums, image_sums, in_parts
 from fusekit.interfaces.whole_image import sums_from
 from fusekit_refusion.config import NetworkConfig

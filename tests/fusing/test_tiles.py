@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fusekit.errors import DataError, UsageError
-from fusekit.fusing.boxes import cut, widened
-from fusekit.fusing.joining import Joiner
-from fusekit.fusing.reduced import read_reduced, reduced_size
-from fusekit.fusing.shared_statistics import SharedSums
-from fusekit.fusing.tile_guidance import RememberedGuidance, TileGuidance
-from fusekit.fusing.tiles import Box, fuse_in_tiles, tile_size
+from fusekit.fusing.tiling.boxes import cut, widened
+from fusekit.fusing.tiling.joining import Joiner
+from fusekit.fusing.tiling.reduced import read_reduced, reduced_size
+from fusekit.fusing.tiling.shared_statistics import SharedSums
+from fusekit.fusing.tiling.tile_guidance import RememberedGuidance, TileGuidance
+from fusekit.fusing.tiling.tiles import Box, fuse_in_tiles, tile_size
 from fusekit.guidance.task import TaskGuidance
 from fusekit.interfaces import FusionBackbone, FusionOutput, Guidance, Sources
 from fusekit.recipe.system import FusionSystem

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fusekit.fusing.boxes import Box
+from fusekit.fusing.tiling.boxes import Box
 
 
 class Joiner:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusekit.fusing.boxes import Box
+from fusekit.fusing.tiling.boxes import Box
 
 
 def reduced_size(size: tuple[int, int], pixels: int, smallest: int) -> tuple[int, int]:

@@ -15,13 +15,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fusekit.data.colour import luminance
 from fusekit.errors import DataError, UsageError
-from fusekit.fusing.boxes import Box, spread, tiles_of, widened
-from fusekit.fusing.joining import Joiner
-from fusekit.fusing.reduced import read_reduced, reduced_size
-from fusekit.fusing.shared_statistics import SharedSums
-from fusekit.fusing.tile_guidance import RememberedGuidance, TileGuidance
+from fusekit.fusing.fuse import as_sources, check_finite
+from fusekit.fusing.options import SMALLEST_TILE
+from fusekit.fusing.tiling.boxes import Box, spread, tiles_of, widened
+from fusekit.fusing.tiling.joining import Joiner
+from fusekit.fusing.tiling.reduced import read_reduced, reduced_size
+from fusekit.fusing.tiling.shared_statistics import SharedSums
+from fusekit.fusing.tiling.tile_guidance import RememberedGuidance, TileGuidance
 from fusekit.interfaces.types import Sources
 from fusekit.recipe.system import FusionSystem
 
@@ -33,7 +34,6 @@ WHOLE_PIXELS = 1 << 20
 TILE = 384
 """Side of an ``auto`` tile: with larger ones features leave a processor's cache, with smaller ones margins dominate."""
 
-SMALLEST_TILE = 64
 SMALLEST_SIDE = 16  # of what a backbone takes
 
 SAMPLE = 1 << 18
@@ -195,9 +195,5 @@ class _Job:
 
     def _as_sources(self, images: Sequence[Tensor]) -> Sources:
         """Luminance, or RGB with grey repeated, as the backbone wants it."""
-        for role, image in zip(self.system.roles, images, strict=True):
-            if not bool(torch.isfinite(image).all()):
-                raise DataError(f"the {role} image holds NaN or infinite values")
-        if self.system.backbone.colour == "luma":
-            return tuple(luminance(image)[None].to(self.device) for image in images)
-        return tuple(image.expand(3, -1, -1)[None].to(self.device) for image in images)
+        check_finite(self.system, images)
+        return as_sources(images, self.system.backbone.colour, self.device)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from torch import Tensor
 
-from fusekit.fusing.boxes import Box
+from fusekit.fusing.tiling.boxes import Box
 from fusekit.interfaces.whole_image import Sums, sums_from
 
 

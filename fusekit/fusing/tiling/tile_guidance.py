@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusekit.fusing.boxes import Box
+from fusekit.fusing.tiling.boxes import Box
 from fusekit.interfaces.guidance import Guidance, RegionAttribution
 
 
