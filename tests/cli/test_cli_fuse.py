@@ -277,8 +277,6 @@ FAILS: dict[str, Case] = {
     "video aligned": wrong(
         "z.mp4", "z.mp4", "-o", "o.mp4", "--align", "shift", says=("--align does not go with videos",), z_mp4=b"x"
     ),
-        "z.mp4", "z.mp4", "-o", "o.mp4", "--align", "shift", says=("--align does not go with videos",), z_mp4=b"x"
-    ),
     "video stretched": wrong("z.mp4", "z.mp4", "-o", "o.mp4", "--range", "stretch", says=("flicker",), z_mp4=b"x"),
 }
 SUFFIXES = {"empty": "png", "text": "jpg", "gif": "png", "png": "png", "jpeg": "jpg", "bmp": "bmp", "tiff": "tif"}
