@@ -18,7 +18,7 @@ from fusekit.recipe.system import FusionSystem
 
 Range = Literal["clip", "stretch"]
 SMALLEST = 16
-SIZE_HINT = "sources must be registered to each other, pixel by pixel"
+SIZE_HINT = "sources must be registered to each other, pixel by pixel; fusekit fuse --align shift lays one on the other"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,11 @@ import pytest
 import tifffile
 from PIL import Image
 
+from fusekit.data.config import SyntheticConfig
+from fusekit.data.datasets.synthetic import SyntheticDataset
 from fusekit.data.decoding import read_raster
+from fusekit.data.image_writing import to_levels, write_raster
+from fusekit.data.raster import Raster
 from tests.data.files import levels, png16_rgb, png_bytes, save
 from tests.data.test_image_io import BAD
 
@@ -374,3 +378,24 @@ def test_results_of_other_settings_are_replaced_only_when_asked(fusekit: Call, h
     refused = fusekit("fuse", "ir", "vi", "-o", "p", "-m", "max")
     assert "p/1.png exists and is no result of fusekit" in " ".join(refused.err.split())
     assert (refused.code, (strangers / "2.png").is_file()) == (1, True)
+
+
+def test_alignment_from_the_command_line(fusekit: Call, here: Path) -> None:
+    pytest.importorskip("cv2")
+    scene = SyntheticDataset(SyntheticConfig(height=240, width=320, night="day"), None, "test", seed=1)[0]
+    infrared, visible = (to_levels(image, np.dtype(np.uint16)) for image in scene.images)
+    visible = np.roll(visible, (-4, 9), axis=(0, 1))
+    for folder, picture in (("ir", infrared), ("vi", visible)):
+        write_raster(here / folder / "x.tif", Raster(picture, 65535.0))
+    warned = fusekit("fuse", "ir", "vi", "-o", "plain", "-m", "mean", "--format", "tif")
+    assert "x: b looks shifted against a: " in warned.err
+    done = fusekit("fuse", "ir", "vi", "-o", "aligned", "-m", "mean", "--format", "tif", "--align", "shift")
+    assert done.code == 0
+    assert "x: b was laid on a: shift 9.0 px left" in done.err or "x: b was laid on a: shift 9.0 px right" in done.err
+    assert '"align": "shift"' in Path("aligned/manifest.jsonl").read_text()
+    assert "was laid on a" in Path("aligned/manifest.jsonl").read_text()
+    assert not np.array_equal(read_raster(Path("plain/x.tif")).pixels, read_raster(Path("aligned/x.tif")).pixels)
+    write_raster(here / "small.tif", Raster(np.ascontiguousarray(infrared[::2, ::2]), 65535.0))
+    refused = fusekit("fuse", "small.tif", "vi/x.tif", "-o", "out.tif")
+    assert refused.code == 4
+    assert "--align" in refused.err
