@@ -192,6 +192,7 @@ def _folders(
 
     from fusekit.fusing.contact_sheet import write_contact_sheet
     from fusekit.fusing.folder import FolderJob
+    from fusekit.fusing.model import MODEL_FILE
     from fusekit.fusing.pairs import pair_folders
 
     if out.is_file():
@@ -204,7 +205,7 @@ def _folders(
     if jobs > 1:  # the threads share the cores
         torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
     path = Path(name)
-    model_file = (path / "model.safetensors" if path.is_dir() else path) if model.card is not None else None
+    model_file = (path / MODEL_FILE if path.is_dir() else path) if model.card is not None else None
     job = FolderJob(
         model=model,
         name=name,

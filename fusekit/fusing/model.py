@@ -22,13 +22,16 @@ from fusekit.fusing.colouring import Colouring
 from fusekit.fusing.fuse import FusedScene, Range, as_sources, check_images, fuse_scene, role_names, run_backbone
 from fusekit.fusing.options import BitDepth, FuseOptions, OutputRange, TileChoice
 from fusekit.fusing.picture import Advance, fuse_pictures
-from fusekit.fusing.rules import rule_system
+from fusekit.fusing.rules import rule_system, rules
 from fusekit.fusing.stream import FusionStream
 from fusekit.fusing.tiling import tile_size
 from fusekit.interfaces.backbone import FusionBackbone
 from fusekit.interfaces.task import TaskNetwork
 from fusekit.recipe.model_file import ModelCard, load_system
 from fusekit.recipe.system import FusionSystem
+
+MODEL_FILE = "model.safetensors"
+"""Name of the model file in the folder of a run."""
 
 Image = str | Path | np.ndarray[Any, Any] | Tensor
 
@@ -227,12 +230,13 @@ def load(name_or_file: str | Path, *, device: str = "auto") -> FusionModel:
         UsageError: There is no method of that name.
         PluginError: A component that the model needs is not installed.
     """
-    path = Path(name_or_file)
-    where = choose_device(device)
+    path, where = Path(name_or_file), choose_device(device)
+    if path.is_dir() and not (path / MODEL_FILE).exists() and str(name_or_file) in rules():
+        return FusionModel(rule_system(str(name_or_file)), None, where)  # a folder of results of that name, perhaps
     if not path.exists() and path.suffix != ".safetensors" and len(path.parts) == 1:
         return FusionModel(rule_system(str(name_or_file)), None, where)
     if path.is_dir():
-        path = path / "model.safetensors"
+        path = path / MODEL_FILE
     system, card = load_system(path, device=where)
     return FusionModel(system, card, where)
 

@@ -399,3 +399,10 @@ def test_alignment_from_the_command_line(fusekit: Call, here: Path) -> None:
     refused = fusekit("fuse", "small.tif", "vi/x.tif", "-o", "out.tif")
     assert refused.code == 4
     assert "--align" in refused.err
+
+
+def test_a_folder_of_results_does_not_hide_the_method_of_its_name(fusekit: Call, here: Path) -> None:
+    lay(here, Case([], 0, (), FOLDERS))
+    assert fusekit("fuse", "ir", "vi", "-o", "mean", "-m", "mean").code == 0
+    again = fusekit("fuse", "ir", "vi", "-o", "mean", "-m", "mean")
+    assert (again.code, "2 done before" in again.err) == (0, True)
