@@ -58,9 +58,7 @@ def fuse(
     out: Annotated[Path, typer.Option("--out", "-o", help="File, or folder, to write to.")],
     sources: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="A B …", help="Images, folders of images, or videos, in the order of the model's roles."
-        ),
+        typer.Argument(metavar="A B", help="Images, folders of images, or videos, in the order of the model's roles."),
     ] = None,
     model: Annotated[
         str,

@@ -173,7 +173,7 @@ class _Runner:
         except RunError:
             raise
         except FusekitError as error:
-            return _Outcome(scene.id, failed=str(error).replace("\n", "; "))
+            return _Outcome(scene.id, failed=str(error).replace("\n", ". "))
         except MemoryError:
             return _Outcome(scene.id, failed="memory does not suffice; fuse in smaller tiles or with fewer jobs")
         except Exception as error:  # of a plugin's model, or of a decoder: the other scenes go on

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -66,17 +67,16 @@ def fuse_pictures(
         out = np.empty((height, width) if colouring.channels == 1 else (height, width, 3), dtype)
 
     tile = tile_size(system, height, width, options.tile)
+    if tile is not None and options.output_range == "stretch":
+        raise UsageError(
+            f"range 'stretch' does not go with tiles, and {width}x{height} pixels are fused in tiles",
+            hint="choose range fixed with limits, or clip; tile off fuses it whole if memory suffices",
+        )
+    job = _Job(system, pictures, options, colouring, out, device)
     if tile is None:
-        box = Box(0, 0, height, width)
-        fused = torch.cat([_fuse(system, images, device) for images in _planes(pictures, box, colouring)], dim=1)
-        _put(out, box, options.ranged(fused), pictures, colouring)
+        job.whole()
     else:
-        if options.output_range == "stretch":
-            raise UsageError(
-                f"range 'stretch' does not go with tiles, and {width}x{height} pixels are fused in tiles",
-                hint="choose range fixed with limits, or clip; tile off fuses it whole if memory suffices",
-            )
-        _fuse_tiles(system, pictures, options, colouring, out, tile, device, advance)
+        job.in_tiles(tile, advance)
     peak = 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)  # type: ignore[type-var]
     return Raster(out, peak, _alpha(pictures, dtype))
 
@@ -103,70 +103,61 @@ def storable(options: FuseOptions, pictures: Sequence[Raster], suffix: str) -> F
     return options
 
 
-def _planes(pictures: Sequence[Raster], box: Box, colouring: Colouring) -> Iterator[list[Tensor]]:
-    """What is fused: the sources, or each of their three channels."""
-    images = [_values(picture, box) for picture in pictures]
-    if not colouring.separate:
-        yield images
-        return
-    for channel in range(3):
-        yield [image[min(channel, image.shape[0] - 1)][None] for image in images]
+@dataclass(frozen=True)
+class _Job:
+    """The pictures of one scene on their way into `out`."""
 
+    system: FusionSystem
+    pictures: Sequence[Raster]
+    options: FuseOptions
+    colouring: Colouring
+    out: npt.NDArray[np.generic]
+    device: torch.device | str
 
-def _values(picture: Raster, box: Box) -> Tensor:
-    return torch.from_numpy(picture.values(slice(box.top, box.bottom), slice(box.left, box.right)))
+    def whole(self) -> None:
+        """Fuses all pixels at once."""
+        box = Box(0, 0, *self.pictures[0].size)
+        fused = torch.cat([self.fuse(self.read(box, channel)) for channel in self.channels], dim=1)
+        self.put(box, fused[0], None)
 
+    def in_tiles(self, tile: int, advance: Advance | None) -> None:
+        """Fuses tile by tile, and where channels are fused separately, one channel after the other."""
+        for channel in self.channels:
+            fuse_in_tiles(
+                self.system,
+                self.pictures[0].size,
+                partial(self.read, channel=channel),
+                partial(self.put, channel=channel),
+                tile=tile,
+                device=self.device,
+                advance=advance,
+            )
 
-def _fuse(system: FusionSystem, images: Sequence[Tensor], device: torch.device | str) -> Tensor:
-    output, _ = run_backbone(system, as_sources(images, system.backbone.colour, device))
-    return output.image.float().cpu()
+    @property
+    def channels(self) -> Sequence[int | None]:
+        """What is fused, one after the other: each of three channels, or None for the pictures as they are."""
+        return range(3) if self.colouring.separate else [None]
 
+    def read(self, box: Box, channel: int | None) -> list[Tensor]:
+        """The sources' values in a box, (1 or 3, h, w) each; of one channel (1, h, w), grey sources having but one."""
+        rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
+        images = [torch.from_numpy(picture.values(rows, columns)) for picture in self.pictures]
+        return images if channel is None else [image[min(channel, image.shape[0] - 1)][None] for image in images]
 
-def _put(
-    out: npt.NDArray[np.generic], box: Box, fused: Tensor, pictures: Sequence[Raster], colouring: Colouring
-) -> None:
-    """Colours fused values (1, C, h, w) and rounds them into their place."""
-    image = colouring.apply(fused, [_values(picture, box)[None] for picture in pictures])
-    out[box.top : box.bottom, box.left : box.right] = to_levels(image[0], out.dtype)
+    def fuse(self, images: Sequence[Tensor]) -> Tensor:
+        """(1, C, h, w) as the backbone gives it, on the host."""
+        output, _ = run_backbone(self.system, as_sources(images, self.system.backbone.colour, self.device))
+        return output.image.float().cpu()
 
-
-def _fuse_tiles(
-    system: FusionSystem,
-    pictures: Sequence[Raster],
-    options: FuseOptions,
-    colouring: Colouring,
-    out: npt.NDArray[np.generic],
-    tile: int,
-    device: torch.device | str,
-    advance: Advance | None,
-) -> None:
-    size = pictures[0].size
-
-    def put(box: Box, fused: Tensor) -> None:
-        _put(out, box, options.ranged(fused[None]), pictures, colouring)
-
-    if not colouring.separate:
-        fuse_in_tiles(
-            system,
-            size,
-            lambda box: [_values(picture, box) for picture in pictures],
-            put,
-            tile=tile,
-            device=device,
-            advance=advance,
-        )
-        return
-    for channel in range(3):
-
-        def read(box: Box, channel: int = channel) -> list[Tensor]:
-            images = [_values(picture, box) for picture in pictures]
-            return [image[min(channel, image.shape[0] - 1)][None] for image in images]
-
-        def put_channel(box: Box, fused: Tensor, channel: int = channel) -> None:
-            part = out[box.top : box.bottom, box.left : box.right]
-            part[..., channel] = to_levels(options.ranged(fused[None])[0], out.dtype)
-
-        fuse_in_tiles(system, size, read, put_channel, tile=tile, device=device, advance=advance)
+    def put(self, box: Box, fused: Tensor, channel: int | None) -> None:
+        """Brings fused values (C, h, w) into range, colours and rounds them into their place, or one channel of it."""
+        fused = self.options.ranged(fused[None])
+        place = self.out[box.top : box.bottom, box.left : box.right]
+        if channel is None:
+            fused = self.colouring.apply(fused, [image[None] for image in self.read(box, None)])
+            place[...] = to_levels(fused[0], self.out.dtype)
+        else:
+            place[..., channel] = to_levels(fused[0], self.out.dtype)
 
 
 def _alpha(pictures: Sequence[Raster], dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic] | None:

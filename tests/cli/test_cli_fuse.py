@@ -365,7 +365,7 @@ def test_results_of_other_settings_are_replaced_only_when_asked(fusekit: Call, h
     kept = Path("o/1.png").read_bytes()
     other = fusekit("fuse", "ir", "vi", "-o", "o", "-m", "max")
     assert other.code == 1
-    assert "o/1.png exists and was made with another model or other settings; --overwrite" in " ".join(
+    assert "o/1.png exists and was made with another model or other settings. --overwrite" in " ".join(
         other.err.split()
     )
     assert Path("o/1.png").read_bytes() == kept
