@@ -10,10 +10,31 @@ import torch
 from torch import Tensor
 
 from fusekit.interfaces.types import FusionOutput
+from fusekit.interfaces.whole_image import Sums, sums_from
 from fusekit.plugin.imports import one_line
 from fusekit.testing.expect import expect, expect_image, expect_shape, expect_within
 from fusekit.testing.samples import images
 from fusekit.testing.sources import SourcesContract
+
+
+_PART_TOLERANCE = 1e-4  # float32 rounds otherwise where rows have another length
+
+
+class RememberedSums:
+    """Sums over the image as the network took them from the whole, given to it again when it sees a part."""
+
+    def __init__(self, known: list[Sums] | None = None) -> None:
+        self.known = known
+        self.taken: list[Sums] = []
+
+    def sums(self, of: Callable[..., Sums], maps: tuple[Tensor, ...]) -> Sums:
+        found = of(*maps) if self.known is None else self.known[len(self.taken)]
+        self.taken.append(found)
+        return found
+
+    def again(self) -> RememberedSums:
+        """A source of what this one has taken."""
+        return RememberedSums(self.taken)
 
 
 class BackboneContract(SourcesContract):
@@ -87,6 +108,30 @@ class BackboneContract(SourcesContract):
                 ) from error
             expect_shape(f"image of {len(sources)} sources", image, sources[0].shape)
         expect(built > 0, "expected that it can be built for some number of sources from 1 to 4, found none")
+
+    def test_sees_as_far_as_it_says(self) -> None:
+        """A part of an image gives the same there as the whole, but for the border that `reach` and `stride` say."""
+        module = self.make().eval()
+        reach, stride = module.reach, module.stride
+        if reach is None:
+            raise SkipTest("it does not say how far it reaches")
+        shown = 2 * reach + 32
+        height, width = 2 * stride + shown, 3 * stride + shown
+        whole, sums = self.inputs(1, height, width), RememberedSums()
+        part = tuple(source[..., stride : stride + shown, stride : stride + shown] for source in whole)
+        with torch.no_grad():
+            with sums_from(sums):
+                image = module(whole, guidance=None).image
+            with sums_from(sums.again()):
+                found = module(part, guidance=None).image
+        inner, outer = slice(reach, shown - reach), slice(stride + reach, stride + shown - reach)
+        apart = float((found[..., inner, inner] - image[..., outer, outer]).abs().max())
+        expect(
+            apart <= _PART_TOLERANCE,
+            f"a part of {shown}x{shown} pixels: expected, {reach} pixels from its border, the values of the whole image, "
+            f"found others, by up to {apart:.3g}; `reach` or `stride` is too small, or sums over the image do not go "
+            "through `image_sums`",
+        )
 
     def test_can_be_differentiated_twice(self) -> None:
         """Its gradient has a gradient, which strategies that learn a loss differentiate through."""

@@ -284,6 +284,11 @@ class Paired(good.Backbone):
         return super().forward((first, second))
 
 
+@fault("backbone", "sees_as_far_as_it_says")
+class Shortsighted(good.Backbone):
+    reach = 0
+
+
 @fault("backbone", "can_be_differentiated_twice")
 class Rough(good.Backbone):
     def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
