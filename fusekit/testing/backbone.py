@@ -16,7 +16,6 @@ from fusekit.testing.expect import expect, expect_image, expect_shape, expect_wi
 from fusekit.testing.samples import images
 from fusekit.testing.sources import SourcesContract
 
-
 _PART_TOLERANCE = 1e-4  # float32 rounds otherwise where rows have another length
 
 
@@ -128,8 +127,8 @@ class BackboneContract(SourcesContract):
         apart = float((found[..., inner, inner] - image[..., outer, outer]).abs().max())
         expect(
             apart <= _PART_TOLERANCE,
-            f"a part of {shown}x{shown} pixels: expected, {reach} pixels from its border, the values of the whole image, "
-            f"found others, by up to {apart:.3g}; `reach` or `stride` is too small, or sums over the image do not go "
+            f"a part of {shown}x{shown} pixels: expected, {reach} pixels from its border, what the whole image has, "
+            f"found a difference of {apart:.3g}; `reach` or `stride` is too small, or sums over the image do not go "
             "through `image_sums`",
         )
 
