@@ -18,7 +18,9 @@ import numpy as np
 
 from fusekit.errors import DataError, UsageError
 from fusekit.files import write_atomically
-from fusekit.fusing.video.reading import Picture, Pixels, VideoInfo, VideoReader, inspect_video
+from fusekit.fusing.video.inspection import VideoInfo, inspect_video
+from fusekit.fusing.video.pixels import Pixels
+from fusekit.fusing.video.reading import Picture, VideoReader
 from fusekit.fusing.video.writing import WRITTEN_SUFFIXES, Target, VideoWriter
 
 VIDEO_SUFFIXES = frozenset({*WRITTEN_SUFFIXES, ".m4v", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"})
@@ -72,7 +74,7 @@ def fuse_videos(
 
     Args:
         fuse: Gets one uint8 array a source, in order, (H, W) for grey files and (H, W, 3) RGB for others (decided once
-            a file: see `fusekit.fusing.video.reading`), and gives uint8 (H, W) or (H, W, 3) of the same size.
+            a file: see `fusekit.fusing.video.inspection`), and gives uint8 (H, W) or (H, W, 3) of the same size.
         sources: Role → file, in the order that `fuse` wants. Rate and time stamps are the first one's.
         out: Where to: ``.mp4``, ``.mov``, ``.mkv`` or ``.avi``. Written beside it and renamed when complete.
         overwrite: Replace `out` if it exists.

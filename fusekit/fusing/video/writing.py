@@ -25,16 +25,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusekit.errors import DataError, RunError, UsageError
-from fusekit.fusing.video.reading import (
-    VIDEO_EXTRA,
-    Pixels,
-    codec_name,
-    load_av,
-    matrix_of,
-    open_container,
-    start_of,
-    video_stream,
-)
+from fusekit.fusing.video.container import VIDEO_EXTRA, codec_name, load_av, open_container, start_of, video_stream
+from fusekit.fusing.video.pixels import Pixels, matrix_of
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
