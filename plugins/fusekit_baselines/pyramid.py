@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fusekit.interfaces import BuildContext, FusionBackbone, FusionOutput, Guidance, Sources
@@ -60,32 +59,35 @@ def _strongest(details: Tensor) -> Tensor:
 
 
 def _reduce(image: Tensor) -> Tensor:
-    """Half the size, rounded up: blurred, then every second pixel."""
-    return _blurred(image)[..., ::2, ::2]
+    """Half the size, rounded up: blurred with 1 4 6 4 1, then every second pixel; borders repeat."""
+    return _halved(_halved(image, -2), -1)
 
 
 def _expand(image: Tensor, size: torch.Size) -> Tensor:
-    """Twice the size, to (height, width) `size`: pixels at every second place, filled in by the blur."""
-    height, width = image.shape[-2:]
-    # The pixel behind the border that the blur of an even side asks for is the last one again.
-    padded = _padded(image, (1, 1, 1, 1))
-    spread = padded.new_zeros(*padded.shape[:-2], 2 * height + 4, 2 * width + 4)
-    spread[..., ::2, ::2] = 4.0 * padded
-    kernel = _kernel(image)
-    filled = F.conv2d(spread.flatten(0, -3)[:, None], kernel)
-    return filled.view(*image.shape[:-2], *filled.shape[-2:])[..., : size[0], : size[1]]
+    """Twice the size, to (height, width) `size`: pixels at every second place, the same blur fills in the others."""
+    return _doubled(_doubled(image, -2, size[-2]), -1, size[-1])
 
 
-def _blurred(image: Tensor) -> Tensor:
-    padded = _padded(image, (2, 2, 2, 2))
-    return F.conv2d(padded.flatten(0, -3)[:, None], _kernel(image)).view(image.shape)
+def _halved(image: Tensor, dim: int) -> Tensor:
+    """Only the pixels that are kept are blurred."""
+    count = -(-image.shape[dim] // 2)
+    line = _extended(image, dim, 2)
+    kept = [line[..., tap : tap + 2 * count - 1 : 2] for tap in range(len(_TAPS))]
+    outer, inner = kept[0] + kept[4], kept[1] + kept[3]
+    return (outer * _TAPS[0] + inner * _TAPS[1] + kept[2] * _TAPS[2]).movedim(-1, dim)
 
 
-def _padded(image: Tensor, by: tuple[int, int, int, int]) -> Tensor:
-    flat = F.pad(image.flatten(0, -3)[:, None], by, mode="replicate")
-    return flat.view(*image.shape[:-2], *flat.shape[-2:])
+def _doubled(image: Tensor, dim: int, length: int) -> Tensor:
+    """Of the taps, doubled, every second falls on a pixel: 1 6 1 where one stands, 4 4 between two."""
+    line = _extended(image, dim, 1)
+    before, here, after = line[..., :-2], line[..., 1:-1], line[..., 2:]
+    standing = (before + after) * (2 * _TAPS[0]) + here * (2 * _TAPS[2])
+    between = (here + after) * (2 * _TAPS[1])
+    return torch.stack([standing, between], dim=-1).flatten(-2)[..., :length].movedim(-1, dim)
 
 
-def _kernel(image: Tensor) -> Tensor:
-    taps = image.new_tensor(_TAPS)
-    return (taps[:, None] * taps)[None, None]
+def _extended(image: Tensor, dim: int, by: int) -> Tensor:
+    """The axis moved to the end, its first and last pixel repeated."""
+    line = image.movedim(dim, -1)
+    first, last = line[..., :1], line[..., -1:]
+    return torch.cat([*[first] * by, line, *[last] * by], dim=-1)
