@@ -40,13 +40,22 @@ class Raster:
         """(height, width)."""
         return self.pixels.shape[0], self.pixels.shape[1]
 
-    def values(self, rows: slice = slice(None), columns: slice = slice(None)) -> npt.NDArray[np.float32]:
-        """A part of the picture as (1 or 3, h, w) float32 in [0, 1].
+    def values(
+        self,
+        rows: slice = slice(None),
+        columns: slice = slice(None),
+        *,
+        out: npt.NDArray[np.float32] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """A part of the picture as (1 or 3, h, w) float32 in [0, 1], in `out` if that is given.
 
         float32 holds every 16-bit level, and one division rounds once: the levels can be recovered exactly.
         """
-        part = np.asarray(self.pixels[rows, columns], dtype=np.float32) / np.float32(self.peak)
-        return np.ascontiguousarray(part[None] if part.ndim == 2 else part.transpose(2, 0, 1))
+        part = self.pixels[rows, columns]
+        planes = part[None] if part.ndim == 2 else part.transpose(2, 0, 1)
+        if out is None:
+            out = np.empty(planes.shape, np.float32)
+        return np.divide(planes, np.float32(self.peak), out=out, dtype=np.float32, casting="same_kind")
 
 
 @contextmanager

@@ -34,6 +34,7 @@ def fuse_pictures(
     device: torch.device | str = "cpu",
     colouring: Colouring | None = None,
     out: npt.NDArray[np.generic] | None = None,
+    buffers: Sequence[npt.NDArray[np.float32]] | None = None,
     advance: Advance | None = None,
 ) -> Raster:
     """Fuses the pictures of one scene.
@@ -47,6 +48,7 @@ def fuse_pictures(
         device: Where the system is.
         colouring: A decision about colour that was made before, for pictures of a stream.
         out: An array to put the pixels in, of the result's shape and depth.
+        buffers: Memory for the values of each source, (1 or 3, H, W), where they are fused whole.
         advance: Told about tiles.
 
     Returns:
@@ -74,7 +76,7 @@ def fuse_pictures(
         )
     job = _Job(system, pictures, options, colouring, out, device)
     if tile is None:
-        job.whole()
+        job.whole(buffers)
     else:
         job.in_tiles(tile, advance)
     peak = 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)  # type: ignore[type-var]
@@ -114,11 +116,12 @@ class _Job:
     out: npt.NDArray[np.generic]
     device: torch.device | str
 
-    def whole(self) -> None:
+    def whole(self, buffers: Sequence[npt.NDArray[np.float32]] | None) -> None:
         """Fuses all pixels at once."""
-        box = Box(0, 0, *self.pictures[0].size)
-        fused = torch.cat([self.fuse(self.read(box, channel)) for channel in self.channels], dim=1)
-        self.put(box, fused[0], None)
+        outs: Sequence[npt.NDArray[np.float32] | None] = buffers or [None] * len(self.pictures)
+        images = [torch.from_numpy(p.values(out=out)) for p, out in zip(self.pictures, outs, strict=True)]
+        fused = torch.cat([self.fuse(_channel(images, channel)) for channel in self.channels], dim=1)
+        self.write(self.out, self.options.ranged(fused), images)
 
     def in_tiles(self, tile: int, advance: Advance | None) -> None:
         """Fuses tile by tile, and where channels are fused separately, one channel after the other."""
@@ -141,8 +144,7 @@ class _Job:
     def read(self, box: Box, channel: int | None) -> list[Tensor]:
         """The sources' values in a box, (1 or 3, h, w) each; of one channel (1, h, w), grey sources having but one."""
         rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
-        images = [torch.from_numpy(picture.values(rows, columns)) for picture in self.pictures]
-        return images if channel is None else [image[min(channel, image.shape[0] - 1)][None] for image in images]
+        return _channel([torch.from_numpy(picture.values(rows, columns)) for picture in self.pictures], channel)
 
     def fuse(self, images: Sequence[Tensor]) -> Tensor:
         """(1, C, h, w) as the backbone gives it, on the host."""
@@ -150,14 +152,22 @@ class _Job:
         return output.image.float().cpu()
 
     def put(self, box: Box, fused: Tensor, channel: int | None) -> None:
-        """Brings fused values (C, h, w) into range, colours and rounds them into their place, or one channel of it."""
-        fused = self.options.ranged(fused[None])
+        """Brings fused values (C, h, w) of a box into range and to their place, or to one channel of it."""
         place = self.out[box.top : box.bottom, box.left : box.right]
         if channel is None:
-            fused = self.colouring.apply(fused, [image[None] for image in self.read(box, None)])
-            place[...] = to_levels(fused[0], self.out.dtype)
+            self.write(place, self.options.ranged(fused[None]), self.read(box, None))
         else:
-            place[..., channel] = to_levels(fused[0], self.out.dtype)
+            place[..., channel] = to_levels(self.options.ranged(fused[None])[0], self.out.dtype)
+
+    def write(self, place: npt.NDArray[np.generic], fused: Tensor, images: Sequence[Tensor]) -> None:
+        """Colours values (1, C, h, w) in range, and rounds them."""
+        coloured = self.colouring.apply(fused, [image[None] for image in images])
+        place[...] = to_levels(coloured[0], self.out.dtype)
+
+
+def _channel(images: list[Tensor], channel: int | None) -> list[Tensor]:
+    """One channel (1, h, w) of images, grey ones having but one; the images themselves where None is asked for."""
+    return images if channel is None else [image[min(channel, image.shape[0] - 1)][None] for image in images]
 
 
 def _alpha(pictures: Sequence[Raster], dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic] | None:

@@ -16,6 +16,7 @@ from fusekit.fusing.colouring import Colouring
 from fusekit.fusing.fuse import role_names
 from fusekit.fusing.options import FuseOptions
 from fusekit.fusing.picture import fuse_pictures
+from fusekit.fusing.tiling import tile_size
 from fusekit.recipe.system import FusionSystem
 
 Pixels = npt.NDArray[Any]
@@ -55,6 +56,7 @@ class FusionStream:
         self._kind: list[tuple[tuple[int, ...], np.dtype[Any]]] | None = None
         self._colouring: Colouring | None = None
         self._out: Pixels | None = None
+        self._buffers: list[npt.NDArray[np.float32]] = []
 
     def fuse(self, *frames: Pixels) -> Pixels:
         """Fuses the frames of one moment.
@@ -68,13 +70,12 @@ class FusionStream:
         Raises:
             DataError: Frames that cannot be fused, or unlike those of the first call.
         """
+        if not frames:
+            raise DataError("nothing to fuse: give one frame for each source")
         pictures = [_frame(frame) for frame in frames]
         kind = [(frame.shape, frame.dtype) for frame in frames]
         if self._kind is None:
-            flags = [frame.ndim == 3 for frame in frames]
-            roles = role_names(self._system, len(frames))
-            self._colouring = Colouring.choose(self._options.colour, flags, roles, self._system.backbone.colour)
-            self._kind = kind
+            self._decide(frames)
         elif kind != self._kind:
             raise DataError(f"this frame is {_shown(kind)}, those before were {_shown(self._kind)}")
         with self._turn:
@@ -85,13 +86,24 @@ class FusionStream:
                 device=self._device,
                 colouring=self._colouring,
                 out=self._out,
+                buffers=self._buffers or None,
             )
-        self._out = fused.pixels
+        self._out, self._kind = fused.pixels, kind
         return self._out
+
+    def _decide(self, frames: Sequence[Pixels]) -> None:
+        flags = [frame.ndim == 3 for frame in frames]
+        roles = role_names(self._system, len(frames))
+        self._colouring = Colouring.choose(self._options.colour, flags, roles, self._system.backbone.colour)
+        height, width = frames[0].shape[:2]
+        if tile_size(self._system, height, width, self._options.tile) is None:
+            shapes = [(1, *frame.shape) if frame.ndim == 2 else (3, *frame.shape[:2]) for frame in frames]
+            self._buffers = [np.empty(shape, np.float32) for shape in shapes]
 
     def close(self) -> None:
         """Lets go of the memory."""
         self._out = None
+        self._buffers = []
 
 
 def _frame(frame: Pixels) -> Raster:

@@ -164,6 +164,8 @@ def test_a_stream_uses_its_memory_again_and_keeps_its_colour() -> None:
     model = fusekit.load("mean")
     dark = np.zeros_like(RGB)
     with model.stream() as stream:
+        with pytest.raises(DataError, match="differ in size"):
+            stream.fuse(GREY, dark[:30])  # of which nothing is kept
         first = stream.fuse(GREY, dark)
         assert first.shape == RGB.shape, "a colour camera in the dark is still one"
         second = stream.fuse(GREY, RGB)
