@@ -9,7 +9,8 @@ The public API; names are imported on first use, so that ``import fusekit`` cost
     run = fusekit.run(recipe)                # train, fuse, evaluate, report
 
     model = fusekit.load("runs/uaafusion-msrs/model.safetensors")
-    fused = model.fuse("thermal.png", "visible.png")
+    fused = model.fuse("thermal.png", "visible.png")                # an array
+    fusekit.fuse(["thermal/", "visible/"], "fused/", model=model)   # files, folders, videos
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from fusekit._version import API_VERSION, __version__
 
 if TYPE_CHECKING:
     from fusekit.errors import FusekitError as FusekitError
+    from fusekit.fusing.job import fuse as fuse
     from fusekit.fusing.model import FusionModel as FusionModel
     from fusekit.fusing.model import load as load
     from fusekit.guidance.task import TaskGuidance as TaskGuidance
@@ -39,6 +41,7 @@ _HOME = {
     "TaskGuidance": "fusekit.guidance.task",
     "Trainer": "fusekit.training.trainer",
     "assemble": "fusekit.recipe.assembly",
+    "fuse": "fusekit.fusing.job",
     "load": "fusekit.fusing.model",
     "run": "fusekit.pipeline.run",
     "save_model": "fusekit.recipe.model_file",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,9 +15,7 @@ from fusekit.cli.options import Device, With, add_local_files
 from fusekit.errors import RunError, UsageError
 
 if TYPE_CHECKING:
-    from fusekit.fusing.model import FusionModel
-    from fusekit.fusing.options import FuseOptions
-    from fusekit.fusing.registration import Registration
+    from fusekit.fusing.job import FuseResult
     from fusekit.pipeline.display import Display
 
 _SHOWN = 20  # failures and notes that are printed one by one
@@ -112,10 +110,10 @@ def fuse(
     Example: fusekit fuse thermal/ visible/ -o fused/ --model runs/uaafusion-msrs
     """
     add_local_files(with_)
-    from fusekit.fusing.inputs import assign_roles, kind_of
+    from fusekit.fusing.inputs import assign_roles
+    from fusekit.fusing.job import fuse as fuse_all
     from fusekit.fusing.model import load
     from fusekit.fusing.options import FuseOptions
-    from fusekit.fusing.registration import Registration
     from fusekit.pipeline.display import Display
 
     options = FuseOptions(
@@ -127,156 +125,47 @@ def fuse(
     )
     loaded = load(model, device=_own_device(device))
     given = assign_roles(loaded.roles, sources or [], _named(source or []), count=loaded.backbone.source_count)
-    kind = kind_of(given)
-    display = Display(quiet=quiet)
-    for path in _given_twice(given):
-        display.warn(f"{path} is given twice: it is fused with itself")
-    registration = Registration(align.value)
-    if kind == "images":
-        _one(loaded, given, out, options, registration, overwrite, display)
-    elif kind == "folders":
-        _folders(
-            loaded, model, given, out, options, registration, overwrite, display, jobs, contact_sheet, format_.value
-        )
-    else:
-        if align is not AlignName.off:
-            raise UsageError("--align does not go with videos, frames would move one by one", hint="align them first")
-        _videos(loaded, given, out, options, registration, audio, overwrite, display)
-
-
-def _one(
-    model: FusionModel,
-    given: dict[str, Path],
-    out: Path,
-    options: FuseOptions,
-    registration: Registration,
-    overwrite: bool,
-    display: Display,
-) -> None:
-    from fusekit.data.decoding import read_raster
-    from fusekit.data.image_writing import WRITTEN_SUFFIXES, check_suffix, write_raster
-    from fusekit.fusing.picture import storable
-
-    first = next(iter(given.values()))
-    if out.is_dir() or (out.suffix.lower() not in WRITTEN_SUFFIXES and not out.suffix):
-        out = out / f"{first.stem}.png"
-    check_suffix(out)
-    _refuse_source(out, given)
-    if os.path.lexists(out) and not overwrite:
-        raise UsageError(f"{out} exists; it is not overwritten", hint="--overwrite replaces it")
-    pictures, notes = registration([read_raster(path) for path in given.values()], list(given))
-    for note in notes:
-        display.warn(note)
-    with display.progress("tiles") as advance:
-        fused = model.fuse_pictures(pictures, storable(options, pictures, out.suffix), advance=advance)
-    write_raster(out, fused)
-    typer.echo(str(out))
-
-
-def _folders(
-    model: FusionModel,
-    name: str,
-    given: dict[str, Path],
-    out: Path,
-    options: FuseOptions,
-    registration: Registration,
-    overwrite: bool,
-    display: Display,
-    jobs: int,
-    sheet: bool,
-    format_: str,
-) -> None:
-    import torch
-
-    from fusekit.fusing.contact_sheet import write_contact_sheet
-    from fusekit.fusing.folder import FolderJob
-    from fusekit.fusing.model import MODEL_FILE
-    from fusekit.fusing.pairs import pair_folders
-
-    if out.is_file():
-        raise UsageError(f"{out} is a file; folders are fused into a folder")
-    for role, folder in given.items():
-        if out.exists() and out.samefile(folder):
-            raise UsageError(f"{out} is the folder of the {role} source", hint="choose another folder for the results")
-    scenes, odd = pair_folders(given)
-    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    if jobs > 1:  # the threads share the cores
-        torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
-    path = Path(name)
-    model_file = (path / MODEL_FILE if path.is_dir() else path) if model.card is not None else None
-    job = FolderJob(
-        model=model,
-        name=name,
-        model_file=model_file,
-        out=out,
-        suffix=".png" if format_ == "png" else ".tif",
-        options=options,
-        overwrite=overwrite,
-        prepare=lambda pictures, scene: registration(pictures, list(scene.files)),
-        settings={"align": registration.align},
-    )
-    start = time.monotonic()
+    display, start = Display(quiet=quiet), time.monotonic()
     with display.progress("fuse") as advance:
-        result = job.run(scenes, jobs=jobs, rank=rank, world=world, advance=advance)
-    failed = {**result.failed, **(odd if rank == 0 else {})}
-    _tell(display.warn, {scene: "; ".join(notes) for scene, notes in result.notes.items()})
-    _tell(display.warn, failed)
-    seconds = time.monotonic() - start
-    display.say(
-        f"{len(result.fused)} fused in {seconds:.0f} s, {len(result.skipped)} done before, {len(failed)} failed"
-    )
-    if sheet and world > 1:
-        display.warn(
-            "no contact sheet: other processes may still be at work; the same command without torchrun adds it"
+        done = fuse_all(
+            given,
+            out,
+            model=loaded,
+            model_name=model,
+            options=options,
+            align=align.value,
+            file_format=format_.value,
+            audio=audio,
+            jobs=jobs,
+            contact_sheet=contact_sheet,
+            overwrite=overwrite,
+            advance=advance,
         )
-    elif sheet and len(result.fused) + len(result.skipped) > 0:
-        typer.echo(str(write_contact_sheet(scenes, out, job.suffix)))
-    typer.echo(str(out))
-    if failed:
+    _render(done, display, time.monotonic() - start)
+
+
+def _render(done: FuseResult, display: Display, seconds: float) -> None:
+    """Says what was made.
+
+    Raises:
+        RunError: Scenes failed.
+    """
+    _tell(display.warn, list(done.notes))
+    _tell(display.warn, [f"{scene}: {why}" for scene, why in done.failed.items()])
+    if done.kind == "folders":
+        counts = f"{len(done.fused)} fused in {seconds:.0f} s, {len(done.skipped)} done before"
+        display.say(f"{counts}, {len(done.failed)} failed")
+    elif done.kind == "videos":
+        display.say(f"{done.frames} frames fused in {seconds:.0f} s")
+    if done.contact_sheet is not None:
+        typer.echo(str(done.contact_sheet))
+    typer.echo(str(done.out))
+    if done.failed:
+        count = len(done.fused) + len(done.skipped) + len(done.failed)
         raise RunError(
-            f"{len(failed)} of {len(scenes) + len(odd)} scenes failed; the others are in {out}",
+            f"{len(done.failed)} of {count} scenes failed; the others are in {done.out}",
             hint="mend or remove those files and run the same command again: what is done is skipped",
         )
-
-
-def _videos(
-    model: FusionModel,
-    given: dict[str, Path],
-    out: Path,
-    options: FuseOptions,
-    registration: Registration,
-    audio: str | None,
-    overwrite: bool,
-    display: Display,
-) -> None:
-    from fusekit.fusing.model import picture_of
-    from fusekit.fusing.video import fuse_videos
-
-    if out.is_dir() or not out.suffix:
-        out = out / f"{next(iter(given.values())).stem}.mp4"
-    if options.bit_depth == 16:
-        raise UsageError("--bit-depth 16 does not go with videos, which have 8 bits")
-    checked = False
-    with (
-        model.stream(
-            output_range=options.output_range, limits=options.limits, colour=options.colour, tile=options.tile
-        ) as stream,
-        display.progress("frames") as advance,
-    ):
-
-        def fuse_frames(frames: Sequence[Any]) -> Any:
-            nonlocal checked
-            if not checked:  # the first frames say whether the cameras lie on each other
-                checked = True
-                for note in registration([picture_of(frame) for frame in frames], list(given))[1]:
-                    display.warn(note.replace("--align shift lays it in place", "align the videos first"))
-            return stream.fuse(*frames)
-
-        done = fuse_videos(fuse_frames, given, out, overwrite=overwrite, audio_from=audio, advance=advance)
-    for warning in done.warnings:
-        display.warn(warning)
-    display.say(f"{done.frames} frames, {done.seconds:.1f} s of video")
-    typer.echo(str(out))
 
 
 def _own_device(device: str) -> str:
@@ -286,22 +175,6 @@ def _own_device(device: str) -> str:
     if device == "auto" and "LOCAL_RANK" in os.environ and torch.cuda.is_available():
         return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
     return device
-
-
-def _refuse_source(out: Path, given: dict[str, Path]) -> None:
-    for path in given.values():
-        if out.exists() and out.samefile(path):
-            raise UsageError(f"{out} is one of the sources", hint="choose another file for the result")
-
-
-def _given_twice(given: dict[str, Path]) -> list[Path]:
-    seen: list[Path] = []
-    twice = []
-    for path in given.values():
-        if any(path.samefile(other) for other in seen):
-            twice.append(path)
-        seen.append(path)
-    return twice
 
 
 def _named(source: list[str]) -> dict[str, Path]:
@@ -333,8 +206,8 @@ def _side(text: str) -> int:
         raise UsageError(f"--tile {text}: write auto, off, or a number of pixels") from None
 
 
-def _tell(say: Any, sentences: dict[str, str]) -> None:
-    for scene, sentence in list(sentences.items())[:_SHOWN]:
-        say(f"{scene}: {sentence}")
+def _tell(say: Callable[[str], None], sentences: list[str]) -> None:
+    for sentence in sentences[:_SHOWN]:
+        say(sentence)
     if len(sentences) > _SHOWN:
         say(f"and {len(sentences) - _SHOWN} more")

@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from fusekit._version import __version__
 from fusekit.data.decoding import read_raster
 from fusekit.data.image_writing import encode
@@ -57,7 +59,6 @@ class FolderJob:
     Attributes:
         model: Fuses them.
         name: What the user called the model: a name, or a file.
-        model_file: The model file; None for a rule.
         out: The folder; is made.
         suffix: Of the files that are written: ``.png`` or ``.tif``.
         options: Range, colour, depth and tiles.
@@ -68,7 +69,6 @@ class FolderJob:
 
     model: FusionModel
     name: str
-    model_file: Path | None
     out: Path
     suffix: Literal[".png", ".tif"]
     options: FuseOptions
@@ -102,12 +102,11 @@ class FolderJob:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{self.out}: cannot be made a folder ({error.strerror or error})") from error
-        model_sha256 = self._model_digest()
         share = scenes[rank::world]
         result = FolderResult()
         manifest = Manifest(self.out, rank)
         with manifest.writing():
-            runner = _Runner(self, manifest, model_sha256)
+            runner = _Runner(self, manifest)
             for done, outcome in enumerate(_as_they_come(runner.finish, share, jobs), start=1):
                 if outcome.failed:
                     result.failed[outcome.id] = outcome.failed
@@ -123,11 +122,6 @@ class FolderJob:
         """All settings that change results, as they stand in the manifest."""
         return {**asdict(self.options), "suffix": self.suffix, **self.settings}
 
-    def _model_digest(self) -> str:
-        if self.model_file is None:
-            return hashlib.sha256(f"{self.name} {__version__}".encode()).hexdigest()
-        return file_digest(self.model_file)
-
 
 @dataclass(frozen=True)
 class _Outcome:
@@ -142,10 +136,10 @@ class _Outcome:
 class _Runner:
     """Finishes scenes one by one; used by several threads."""
 
-    def __init__(self, job: FolderJob, manifest: Manifest, model_sha256: str) -> None:
-        self.job, self.manifest, self.model_sha256 = job, manifest, model_sha256
+    def __init__(self, job: FolderJob, manifest: Manifest) -> None:
+        self.job, self.manifest, self.model_sha256 = job, manifest, model_digest(job.model)
         self.settings = job.plain_settings()
-        plain = json.dumps({"model": model_sha256, "settings": self.settings}, sort_keys=True)
+        plain = json.dumps({"model": self.model_sha256, "settings": self.settings}, sort_keys=True)
         self.digest = hashlib.sha256(plain.encode()).hexdigest()
         self.lock = threading.Lock()
 
@@ -248,6 +242,15 @@ class _Runner:
             part.unlink(missing_ok=True)
             raise
         part.replace(out)
+
+
+def model_digest(model: FusionModel) -> str:
+    """SHA-256 of what a model is: its description, its weights, and fusekit's version."""
+    digest = hashlib.sha256(json.dumps([__version__, model.system.description], sort_keys=True).encode())
+    for name, value in sorted(model.system.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def part_of(out: Path) -> Path:

@@ -51,6 +51,18 @@ def assign_roles(
     return {role: given[role] for role in roles}
 
 
+def given_twice(sources: Mapping[str, Path]) -> list[Path]:
+    """Files or folders that stand for more than one source, by whatever name."""
+    seen: list[Path] = []
+    twice = []
+    for path in sources.values():
+        if path.exists() and any(path.samefile(other) for other in seen):
+            twice.append(path)
+        elif path.exists():
+            seen.append(path)
+    return twice
+
+
 def kind_of(sources: Mapping[str, Path]) -> InputKind:
     """Whether sources are images, folders or videos.
 

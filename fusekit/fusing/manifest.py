@@ -31,7 +31,7 @@ class Entry:
         size: Height and width.
         seconds: Time it took, reading and writing included.
         model: Name or file of the model.
-        model_sha256: Of the model file; of a rule, of its name and version.
+        model_sha256: Of the model's description and weights, and of fusekit's version.
         settings: The options of fusing, plain data.
         notes: What was noticed, such as sources that look shifted.
     """

@@ -60,7 +60,7 @@ def scenes(tmp_path: Path) -> list[Scene]:
 
 
 def job(out: Path, **options: Any) -> FolderJob:
-    return FolderJob(fusekit.load("mean"), "mean", None, out, ".png", FuseOptions(), **options)
+    return FolderJob(fusekit.load("mean"), "mean", out, ".png", FuseOptions(), **options)
 
 
 @pytest.mark.slow
