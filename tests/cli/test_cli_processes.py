@@ -41,6 +41,7 @@ RUN = [
 TORCH_FREE = [
     ["--help"],
     ["--version"],
+    ["fuse", "--help"],
     ["plugins", "list"],
     ["plugins", "show", "uaafusion"],
     ["plugins", "known"],
@@ -53,13 +54,14 @@ TORCH_FREE = [
 ]
 WITH_TORCH = [
     ["doctor"],
+    ["fuse", "source.png", "source.png", "-o", "fused.png"],
     ["recipes", "schema"],
     ["plugins", "check", "baselines.mean"],
     RUN,
     ["weights", "show", "runs/uaafusion-msrs/model.safetensors"],
     ["explain", "runs/uaafusion-msrs", "source.png", "source.png", "-o", "explained"],
 ]
-LOADS_NONE = ("--help", "--version", "recipes list", "recipes copy")
+LOADS_NONE = ("--help", "--version", "fuse --help", "recipes list", "recipes copy")
 
 
 @dataclass
