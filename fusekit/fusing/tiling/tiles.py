@@ -165,7 +165,9 @@ class _Job:
         runs = itertools.count()
 
         def forward(window: Box) -> Tensor:
-            advance(next(runs) % len(parts), len(parts), "sums over the image")
+            run = next(runs)
+            if run:  # the first one finds out whether there are any
+                advance(run % len(parts), len(parts), "sums over the image")
             return self._fuse(window)
 
         self.sums.measure(forward, parts, self.size[0] * self.size[1])
