@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from fusekit.errors import RunError
+from fusekit.errors import DataError, RunError
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -45,6 +46,27 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="replace", newline="\n")
 
     write_atomically(path, write)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return digest.hexdigest()
+
+
+def same_file(first: Path, second: Path) -> bool:
+    """Whether two paths lead to one file or folder, by whatever names; not if one leads nowhere."""
+    return first.exists() and second.exists() and first.samefile(second)
 
 
 def _kept(path: Path) -> str:

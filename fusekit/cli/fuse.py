@@ -110,9 +110,7 @@ def fuse(
     Example: fusekit fuse thermal/ visible/ -o fused/ --model runs/uaafusion-msrs
     """
     add_local_files(with_)
-    from fusekit.fusing.inputs import assign_roles
     from fusekit.fusing.job import fuse as fuse_all
-    from fusekit.fusing.model import load
     from fusekit.fusing.options import FuseOptions
     from fusekit.pipeline.display import Display
 
@@ -123,15 +121,13 @@ def fuse(
         "keep" if bit_depth is DepthName.keep else int(bit_depth.value),  # type: ignore[arg-type]
         tile if tile in ("auto", "off") else _side(tile),  # type: ignore[arg-type]
     )
-    loaded = load(model, device=_own_device(device))
-    given = assign_roles(loaded.roles, sources or [], _named(source or []), count=loaded.backbone.source_count)
     display, start = Display(quiet=quiet), time.monotonic()
     with display.progress("fuse") as advance:
         done = fuse_all(
-            given,
+            sources or [],
             out,
-            model=loaded,
-            model_name=model,
+            named=_named(source or []),
+            model=model,
             options=options,
             align=align.value,
             file_format=format_.value,
@@ -139,6 +135,7 @@ def fuse(
             jobs=jobs,
             contact_sheet=contact_sheet,
             overwrite=overwrite,
+            device=_own_device(device),
             advance=advance,
         )
     _render(done, display, time.monotonic() - start)

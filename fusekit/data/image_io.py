@@ -24,10 +24,23 @@ from fusekit.data.image_writing import write_image
 from fusekit.errors import DataError
 from fusekit.interfaces.context import ClassTable
 
-__all__ = ["IMAGE_SUFFIXES", "image_size", "read_image", "read_label", "write_image"]
+__all__ = ["IMAGE_SUFFIXES", "image_files", "image_size", "read_image", "read_label", "write_image"]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 """Lower-case suffixes of files that are taken for images."""
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The files of a folder that are taken for images, sorted; hidden files and subfolders are passed over.
+
+    Raises:
+        OSError: The folder cannot be listed.
+    """
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    ]
 
 
 def read_image(path: str | Path) -> Tensor:

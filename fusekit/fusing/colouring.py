@@ -60,6 +60,11 @@ class Colouring:
         lenders = tuple(index for index, colour in enumerate(coloured) if colour)
         return cls(3, lenders=lenders) if lenders else cls(1)
 
+    @property
+    def fused_channels(self) -> Sequence[int | None]:
+        """What is fused, one after the other: each of three channels, or None for the images as they are."""
+        return range(3) if self.separate else [None]
+
     def apply(self, fused: Tensor, images: Sequence[Tensor]) -> Tensor:
         """Gives fused values their colour.
 
@@ -79,3 +84,10 @@ class Colouring:
             return join(fused, chroma(images[self.lenders[0]].to(fused)))
         made = restore_colour(fused, [images[index] for index in self.lenders])
         return made.expand(*made.shape[:-3], 3, *made.shape[-2:])  # a part without any colour comes back grey
+
+
+def of_channel(images: Sequence[Tensor], channel: int | None) -> list[Tensor]:
+    """One channel (…, 1, H, W) of images, grey ones having but one; the images themselves where None is asked for."""
+    if channel is None:
+        return list(images)
+    return [image.narrow(-3, min(channel, image.shape[-3] - 1), 1) for image in images]

@@ -24,8 +24,9 @@ from fusekit._version import __version__
 from fusekit.data.decoding import read_raster
 from fusekit.data.image_writing import encode
 from fusekit.data.raster import Raster
-from fusekit.errors import DataError, FusekitError, RunError, UsageError
-from fusekit.fusing.manifest import Entry, Manifest
+from fusekit.errors import FusekitError, RunError, UsageError
+from fusekit.files import file_digest, same_file
+from fusekit.fusing.manifest import Entry, Manifest, refused
 from fusekit.fusing.model import FusionModel
 from fusekit.fusing.options import FuseOptions
 from fusekit.fusing.pairs import Scene
@@ -212,7 +213,7 @@ class _Runner:
         if out.is_dir():
             raise UsageError(f"{out} is a folder", hint="move it away, or choose another folder for the results")
         for path in scene.files.values():
-            if out.exists() and out.samefile(path):
+            if same_file(out, path):
                 raise UsageError(f"{out} is one of the sources", hint="choose another folder for the results")
         if self.job.overwrite or not os.path.lexists(out):
             return
@@ -231,10 +232,7 @@ class _Runner:
                 os.fsync(file.fileno())
         except OSError as error:
             part.unlink(missing_ok=True)
-            raise RunError(
-                f"{out}: cannot be written ({error.strerror or error}); scenes that are done stay",
-                hint="make room or choose a folder that may be written, then run again: what is done is skipped",
-            ) from error
+            raise refused(out, error) from error
         try:
             with self.lock:
                 self.manifest.add(entry)
@@ -256,22 +254,6 @@ def model_digest(model: FusionModel) -> str:
 def part_of(out: Path) -> Path:
     """Where a result is written before it gets its name."""
     return out.with_name(f".{out.name}.part")
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content.
-
-    Raises:
-        DataError: The file cannot be read.
-    """
-    try:
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def _as_they_come(finish: Callable[[Scene], _Outcome], scenes: Sequence[Scene], jobs: int) -> Iterator[_Outcome]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fusekit.data.colour import luminance, restore_colour
+from fusekit.data.raster import MIN_SIDE
 from fusekit.errors import DataError
 from fusekit.fusing.options import stretched
 from fusekit.guidance.task import TaskGuidance
@@ -17,7 +18,6 @@ from fusekit.interfaces.types import FusionOutput, Sources
 from fusekit.recipe.system import FusionSystem
 
 Range = Literal["clip", "stretch"]
-SMALLEST = 16
 SIZE_HINT = "sources must be registered to each other, pixel by pixel; fusekit fuse --align shift lays one on the other"
 
 
@@ -88,8 +88,8 @@ def check_sizes(sizes: Sequence[tuple[int, int]]) -> None:
     if len(set(sizes)) > 1:
         shown = ", ".join(f"{w}x{h}" for h, w in sizes)
         raise DataError(f"the sources differ in size: {shown}", hint=SIZE_HINT)
-    if min(sizes[0]) < SMALLEST:
-        raise DataError(f"images of {sizes[0][1]}x{sizes[0][0]} are too small; the least is {SMALLEST}x{SMALLEST}")
+    if min(sizes[0]) < MIN_SIDE:
+        raise DataError(f"images of {sizes[0][1]}x{sizes[0][0]} are too small; the least is {MIN_SIDE}x{MIN_SIDE}")
 
 
 def role_names(system: FusionSystem, count: int) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from fusekit.errors import DataError, PluginError, UsageError
+from fusekit.files import file_digest
 from fusekit.interfaces.config import ComponentRef
 from fusekit.interfaces.context import ClassTable
 from fusekit.interfaces.importer import WeightsImporter
@@ -55,7 +55,7 @@ def import_weights(
         {
             "imported_by": component,
             "from": file.name,
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            "sha256": file_digest(file),
             "notes": list(imported.notes),
         },
     )

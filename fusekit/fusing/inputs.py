@@ -8,6 +8,7 @@ from typing import Literal
 
 from fusekit.data.image_io import IMAGE_SUFFIXES
 from fusekit.errors import DataError, UsageError
+from fusekit.files import same_file
 from fusekit.fusing.video import is_video
 from fusekit.words import did_you_mean
 
@@ -56,10 +57,9 @@ def given_twice(sources: Mapping[str, Path]) -> list[Path]:
     seen: list[Path] = []
     twice = []
     for path in sources.values():
-        if path.exists() and any(path.samefile(other) for other in seen):
+        if any(same_file(path, other) for other in seen):
             twice.append(path)
-        elif path.exists():
-            seen.append(path)
+        seen.append(path)
     return twice
 
 

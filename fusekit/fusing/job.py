@@ -14,6 +14,7 @@ import torch
 from fusekit.data.decoding import read_raster
 from fusekit.data.image_writing import check_suffix, write_raster
 from fusekit.errors import UsageError
+from fusekit.files import same_file
 from fusekit.fusing.contact_sheet import write_contact_sheet
 from fusekit.fusing.folder import FolderJob
 from fusekit.fusing.inputs import InputKind, assign_roles, given_twice, kind_of
@@ -57,8 +58,8 @@ def fuse(
     sources: Sequence[str | Path] | Mapping[str, str | Path],
     out: str | Path,
     *,
+    named: Mapping[str, str | Path] | None = None,
     model: FusionModel | str | Path = "laplacian",
-    model_name: str | None = None,
     options: FuseOptions | None = None,
     align: AlignChoice = "off",
     file_format: Literal["png", "tif"] = "png",
@@ -74,8 +75,8 @@ def fuse(
     Args:
         sources: In the order of the model's roles, or by role.
         out: File or folder to write to. A folder resumes: what is done is skipped.
+        named: Further sources by role; those in order then take the roles that are left.
         model: A model, or what `load` takes.
-        model_name: What the manifest of a folder calls a model that is given as an object.
         options: Range, colour, depth and tiles.
         align: Lay the sources on the largest: ``off``, ``shift`` or ``homography``; images and folders only.
         file_format: Of the files in a folder.
@@ -96,12 +97,16 @@ def fuse(
         {}
     """
     loaded = model if isinstance(model, FusionModel) else load(model, device=device)
-    named = {role: Path(path) for role, path in sources.items()} if isinstance(sources, Mapping) else {}
-    positional = [] if isinstance(sources, Mapping) else [Path(path) for path in sources]
-    given = assign_roles(loaded.roles, positional, named, count=loaded.backbone.source_count)
+    ordered, by_role = ([], sources) if isinstance(sources, Mapping) else (sources, {})
+    given = assign_roles(
+        loaded.roles,
+        [Path(path) for path in ordered],
+        {role: Path(path) for role, path in {**by_role, **(named or {})}.items()},
+        count=loaded.backbone.source_count,
+    )
     request = _Request(
         loaded,
-        model_name or (type(loaded.backbone).__name__ if isinstance(model, FusionModel) else str(model)),
+        type(loaded.backbone).__name__ if isinstance(model, FusionModel) else str(model),
         given,
         Path(out),
         options or FuseOptions(),
@@ -147,7 +152,7 @@ class _Request:
         if self.out.is_file():
             raise UsageError(f"{self.out} is a file; folders are fused into a folder")
         for role, folder in self.given.items():
-            if self.out.exists() and self.out.samefile(folder):
+            if same_file(self.out, folder):
                 hint = "choose another folder for the results"
                 raise UsageError(f"{self.out} is the folder of the {role} source", hint=hint)
         scenes, odd = pair_folders(self.given)
@@ -181,7 +186,7 @@ class _Request:
         if self.options.bit_depth == 16:
             raise UsageError("--bit-depth 16 does not go with videos, which have 8 bits")
         out, seen = self.file(".mp4"), list[str]()
-        checked = False
+        look, checked = Registration(remedy="align the videos first"), False
         with self.model.stream(
             output_range=self.options.output_range,
             limits=self.options.limits,
@@ -193,8 +198,7 @@ class _Request:
                 nonlocal checked
                 if not checked:  # the first frames say whether the cameras lie on each other
                     checked = True
-                    notes = self.registration([picture_of(frame) for frame in frames], list(self.given))[1]
-                    seen.extend(note.partition(";")[0] + "; align the videos first" for note in notes)
+                    seen.extend(look([picture_of(frame) for frame in frames], list(self.given))[1])
                 return stream.fuse(*frames)
 
             done = fuse_videos(
@@ -216,7 +220,7 @@ class _Request:
 
     def refuse_source(self, out: Path) -> None:
         for path in self.given.values():
-            if out.exists() and out.samefile(path):
+            if same_file(out, path):
                 raise UsageError(f"{out} is one of the sources", hint="choose another file for the result")
 
 

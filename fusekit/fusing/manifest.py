@@ -80,7 +80,7 @@ class Manifest:
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise self._refused(error) from error
+            raise refused(self.path, error) from error
         try:
             if fcntl is not None:
                 try:
@@ -117,14 +117,16 @@ class Manifest:
                 os.ftruncate(self._descriptor, start)
                 raise
         except OSError as error:
-            raise self._refused(error) from error
+            raise refused(self.path, error) from error
         self.entries.setdefault(entry.id, []).append(entry)
 
-    def _refused(self, error: OSError) -> RunError:
-        return RunError(
-            f"{self.path}: cannot be written ({error.strerror or error}); scenes that are done stay",
-            hint="make room or choose a folder that may be written, then run again: what is done is skipped",
-        )
+
+def refused(path: Path, error: OSError) -> RunError:
+    """The error of a disk that does not take a file of the folder."""
+    return RunError(
+        f"{path}: cannot be written ({error.strerror or error}); scenes that are done stay",
+        hint="make room or choose a folder that may be written, then run again: what is done is skipped",
+    )
 
 
 def _read(path: Path) -> Iterator[Entry]:

@@ -19,19 +19,16 @@ from fusekit.data.raster import Raster
 from fusekit.devices import choose_device
 from fusekit.errors import DataError
 from fusekit.fusing.colouring import Colouring
-from fusekit.fusing.fuse import FusedScene, Range, as_sources, check_images, fuse_scene, role_names, run_backbone
+from fusekit.fusing.fuse import FusedScene, Range, check_images, fuse_scene, role_names
 from fusekit.fusing.options import BitDepth, FuseOptions, OutputRange, TileChoice
-from fusekit.fusing.picture import Advance, fuse_pictures
+from fusekit.fusing.picture import Advance, fuse_pictures, fuse_values
 from fusekit.fusing.rules import rule_system, rules
 from fusekit.fusing.stream import FusionStream
 from fusekit.fusing.tiling import tile_size
 from fusekit.interfaces.backbone import FusionBackbone
 from fusekit.interfaces.task import TaskNetwork
-from fusekit.recipe.model_file import ModelCard, load_system
+from fusekit.recipe.model_file import MODEL_FILE, ModelCard, load_system
 from fusekit.recipe.system import FusionSystem
-
-MODEL_FILE = "model.safetensors"
-"""Name of the model file in the folder of a run."""
 
 Image = str | Path | np.ndarray[Any, Any] | Tensor
 
@@ -196,17 +193,8 @@ class FusionModel:
         return (fused if images[0].ndim == 4 else fused[0]).to(images[0])
 
     def _batch(self, images: Sequence[Tensor], options: FuseOptions, colouring: Colouring) -> Tensor:
-        channels = (
-            [[image[:, min(c, image.shape[1] - 1)][:, None] for image in images] for c in range(3)]
-            if colouring.separate
-            else [list(images)]
-        )
         with self._turn:
-            planes = [
-                run_backbone(self.system, as_sources(one, self.backbone.colour, self.device))[0].image.float().cpu()
-                for one in channels
-            ]
-        return colouring.apply(options.ranged(torch.cat(planes, dim=1)), [image.cpu() for image in images])
+            return fuse_values(self.system, images, options, colouring, self.device)
 
     def _large(self, images: Sequence[Tensor], options: FuseOptions, colouring: Colouring) -> Tensor:
         """One scene, (1, C, H, W) each, by way of pictures that share the tensors' memory."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fusekit.data.image_io import IMAGE_SUFFIXES
+from fusekit.data.image_io import IMAGE_SUFFIXES, image_files
 from fusekit.errors import DataError
 
 
@@ -55,7 +55,7 @@ def pair_folders(folders: Mapping[str, Path]) -> tuple[list[Scene], dict[str, st
 
 def _images(role: str, folder: Path) -> dict[str, list[Path]]:
     try:
-        files = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
+        files = image_files(folder)
     except FileNotFoundError:
         raise DataError(f"{folder}: there is no such folder ({role})") from None
     except NotADirectoryError:
@@ -66,8 +66,7 @@ def _images(role: str, folder: Path) -> dict[str, list[Path]]:
         raise DataError(f"{folder}: cannot be listed ({error.strerror})") from None
     images: dict[str, list[Path]] = {}
     for path in files:
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            images.setdefault(unicodedata.normalize("NFC", path.stem), []).append(path)
+        images.setdefault(unicodedata.normalize("NFC", path.stem), []).append(path)
     if not images:
         inside = any(path.is_dir() for path in folder.iterdir())
         raise DataError(

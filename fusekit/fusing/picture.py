@@ -14,7 +14,7 @@ from torch import Tensor
 from fusekit.data.image_writing import to_levels
 from fusekit.data.raster import Raster
 from fusekit.errors import UsageError
-from fusekit.fusing.colouring import Colouring
+from fusekit.fusing.colouring import Colouring, of_channel
 from fusekit.fusing.fuse import as_sources, check_count, check_sizes, role_names, run_backbone
 from fusekit.fusing.options import BitDepth, FuseOptions
 from fusekit.fusing.tiling import Box, fuse_in_tiles, tile_size
@@ -83,6 +83,32 @@ def fuse_pictures(
     return Raster(out, peak, _alpha(pictures, dtype))
 
 
+def fuse_values(
+    system: FusionSystem,
+    images: Sequence[Tensor],
+    options: FuseOptions,
+    colouring: Colouring,
+    device: torch.device | str,
+) -> Tensor:
+    """Fuses values at once.
+
+    Args:
+        system: In evaluation mode, on `device`.
+        images: One per source, (B, 1 or 3, H, W) in [0, 1].
+        options: The range.
+        colouring: What is fused, and which colour it gets.
+        device: Where the system is.
+
+    Returns:
+        (B, channels of `colouring`, H, W) in [0, 1], on the host.
+    """
+    planes = []
+    for channel in colouring.fused_channels:
+        sources = as_sources(of_channel(images, channel), system.backbone.colour, device)
+        planes.append(run_backbone(system, sources)[0].image.float().cpu())
+    return colouring.apply(options.ranged(torch.cat(planes, dim=1)), [image.cpu() for image in images])
+
+
 def in_colour(picture: Raster) -> bool:
     """Whether a picture has colour: three channels that are not equal everywhere."""
     pixels = picture.pixels
@@ -119,13 +145,13 @@ class _Job:
     def whole(self, buffers: Sequence[npt.NDArray[np.float32]] | None) -> None:
         """Fuses all pixels at once."""
         outs: Sequence[npt.NDArray[np.float32] | None] = buffers or [None] * len(self.pictures)
-        images = [torch.from_numpy(p.values(out=out)) for p, out in zip(self.pictures, outs, strict=True)]
-        fused = torch.cat([self.fuse(_channel(images, channel)) for channel in self.channels], dim=1)
-        self.write(self.out, self.options.ranged(fused), images)
+        images = [torch.from_numpy(p.values(out=out))[None] for p, out in zip(self.pictures, outs, strict=True)]
+        fused = fuse_values(self.system, images, self.options, self.colouring, self.device)
+        self.out[...] = to_levels(fused[0], self.out.dtype)
 
     def in_tiles(self, tile: int, advance: Advance | None) -> None:
         """Fuses tile by tile, and where channels are fused separately, one channel after the other."""
-        for channel in self.channels:
+        for channel in self.colouring.fused_channels:
             fuse_in_tiles(
                 self.system,
                 self.pictures[0].size,
@@ -136,38 +162,20 @@ class _Job:
                 advance=advance,
             )
 
-    @property
-    def channels(self) -> Sequence[int | None]:
-        """What is fused, one after the other: each of three channels, or None for the pictures as they are."""
-        return range(3) if self.colouring.separate else [None]
-
     def read(self, box: Box, channel: int | None) -> list[Tensor]:
-        """The sources' values in a box, (1 or 3, h, w) each; of one channel (1, h, w), grey sources having but one."""
+        """The sources' values in a box, (1 or 3, h, w) each; of one channel (1, h, w)."""
         rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
-        return _channel([torch.from_numpy(picture.values(rows, columns)) for picture in self.pictures], channel)
-
-    def fuse(self, images: Sequence[Tensor]) -> Tensor:
-        """(1, C, h, w) as the backbone gives it, on the host."""
-        output, _ = run_backbone(self.system, as_sources(images, self.system.backbone.colour, self.device))
-        return output.image.float().cpu()
+        return of_channel([torch.from_numpy(picture.values(rows, columns)) for picture in self.pictures], channel)
 
     def put(self, box: Box, fused: Tensor, channel: int | None) -> None:
-        """Brings fused values (C, h, w) of a box into range and to their place, or to one channel of it."""
+        """Brings fused values (C, h, w) of a box into range, colours and rounds them, into place or one channel."""
         place = self.out[box.top : box.bottom, box.left : box.right]
-        if channel is None:
-            self.write(place, self.options.ranged(fused[None]), self.read(box, None))
-        else:
-            place[..., channel] = to_levels(self.options.ranged(fused[None])[0], self.out.dtype)
-
-    def write(self, place: npt.NDArray[np.generic], fused: Tensor, images: Sequence[Tensor]) -> None:
-        """Colours values (1, C, h, w) in range, and rounds them."""
-        coloured = self.colouring.apply(fused, [image[None] for image in images])
-        place[...] = to_levels(coloured[0], self.out.dtype)
-
-
-def _channel(images: list[Tensor], channel: int | None) -> list[Tensor]:
-    """One channel (1, h, w) of images, grey ones having but one; the images themselves where None is asked for."""
-    return images if channel is None else [image[min(channel, image.shape[0] - 1)][None] for image in images]
+        fused = self.options.ranged(fused[None])
+        if channel is not None:
+            place[..., channel] = to_levels(fused[0], self.out.dtype)
+            return
+        images = self.read(box, None) if self.colouring.lenders else []
+        place[...] = to_levels(self.colouring.apply(fused[0], images), self.out.dtype)
 
 
 def _alpha(pictures: Sequence[Raster], dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic] | None:

@@ -26,9 +26,11 @@ class Registration:
 
     Attributes:
         align: ``off`` only warns of sources that look shifted; the others lay every source on the largest.
+        remedy: What the warning says to do.
     """
 
     align: AlignChoice = "off"
+    remedy: str = "--align shift lays it in place"
 
     def __call__(self, pictures: Sequence[Raster], roles: Sequence[str]) -> tuple[list[Raster], tuple[str, ...]]:
         """Gives the sources back, aligned if asked for, and what was noticed.
@@ -48,7 +50,7 @@ class Registration:
                     continue  # refused when they are fused, with both sizes
                 shift = _shift(reference, picture)
                 if shift is not None:
-                    notes.append(f"{role} looks shifted against {roles[grid]}: {shift}; --align shift lays it in place")
+                    notes.append(f"{role} looks shifted against {roles[grid]}: {shift}; {self.remedy}")
                 continue
             found = estimate(_luminance(reference), _luminance(picture), self.align)
             alpha = warp(picture.alpha, found, reference.size) if picture.alpha is not None else None

@@ -24,6 +24,9 @@ from fusekit.recipe.system import FusionSystem
 
 FORMAT = "fusekit-model-1"
 
+MODEL_FILE = "model.safetensors"
+"""Name of the model file in the folder of a run."""
+
 
 @dataclass(frozen=True)
 class ModelCard:
@@ -86,7 +89,7 @@ def read_card(path: Path) -> ModelCard:
         DataError: There is no such file, or it is not a model file of fusekit.
     """
     if not path.is_file():
-        raise DataError(f"no model file {path}", hint="a run leaves one at runs/NAME/model.safetensors")
+        raise DataError(f"no model file {path}", hint=f"a run leaves one at runs/NAME/{MODEL_FILE}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

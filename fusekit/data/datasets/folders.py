@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 
 from fusekit.data.config import FolderConfig
-from fusekit.data.image_io import IMAGE_SUFFIXES, read_image, read_label
+from fusekit.data.image_io import IMAGE_SUFFIXES, image_files, read_image, read_label
 from fusekit.errors import DataError
 from fusekit.interfaces.dataset import FusionDataset, Sample, Split
 from fusekit.interfaces.dataset_config import DatasetConfig
@@ -50,9 +50,7 @@ def files_by_stem(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
-            continue
+    for path in image_files(folder):
         if path.stem in found:
             raise DataError(
                 f"{folder}: {found[path.stem].name} and {path.name} have the same stem, which names a scene",

@@ -15,8 +15,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fusekit.errors import DataError, UsageError
-from fusekit.fusing.fuse import as_sources, check_finite
+from fusekit.data.raster import MIN_SIDE
+from fusekit.errors import UsageError
+from fusekit.fusing.fuse import as_sources, check_finite, check_sizes
 from fusekit.fusing.options import SMALLEST_TILE
 from fusekit.fusing.tiling.boxes import Box, spread, tiles_of, widened
 from fusekit.fusing.tiling.joining import Joiner
@@ -34,7 +35,6 @@ WHOLE_PIXELS = 1 << 20
 TILE = 384
 """Side of an ``auto`` tile: with larger ones features leave a processor's cache, with smaller ones margins dominate."""
 
-SMALLEST_SIDE = 16  # of what a backbone takes
 
 SAMPLE = 1 << 18
 """Pixels from which sums over an image are estimated where it costs less than taking them over all pixels."""
@@ -69,10 +69,8 @@ def tile_size(system: FusionSystem, height: int, width: int, tile: Literal["auto
         if height * width <= WHOLE_PIXELS:
             return None
         side = max(TILE, 2 * (system.backbone.reach or 0))
-    elif tile < SMALLEST_TILE:
-        raise UsageError(f"tiles of {tile} pixels are too small; the least is {SMALLEST_TILE}")
     else:
-        side = tile
+        side = _checked(tile)
     return None if max(height, width) <= side else side
 
 
@@ -107,12 +105,16 @@ def fuse_in_tiles(
         DataError: The images are too small, or values are not finite.
         UsageError: Tiles are too small.
     """
-    if min(size) < SMALLEST_SIDE:
-        raise DataError(f"images of {size[1]}x{size[0]} are too small; the least is {SMALLEST_SIDE}x{SMALLEST_SIDE}")
-    if tile < SMALLEST_TILE:
-        raise UsageError(f"tiles of {tile} pixels are too small; the least is {SMALLEST_TILE}")
+    check_sizes([size])
+    _checked(tile)
     with torch.no_grad():
         _Job(system, size, read, tile, torch.device(device)).run(write, sample, advance or (lambda *_: None))
+
+
+def _checked(tile: int) -> int:
+    if tile < SMALLEST_TILE:
+        raise UsageError(f"tiles of {tile} pixels are too small; the least is {SMALLEST_TILE}")
+    return tile
 
 
 class _Job:
@@ -180,7 +182,7 @@ class _Job:
         """Has the system fuse the image at a reduced size, and keeps what the task network says to it."""
         if not self.system.backbone.uses_guidance:
             return None
-        small = read_reduced(self.size, self.read, reduced_size(self.size, GUIDANCE_PIXELS, SMALLEST_SIDE))
+        small = read_reduced(self.size, self.read, reduced_size(self.size, GUIDANCE_PIXELS, MIN_SIDE))
         sources = self._as_sources(small)
         guidance = self.system.guidance(sources)
         if guidance is None:

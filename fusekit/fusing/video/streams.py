@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from fusekit.errors import DataError, UsageError
-from fusekit.files import write_atomically
+from fusekit.files import same_file, write_atomically
 from fusekit.fusing.video.inspection import VideoInfo, inspect_video
 from fusekit.fusing.video.pixels import Pixels
 from fusekit.fusing.video.reading import Picture, VideoReader
@@ -183,7 +183,7 @@ def _check_out(out: Path, sources: Mapping[str, Path], overwrite: bool) -> None:
     if out.is_dir():
         raise UsageError(f"{out}: is a folder; name the video to write")
     for role, path in sources.items():
-        if out == path or (out.exists() and path.exists() and out.samefile(path)):
+        if out == path or same_file(out, path):
             raise UsageError(f"{out}: is the {role} video itself", hint="Give the fused video another name.")
     if out.exists() and not overwrite:
         raise UsageError(f"{out} exists", hint="--overwrite replaces it")
