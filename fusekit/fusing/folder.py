@@ -31,6 +31,7 @@ from fusekit.fusing.model import FusionModel
 from fusekit.fusing.options import FuseOptions
 from fusekit.fusing.pairs import Scene
 from fusekit.fusing.picture import storable
+from fusekit.progress import Advance
 
 Prepare = Callable[[list[Raster], Scene], tuple[list[Raster], tuple[str, ...]]]
 """Looks at the sources of a scene before they are fused: gives them back, aligned perhaps, and notes about them."""
@@ -84,7 +85,7 @@ class FolderJob:
         jobs: int = 1,
         rank: int = 0,
         world: int = 1,
-        advance: Callable[[int, int, str], None] | None = None,
+        advance: Advance | None = None,
     ) -> FolderResult:
         """Fuses the scenes that are not done, this process's share of them.
 

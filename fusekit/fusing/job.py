@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,9 +24,7 @@ from fusekit.fusing.pairs import pair_folders
 from fusekit.fusing.picture import storable
 from fusekit.fusing.registration import AlignChoice, Registration
 from fusekit.fusing.video import fuse_videos
-
-Advance = Callable[[int, int, str], None]
-"""Shows progress: scenes, tiles or frames done, how many in all (0 where nobody knows), a short note."""
+from fusekit.progress import Advance
 
 
 @dataclass(frozen=True)

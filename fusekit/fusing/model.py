@@ -21,12 +21,13 @@ from fusekit.errors import DataError
 from fusekit.fusing.colouring import Colouring
 from fusekit.fusing.fuse import FusedScene, Range, check_images, fuse_scene, role_names
 from fusekit.fusing.options import BitDepth, FuseOptions, OutputRange, TileChoice
-from fusekit.fusing.picture import Advance, fuse_pictures, fuse_values
+from fusekit.fusing.picture import fuse_pictures, fuse_values
 from fusekit.fusing.rules import rule_system, rules
 from fusekit.fusing.stream import FusionStream
 from fusekit.fusing.tiling import tile_size
 from fusekit.interfaces.backbone import FusionBackbone
 from fusekit.interfaces.task import TaskNetwork
+from fusekit.progress import Advance
 from fusekit.recipe.model_file import MODEL_FILE, ModelCard, load_system
 from fusekit.recipe.system import FusionSystem
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,10 +18,8 @@ from fusekit.fusing.colouring import Colouring, of_channel
 from fusekit.fusing.fuse import as_sources, check_count, check_sizes, role_names, run_backbone
 from fusekit.fusing.options import BitDepth, FuseOptions
 from fusekit.fusing.tiling import Box, fuse_in_tiles, tile_size
+from fusekit.progress import Advance
 from fusekit.recipe.system import FusionSystem
-
-Advance = Callable[[int, int, str], None]
-"""Shows progress within a picture: tiles done, tiles in all, a short note."""
 
 _DEPTHS: tuple[type[np.generic], ...] = (np.uint8, np.uint16, np.float32)  # from the shallowest to the deepest
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-Advance = Callable[[int, int, str], None]
-"""Shows progress: done, total (0 where nobody knows), a short note."""
+from fusekit.progress import Advance
 
 _SECONDS_BETWEEN_LINES = 10.0
 

@@ -25,6 +25,7 @@ from fusekit.fusing.tiling.reduced import read_reduced, reduced_size
 from fusekit.fusing.tiling.shared_statistics import SharedSums
 from fusekit.fusing.tiling.tile_guidance import RememberedGuidance, TileGuidance
 from fusekit.interfaces.types import Sources
+from fusekit.progress import Advance
 from fusekit.recipe.system import FusionSystem
 
 __all__ = ["Box", "fuse_in_tiles", "tile_size"]
@@ -83,7 +84,7 @@ def fuse_in_tiles(
     tile: int,
     device: torch.device | str = "cpu",
     sample: int | None = SAMPLE,
-    advance: Callable[[int, int, str], None] | None = None,
+    advance: Advance | None = None,
 ) -> None:
     """Fuses the images of one scene tile by tile; needs memory for a window and for a row of tiles.
 
@@ -141,9 +142,7 @@ class _Job:
         self.guidance: RememberedGuidance | None = None
         self.sums = SharedSums()
 
-    def run(
-        self, write: Callable[[Box, Tensor], None], sample: int | None, advance: Callable[[int, int, str], None]
-    ) -> None:
+    def run(self, write: Callable[[Box, Tensor], None], sample: int | None, advance: Advance) -> None:
         """The answers about the whole image, then the tiles."""
         self.guidance = self._remember_guidance()
         self._measure(sample, advance)
@@ -156,7 +155,7 @@ class _Job:
             joiner.add(tile, area.inside(window).of(fused).float().cpu())
             advance(number + 1, len(self.tiles), "tiles")
 
-    def _measure(self, sample: int | None, advance: Callable[[int, int, str], None]) -> None:
+    def _measure(self, sample: int | None, advance: Advance) -> None:
         """Finds the sums over the whole image, if the backbone takes any."""
         parts = self._in_windows(self.tiles)
         if sample is not None:

@@ -22,6 +22,7 @@ from fusekit.fusing.video.inspection import VideoInfo, inspect_video
 from fusekit.fusing.video.pixels import Pixels
 from fusekit.fusing.video.reading import Picture, VideoReader
 from fusekit.fusing.video.writing import WRITTEN_SUFFIXES, Target, VideoWriter
+from fusekit.progress import Advance
 
 VIDEO_SUFFIXES = frozenset({*WRITTEN_SUFFIXES, ".m4v", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"})
 """Lower-case suffixes of files that are taken for videos; `WRITTEN_SUFFIXES` are those that can be written."""
@@ -34,7 +35,6 @@ _SAME_RATE = Fraction(1, 5000)
 differ five times as much, and are a frame apart after 33 seconds."""
 
 Fuse = Callable[[Sequence[Pixels]], Pixels]
-Advance = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
