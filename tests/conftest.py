@@ -10,3 +10,5 @@ os.environ.setdefault("NO_COLOR", "1")
 from fusekit.compat.torchvision_ops import import_torchvision
 
 import_torchvision()
+
+pytest_plugins = ["tests.command_line"]

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import SkipTest
 
 import pytest
 
-from fusekit.cli.app import main
 from fusekit.errors import PluginError
-from fusekit.plugin import registry as registry_module
 from fusekit.plugin.registry import Registry
 from fusekit.testing import BackboneContract
 from fusekit.testing.check import check, check_component
+from tests.command_line import Call
 from tests.plugin.distributions import BROKEN, install
 from tests.testing import faulty, good
 from tests.testing.test_planted_faults import registry_of, spec_of
-
-Call = Callable[..., tuple[int, str, str]]
 
 TOY = """\
 from fusekit.plugin import component, hookimpl
@@ -59,34 +54,6 @@ from fusekit.interfaces.config import ComponentConfig, Field
 class Config(ComponentConfig):
     width: int = Field(3, ge=1, description="width of the network")
 """
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.syspath_prepend(tmp_path)
-    before = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
-            del sys.modules[name]
-
-
-@pytest.fixture
-def fusekit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.delenv("FUSEKIT_PLUGINS", raising=False)
-    monkeypatch.setattr(registry_module, "_policy_set", False)
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        registry_module.registry.cache_clear()
-        with pytest.raises(SystemExit) as end:
-            main(list(words))
-        captured = capsys.readouterr()
-        return int(str(end.value.code)), captured.out, captured.err
-
-    yield call
-    registry_module.registry.cache_clear()
 
 
 def toy(site: Path) -> None:
