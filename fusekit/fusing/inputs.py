@@ -9,7 +9,7 @@ from typing import Literal
 from fusekit.data.image_io import IMAGE_SUFFIXES
 from fusekit.errors import DataError, UsageError
 from fusekit.files import same_file
-from fusekit.fusing.video import is_video
+from fusekit.fusing.video.streams import VIDEO_SUFFIXES
 from fusekit.words import did_you_mean
 
 InputKind = Literal["images", "folders", "videos"]
@@ -78,7 +78,7 @@ def kind_of(sources: Mapping[str, Path]) -> InputKind:
             raise DataError(f"{path}: there is no such file or folder ({role})")
         elif not path.is_file():  # a pipe or a device, which may never end
             raise DataError(f"{path}: is no regular file ({role})")
-        elif is_video(path):
+        elif path.suffix.lower() in VIDEO_SUFFIXES:
             kinds.setdefault("videos", path)
         elif path.suffix.lower() in IMAGE_SUFFIXES:
             kinds.setdefault("images", path)

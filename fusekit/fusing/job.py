@@ -13,18 +13,22 @@ import torch
 
 from fusekit.data.decoding import read_raster
 from fusekit.data.image_writing import check_suffix, write_raster
+from fusekit.data.raster import Raster
 from fusekit.errors import UsageError
-from fusekit.files import same_file
+from fusekit.files import file_name, same_file
 from fusekit.fusing.contact_sheet import write_contact_sheet
-from fusekit.fusing.folder import FolderJob
+from fusekit.fusing.folder import FolderJob, Prepare, output_name
 from fusekit.fusing.inputs import InputKind, assign_roles, given_twice, kind_of
-from fusekit.fusing.model import FusionModel, load, picture_of
-from fusekit.fusing.options import FuseOptions
-from fusekit.fusing.pairs import pair_folders
-from fusekit.fusing.picture import storable
+from fusekit.fusing.model import FusionModel, load, raster_of
+from fusekit.fusing.pairs import Scene, pair_folders
 from fusekit.fusing.registration import AlignChoice, Registration
+from fusekit.fusing.scenes import storable
 from fusekit.fusing.video import fuse_videos
 from fusekit.progress import Advance
+from fusekit.recipe.fuse_options import FuseOptions, fuse_options
+
+LOOKED_AT = 5
+"""Scenes of a folder that are looked at for a shift: looking costs several times as much as fusing by a rule."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,6 @@ def fuse(
     *,
     named: Mapping[str, str | Path] | None = None,
     model: FusionModel | str | Path = "laplacian",
-    options: FuseOptions | None = None,
     align: AlignChoice = "off",
     file_format: Literal["png", "tif"] = "png",
     audio: str | None = None,
@@ -67,6 +70,7 @@ def fuse(
     overwrite: bool = False,
     device: str = "auto",
     advance: Advance | None = None,
+    **options: Any,
 ) -> FuseResult:
     """Fuses images, folders of images (paired by stem) or videos.
 
@@ -75,15 +79,16 @@ def fuse(
         out: File or folder to write to. A folder resumes: what is done is skipped.
         named: Further sources by role; those in order then take the roles that are left.
         model: A model, or what `load` takes.
-        options: Range, colour, depth and tiles.
-        align: Lay the sources on the largest: ``off``, ``shift`` or ``homography``; images and folders only.
-        file_format: Of the files in a folder.
-        audio: Role whose sound a video gets, or ``none``; the first that has any when None.
-        jobs: Scenes of a folder at a time.
+        align: Register the sources to the largest one before fusing: ``off``, ``shift`` or ``homography``; images and
+            folders only.
+        file_format: Format of the files in a folder.
+        audio: Role whose audio track a video gets, or ``none``; the first that has one when None.
+        jobs: Scenes of a folder that are fused in parallel.
         contact_sheet: Also draw a sheet of small pictures; folders only.
         overwrite: Replace files that are there.
         device: Where a model that is loaded here works: ``auto``, ``cpu``, ``cuda``, …
-        advance: Told about progress.
+        advance: Progress callback.
+        **options: Fields of `FuseOptions`: ``range``, ``limits``, ``colour``, ``bit_depth``, ``tile``.
 
     Raises:
         UsageError: Something that cannot be: roles, options, an output that exists or is a source.
@@ -107,7 +112,7 @@ def fuse(
         type(loaded.backbone).__name__ if isinstance(model, FusionModel) else str(model),
         given,
         Path(out),
-        options or FuseOptions(),
+        fuse_options(**options),
         Registration(align),
         overwrite,
         tuple(f"{path} is given twice: it is fused with itself" for path in given_twice(given)),
@@ -141,8 +146,8 @@ class _Request:
         self.refuse_source(out)
         if os.path.lexists(out) and not self.overwrite:
             raise UsageError(f"{out} exists; it is not overwritten", hint="--overwrite replaces it")
-        pictures, notes = self.registration([read_raster(path) for path in self.given.values()], list(self.given))
-        fused = self.model.fuse_pictures(pictures, storable(self.options, pictures, out.suffix), advance=self.advance)
+        rasters, notes = self.registration([read_raster(path) for path in self.given.values()], list(self.given))
+        fused = self.model.fuse_rasters(rasters, storable(self.options, rasters, out.suffix), advance=self.advance)
         write_raster(out, fused)
         return FuseResult(out, "images", (self.first.stem,), notes=(*self.notes, *notes))
 
@@ -162,7 +167,7 @@ class _Request:
             suffix=".png" if file_format == "png" else ".tif",
             options=self.options,
             overwrite=self.overwrite,
-            prepare=lambda pictures, scene: self.registration(pictures, list(scene.files)),
+            prepare=self.prepare(scenes),
             settings={"align": self.registration.align},
         )
         with _shared_cores(jobs):
@@ -172,11 +177,22 @@ class _Request:
         if contact_sheet and world > 1:
             notes.append("no contact sheet while other processes work: the same command without torchrun adds it")
         elif contact_sheet and done.fused + done.skipped:
-            sheet = write_contact_sheet(scenes, self.out, job.suffix)
+            sheet = write_contact_sheet(scenes, self.out, lambda scene: output_name(scene, job.suffix))
         failed = {**done.failed, **(odd if rank == 0 else {})}
         return FuseResult(
             self.out, "folders", tuple(done.fused), tuple(done.skipped), failed, tuple(notes), contact_sheet=sheet
         )
+
+    def prepare(self, scenes: Sequence[Scene]) -> Prepare:
+        """Registers the sources of every scene; without `align` the first few are looked at, which tell of a rig."""
+        looked_at = {scene.id for scene in scenes[:LOOKED_AT]}
+
+        def look(rasters: list[Raster], scene: Scene) -> tuple[list[Raster], tuple[str, ...]]:
+            if self.registration.align == "off" and scene.id not in looked_at:
+                return rasters, ()
+            return self.registration(rasters, list(scene.files))
+
+        return look
 
     def videos(self, audio: str | None) -> FuseResult:
         if self.registration.align != "off":
@@ -185,18 +201,13 @@ class _Request:
             raise UsageError("--bit-depth 16 does not go with videos, which have 8 bits")
         out, seen = self.file(".mp4"), list[str]()
         look, checked = Registration(remedy="align the videos first"), False
-        with self.model.stream(
-            output_range=self.options.output_range,
-            limits=self.options.limits,
-            colour=self.options.colour,
-            tile=self.options.tile,
-        ) as stream:
+        with self.model.stream(**self.options.model_dump()) as stream:
 
             def fuse_frames(frames: Sequence[Any]) -> Any:
                 nonlocal checked
                 if not checked:  # the first frames say whether the cameras lie on each other
                     checked = True
-                    seen.extend(look([picture_of(frame) for frame in frames], list(self.given))[1])
+                    seen.extend(look([raster_of(frame) for frame in frames], list(self.given))[1])
                 return stream.fuse(*frames)
 
             done = fuse_videos(
@@ -214,7 +225,7 @@ class _Request:
     def file(self, suffix: str) -> Path:
         """The file to write: as given, or in the folder that was given."""
         in_folder = self.out.is_dir() or not self.out.suffix
-        return self.out / f"{self.first.stem}{suffix}" if in_folder else self.out
+        return self.out / f"{file_name(self.first.stem)}{suffix}" if in_folder else self.out
 
     def refuse_source(self, out: Path) -> None:
         for path in self.given.values():

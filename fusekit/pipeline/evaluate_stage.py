@@ -16,7 +16,8 @@ from fusekit.errors import DataError
 from fusekit.evaluation.benchmark import Benchmark
 from fusekit.evaluation.metrics.ideal_plugin import DEFAULT as IDEAL_METRICS
 from fusekit.files import write_text
-from fusekit.fusing.fuse import fuse_scene
+from fusekit.fusing.engine import Engine
+from fusekit.fusing.scenes import TensorScene
 from fusekit.interfaces.config import ComponentRef
 from fusekit.interfaces.dataset import FusionDataset, Sample
 from fusekit.interfaces.metric import Metric, ReferenceMetric
@@ -25,6 +26,7 @@ from fusekit.pipeline.display import Display
 from fusekit.pipeline.fuse_stage import chosen_scenes
 from fusekit.pipeline.run_folder import RunFolder
 from fusekit.recipe.assembly import Builder
+from fusekit.recipe.fuse_options import FuseOptions
 from fusekit.recipe.model_file import load_system
 from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.schema import EvaluateSection
@@ -90,7 +92,11 @@ def _results(
         raise DataError(f"{path} is gone", hint="--stage fuse makes it again")
     yield recipe.model.name, True, read_image(path)
     for name, rival in rivals.items():
-        yield name, False, fuse_scene(rival, sample.images).measured
+        # In tiles or whole as the model, but in its own range, which a rule keeps.
+        options = FuseOptions(tile=recipe.model.fuse.tile)
+        measured = Engine(rival, options).fuse(TensorScene(sample.images), measure=True).measured
+        assert measured is not None
+        yield name, False, measured
 
 
 def _baselines(refs: list[ComponentRef], system: FusionSystem, builder: Builder) -> dict[str, FusionSystem]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from fusekit._version import __version__
+from fusekit.data.image_io import read_image
 from fusekit.evaluation.benchmark import restored
 from fusekit.evaluation.report.data import (
     Curve,
@@ -128,8 +129,10 @@ def _scenes(recipe: Recipe, folder: RunFolder, system: FusionSystem, device: tor
             system,
             sample.images,
             sample.label,
+            fused=read_image(folder.scene_file(folder.fused, sample.id)),
+            measured=read_image(folder.scene_file(folder.measured, sample.id)),
+            own_range=recipe.model.fuse.range == "clip",
             device=device,
-            output_range=recipe.model.fuse.range,
             ideal=sample.ideal,
         )
         rows.append(SceneRow(sample.id, pictures))

@@ -18,6 +18,7 @@ from fusekit.interfaces.config import (
     StrategyRef,
     TaskRef,
 )
+from fusekit.recipe.fuse_options import FuseOptions
 
 # Names of runs and phases become folders, which must stay inside the folder of the run.
 _FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -132,14 +133,11 @@ class TrainSection(Section):
     keep: int = Field(2, ge=1, description="checkpoints kept")
 
 
-class FuseSection(Section):
-    """What is fused after training."""
+class FuseSection(FuseOptions):
+    """What is fused after training, and how it should look."""
 
     split: Literal["train", "val", "test"] = Field("test", description="which split is fused")
     limit: int | None = Field(None, ge=1, description="only the first so many scenes")
-    range: Literal["clip", "stretch"] = Field(
-        "clip", description="clip: the network's own range; stretch: per-image min to max, as papers' scripts"
-    )
 
 
 class EvaluateSection(Section):

@@ -11,7 +11,6 @@ import fusekit
 from fusekit.data.decoding import read_raster
 from fusekit.errors import DataError, UsageError
 from fusekit.fusing.folder import model_digest
-from fusekit.fusing.options import FuseOptions
 from tests.data.files import levels, save
 
 A, B = levels((20, 24), np.uint8, 1), levels((20, 24), np.uint8, 2)
@@ -34,7 +33,7 @@ def test_folders_tell_what_failed_and_raise_nothing(tmp_path: Path) -> None:
         save(tmp_path / "vi" / f"{name}.png", image)
     (tmp_path / "vi" / "2.png").write_bytes(b"")
     seen: list[str] = []
-    call = {"model": fusekit.load("mean"), "options": FuseOptions(bit_depth=16), "file_format": "tif"}
+    call = {"model": fusekit.load("mean"), "bit_depth": 16, "file_format": "tif"}
     done = fusekit.fuse(
         [tmp_path / "ir", tmp_path / "vi"],
         tmp_path / "out",

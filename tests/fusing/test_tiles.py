@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import pytest
 import torch
@@ -12,14 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fusekit.errors import DataError, UsageError
-from fusekit.fusing.tiling.boxes import cut, widened
+from fusekit.fusing.engine import Engine
+from fusekit.fusing.tiling.boxes import Box, cut, widened
 from fusekit.fusing.tiling.joining import Joiner
 from fusekit.fusing.tiling.reduced import read_reduced, reduced_size
 from fusekit.fusing.tiling.shared_statistics import SharedSums
 from fusekit.fusing.tiling.tile_guidance import RememberedGuidance, TileGuidance
-from fusekit.fusing.tiling.tiles import Box, fuse_in_tiles, tile_size
+from fusekit.fusing.tiling.tiles import fuse_in_tiles
 from fusekit.guidance.task import TaskGuidance
 from fusekit.interfaces import FusionBackbone, FusionOutput, Guidance, Sources
+from fusekit.recipe.fuse_options import fuse_options
 from fusekit.recipe.system import FusionSystem
 from fusekit_baselines.rules import Maximum, Mean
 from fusekit_refusion.config import NetworkConfig
@@ -239,15 +242,19 @@ def test_what_cannot_be_fused_is_refused() -> None:
 
 def test_tile_sizes() -> None:
     system = FusionSystem(Mean())
-    assert tile_size(system, 1024, 1024, "auto") is None
-    assert tile_size(system, 1024, 1025, "auto") == 384
-    assert tile_size(system, 8192, 8192, "off") is None
-    assert tile_size(system, 400, 8000, 300) == 300
-    assert tile_size(system, 300, 200, 300) is None
-    with pytest.raises(UsageError, match="the least is 64"):
-        tile_size(system, 300, 200, 63)
+
+    def side(height: int, width: int, tile: Literal["auto", "off"] | int) -> int | None:
+        return Engine(system, fuse_options(tile=tile)).tile(height, width)
+
+    assert side(1024, 1024, "auto") is None
+    assert side(1024, 1025, "auto") == 384
+    assert side(8192, 8192, "off") is None
+    assert side(400, 8000, 300) == 300
+    assert side(300, 200, 300) is None
+    with pytest.raises(UsageError, match="at least 64"):
+        side(300, 200, 63)
     system.backbone.reach = 400
-    assert tile_size(system, 2000, 2000, "auto") == 800
+    assert side(2000, 2000, "auto") == 800
 
 
 def test_guidance_of_an_image_that_need_not_be_reduced_is_the_untiled_one() -> None:

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from fusekit.errors import DataError, FusekitError, RunError, UsageError
-from fusekit.fusing.video import fuse_videos, inspect_video, is_video
+from fusekit.fusing.inputs import kind_of
+from fusekit.fusing.video import fuse_videos, inspect_video
 from fusekit.fusing.video.reading import VideoReader
 from tests.fusing.synthetic_video import (
     LOSSLESS,
@@ -659,6 +660,10 @@ def test_importing_the_module_imports_neither_pyav_nor_torch() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_suffixes() -> None:
-    assert all(is_video(name) for name in ("a.mp4", "b.MKV", Path("c.avi"), "d.mov"))
-    assert not any(is_video(name) for name in ("a.png", "mp4", "b.gif"))
+def test_videos_are_told_by_their_suffix(tmp_path: Path) -> None:
+    for name, kind in (("a.mp4", "videos"), ("b.MKV", "videos"), ("c.avi", "videos"), ("a.PNG", "images")):
+        (tmp_path / name).touch()
+        assert kind_of({"a": tmp_path / name}) == kind
+    (tmp_path / "b.gif").touch()
+    with pytest.raises(UsageError, match="neither an image nor a video"):
+        kind_of({"a": tmp_path / "b.gif"})

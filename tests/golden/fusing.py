@@ -120,7 +120,7 @@ def arrays() -> dict[str, npt.NDArray[Any]]:
     return found
 
 
-RANGE = "output_range"
+RANGE = "range"
 
 
 def of_run(backbone: dict[str, Any], folder: Path, **fuse: Any) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:

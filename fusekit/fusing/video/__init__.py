@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from fusekit.fusing.video.inspection import VideoInfo, inspect_video
-from fusekit.fusing.video.streams import NO_SOUND, VIDEO_SUFFIXES, VideoResult, fuse_videos, is_video
+from fusekit.fusing.video.streams import NO_SOUND, VIDEO_SUFFIXES, VideoResult, fuse_videos
 
-__all__ = ["NO_SOUND", "VIDEO_SUFFIXES", "VideoInfo", "VideoResult", "fuse_videos", "inspect_video", "is_video"]
+__all__ = ["NO_SOUND", "VIDEO_SUFFIXES", "VideoInfo", "VideoResult", "fuse_videos", "inspect_video"]

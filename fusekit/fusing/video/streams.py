@@ -56,11 +56,6 @@ class VideoResult:
     warnings: tuple[str, ...]
 
 
-def is_video(path: str | Path) -> bool:
-    """Whether a file is taken for a video, by its suffix."""
-    return Path(path).suffix.lower() in VIDEO_SUFFIXES
-
-
 def fuse_videos(
     fuse: Fuse,
     sources: Mapping[str, Path],
