@@ -158,7 +158,7 @@ class Engine:
 
         Raises:
             DataError: The number of images is wrong, sizes differ or are below 16 pixels, or values are not finite.
-            UsageError: Options that the model or the size does not allow.
+            UsageError: Options that the model or the size does not allow; or a batch is to be fused in tiles.
         """
         check_count(self.system, len(scene.sizes))
         check_sizes(scene.sizes)
@@ -172,6 +172,8 @@ class Engine:
                 f"range 'stretch' does not go with tiles, and {width}x{height} pixels are fused in tiles",
                 hint="choose range fixed with limits, or clip; tile off fuses it whole if memory suffices",
             )
+        if scene.batch > 1:
+            raise UsageError("a batch is not fused in tiles", hint="split it into its scenes first (TensorScene.split)")
         return self._in_tiles(scene, colouring, tile, measure, advance)
 
     def colouring(self, coloured: Sequence[bool]) -> Colouring:

@@ -57,6 +57,11 @@ class Scene(ABC, Generic[Image]):
         """What was put."""
 
     @property
+    def batch(self) -> int:
+        """Scenes of one size that are fused together."""
+        return 1
+
+    @property
     def box(self) -> Box:
         """The whole image."""
         return Box(0, 0, *self.sizes[0])
@@ -144,7 +149,6 @@ class TensorScene(Scene[Tensor]):
 
     @property
     def batch(self) -> int:
-        """Scenes that are fused together."""
         return len(self.images[0])
 
     def split(self, count: int) -> list[TensorScene]:

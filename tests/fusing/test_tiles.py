@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fusekit.errors import DataError, UsageError
 from fusekit.fusing.engine import Engine
+from fusekit.fusing.scenes import TensorScene
 from fusekit.fusing.tiling.boxes import Box, cut, widened
 from fusekit.fusing.tiling.joining import Joiner
 from fusekit.fusing.tiling.reduced import read_reduced, reduced_size
@@ -335,3 +336,9 @@ def test_reduced_images_are_means_over_areas(size: tuple[int, int]) -> None:
     for found, source in zip(read_reduced(size, reader(sources), target), sources, strict=True):
         torch.testing.assert_close(found, F.adaptive_avg_pool2d(source, target), rtol=0, atol=1e-6)
     assert reduced_size(size, 10**6, 16) == size
+
+
+def test_a_batch_is_not_taken_for_its_first_scene() -> None:
+    batch = torch.rand(2, 1, 80, 80)
+    with pytest.raises(UsageError, match="batch is not fused in tiles"):
+        Engine(FusionSystem(Mean()), fuse_options(tile=64)).fuse(TensorScene([batch, batch]))
