@@ -1,6 +1,8 @@
-"""Models without weights, by name: they need no training and take any number of sources."""
+"""Models without weights, by name: they need no training, and take any number of sources unless they say one."""
 
 from __future__ import annotations
+
+from string import ascii_lowercase
 
 from pydantic import ValidationError
 
@@ -31,7 +33,7 @@ def rules(components: Registry | None = None) -> dict[str, str]:
 
 
 def rule_system(name: str, components: Registry | None = None) -> FusionSystem:
-    """The system of a model without weights.
+    """The system of a model without weights: without roles, or with a, b, … where it takes a fixed number of sources.
 
     Args:
         name: Its short name (``mean``, ``max``, ``laplacian``, …) or component name.
@@ -49,4 +51,6 @@ def rule_system(name: str, components: Registry | None = None) -> FusionSystem:
             hint=f"methods that need no training: {', '.join(sorted(known))}",
         )
     section = ModelSection(backbone=ComponentRef(use=component))
-    return build_system(section, roles=(), classes=None, components=components).eval()
+    count: int | None = (components or registry()).component_class("backbone", component).source_count
+    roles = tuple(ascii_lowercase[: count or 0])
+    return build_system(section, roles=roles, classes=None, components=components).eval()
