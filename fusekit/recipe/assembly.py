@@ -12,6 +12,7 @@ from fusekit.interfaces.config import ComponentConfig, ComponentRef
 from fusekit.interfaces.context import BuildContext, ClassTable
 from fusekit.interfaces.dataset import FusionDataset, Split
 from fusekit.interfaces.strategy import Strategy
+from fusekit.interfaces.task import SegmentationNetwork, TaskNetwork
 from fusekit.plugin.registry import Registry, registry
 from fusekit.recipe.components import configure
 from fusekit.recipe.recipe import Recipe
@@ -78,11 +79,14 @@ def build_system(
         return builder.build(kind, ref)
 
     with torch.random.fork_rng():
+        task = part("task", section.task)
+        if section.task is not None:
+            check_solves(configure("task", section.task, builder.registry), section.task.use, task)
         return FusionSystem(
             part("backbone", section.backbone),
             proposer=part("loss-proposer", section.proposer),
             reconstruction=part("reconstruction", section.reconstruction),
-            task=part("task", section.task),
+            task=task,
             pathway=part("pathway", section.guidance.pathway),
             roles=roles,
             classes=classes,
@@ -142,6 +146,22 @@ def check_second_order(config: ComponentConfig, name: str, system: FusionSystem)
             f"strategy {name!r} differentiates the task network twice, and {type(system.task).__name__} with these "
             "parameters has no second derivative",
             hint="choose an encoder without hard-sigmoid or fused attention, such as mobilenet_v2 or resnet18",
+        )
+
+
+def check_solves(config: ComponentConfig, name: str, task: TaskNetwork) -> None:
+    """Refuses a task network whose Config says another thing than its class: recipes are checked by the Config.
+
+    Raises:
+        PluginError: One of them says that it segments, and the other does not.
+    """
+    says, does = "segmentation" in config.solves(), isinstance(task, SegmentationNetwork)
+    if says != does:
+        raise PluginError(
+            f"task {name!r} cannot be used: solves() of its Config {'names' if says else 'does not name'} "
+            f"segmentation, and its class is {'a' if does else 'no'} SegmentationNetwork",
+            hint="it is the plugin that needs mending: one for another task returns its name there, such as "
+            'frozenset({"classification"})',
         )
 
 

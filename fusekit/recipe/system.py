@@ -79,7 +79,7 @@ class FusionSystem(nn.Module):
         return {name: part for name, part in named.items() if part is not None}
 
     def guidance(self, sources: Sources, labels: Tensor | None = None) -> TaskGuidance | None:
-        """What the task network says about a batch; None where there is none that segments.
+        """What the task network says about a batch; None where there is none that segments: others know no regions.
 
         Args:
             sources: N images, each (B, C, H, W) in [0, 1].

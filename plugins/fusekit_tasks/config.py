@@ -61,7 +61,7 @@ class SupervisedConfig(ComponentConfig):
     )
 
     def needs(self) -> frozenset[str]:
-        return frozenset({"task"})
+        return frozenset({"task", "labels"})
 
     def trains(self) -> frozenset[str]:
         return frozenset({"task"})

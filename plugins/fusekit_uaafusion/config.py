@@ -32,7 +32,7 @@ class AttributionConfig(ComponentConfig):
     epsilon: float = Field(1e-8, gt=0, description="added to each attribution before they are compared")
 
     def needs(self) -> frozenset[str]:
-        return frozenset({"task"})
+        return frozenset({"task:segmentation"})
 
     def has_weights(self) -> bool:
         return False
@@ -48,13 +48,13 @@ class UnfoldingPathConfig(ComponentConfig):
 class JointConfig(ComponentConfig):
     """Options of joint training."""
 
-    task_weight: float = Field(0.1, ge=0, description="weight of the segmentation loss")
+    task_weight: float = Field(0.1, ge=0, description="weight of the task loss")
     task_rate: float = Field(
-        1.0, ge=0, description="learning rate of the segmentation network as a share of the fusion network's"
+        1.0, ge=0, description="learning rate of the task network as a share of the fusion network's"
     )
     freeze_statistics: bool = Field(
         False,
-        description="keep the segmentation network's batch-norm statistics as they are; "
+        description="keep the task network's batch-norm statistics as they are; "
         "wanted where batches are too small to estimate them",
     )
     intensity: float = Field(1.0, ge=0, description="weight of the intensity term of the fusion loss")

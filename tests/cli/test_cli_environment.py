@@ -69,7 +69,9 @@ def test_what_cannot_be_is_refused_before_anything_is_done(
     assert not (pairs / "runs").exists()
 
 
-@pytest.mark.parametrize("variables", ["", "RANK=0", "WORLD_SIZE=1", "RANK=0 WORLD_SIZE=1 LOCAL_RANK=0", "LOCAL_RANK=5"])
+@pytest.mark.parametrize(
+    "variables", ["", "RANK=0", "WORLD_SIZE=1", "RANK=0 WORLD_SIZE=1 LOCAL_RANK=0", "LOCAL_RANK=5"]
+)
 def test_a_process_alone_fuses_all(fusekit: Call, pairs: Path, monkeypatch: pytest.MonkeyPatch, variables: str) -> None:
     put(monkeypatch, variables)
     assert fusekit("fuse", "a", "b", "-o", "out", "-m", "mean").code == 0

@@ -65,6 +65,16 @@ class CountedConfig(ComponentConfig):
         return {"nine": 9, "nineteen": 19}.get(self.table)
 
 
+class ClassifierConfig(ComponentConfig):
+    def solves(self) -> frozenset[str]:
+        return frozenset({"classification"})
+
+
+class RegionsConfig(ComponentConfig):
+    def needs(self) -> frozenset[str]:
+        return frozenset({"task:segmentation"})
+
+
 class StrictConfig(ComponentConfig):
     sizes: int | list[int] = Field(1, description="one size, or several")
     even: int = Field(2, description="an even number")
@@ -165,6 +175,8 @@ _KINDS = [
     ("reconstruction", "fake.head", "Empty"),
     ("task", "fake.segmenter", "SegmenterConfig"),
     ("task", "fake.counted", "CountedConfig"),
+    ("task", "fake.classifier", "ClassifierConfig"),
+    ("loss-proposer", "fake.regions", "RegionsConfig"),
     ("strategy", "fake.joint", "Empty"),
     ("strategy", "fake.meta", "MetaConfig"),
     ("strategy", "fake.odd", "OddConfig"),
