@@ -7,6 +7,7 @@ from string import ascii_lowercase
 from pydantic import ValidationError
 
 from fusekit.errors import PluginError, UsageError
+from fusekit.interfaces.backbone import FusionBackbone
 from fusekit.interfaces.config import ComponentRef
 from fusekit.plugin.registry import Registry, registry
 from fusekit.recipe.assembly import build_system
@@ -51,6 +52,6 @@ def rule_system(name: str, components: Registry | None = None) -> FusionSystem:
             hint=f"methods that need no training: {', '.join(sorted(known))}",
         )
     section = ModelSection(backbone=ComponentRef(use=component))
-    count: int | None = (components or registry()).component_class("backbone", component).source_count
-    roles = tuple(ascii_lowercase[: count or 0])
+    found: type[FusionBackbone] = (components or registry()).component_class("backbone", component)
+    roles = tuple(ascii_lowercase[: found.source_count or 0])
     return build_system(section, roles=roles, classes=None, components=components).eval()

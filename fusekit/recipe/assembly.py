@@ -29,11 +29,19 @@ class Builder:
         roles: Roles of the sources.
         classes: Class table of the data, or None.
         components: Where names are looked up; the process's own registry when None.
+        pretrained: Whether components may start from pretrained weights.
     """
 
-    def __init__(self, roles: tuple[str, ...], classes: ClassTable | None, components: Registry | None = None) -> None:
+    def __init__(
+        self,
+        roles: tuple[str, ...],
+        classes: ClassTable | None,
+        components: Registry | None = None,
+        *,
+        pretrained: bool = True,
+    ) -> None:
         self.registry = components or registry()
-        self.context = BuildContext(roles=roles, classes=classes, builder=self.build)
+        self.context = BuildContext(roles=roles, classes=classes, pretrained=pretrained, builder=self.build)
 
     def build(self, kind: str, ref: ComponentRef) -> Any:
         """The component that a reference names.
@@ -42,8 +50,8 @@ class Builder:
             PluginError: There is no such component, or building it fails by a fault of its own.
             UsageError: Its parameters do not fit.
         """
+        config = configure(kind, ref, self.registry)  # wrong parameters are refused before anything is imported
         found = self.registry.component_class(kind, ref.use)
-        config = configure(kind, ref, self.registry)
         try:
             return found(config, self.context)
         except FusekitError:
@@ -64,12 +72,21 @@ def build_system(
     classes: ClassTable | None,
     seed: int = 0,
     components: Registry | None = None,
+    pretrained: bool = True,
 ) -> FusionSystem:
     """Builds the parts of a ``model`` section; initial weights depend on `seed` alone.
 
     The global random state is left as it was.
+
+    Args:
+        section: The parts.
+        roles: Roles of the sources.
+        classes: Class table of the data, or None.
+        seed: Of the initial weights.
+        components: Where names are looked up; the process's own registry when None.
+        pretrained: Whether parts may start from pretrained weights; False where other weights replace them.
     """
-    builder = Builder(roles, classes, components)
+    builder = Builder(roles, classes, components, pretrained=pretrained)
 
     def part(kind: str, ref: ComponentRef | None) -> Any:
         if ref is None:
