@@ -13,6 +13,7 @@ from torch.nn.modules.module import (
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
+from torch.overrides import TorchFunctionMode
 
 from fusekit.errors import DataError
 
@@ -22,6 +23,31 @@ Made = TypeVar("Made")
 # and wrap layers again: networks of segmentation-models-pytorch register up to 5 things for each tensor that they keep.
 _ENTRIES, _ENTRIES_PER_TENSOR = 10_000, 16
 _BYTES, _BYTES_PER_BYTE = 2**30, 4
+
+_SMALL = 2**16
+_FACTORIES = frozenset(
+    {
+        *(torch.empty, torch.zeros, torch.ones, torch.full, torch.eye, torch.arange, torch.linspace, torch.logspace),
+        *(torch.rand, torch.randn, torch.randint, torch.randperm),
+    }
+)
+
+
+class LargeWithoutMemory(TorchFunctionMode):
+    """Inside of the ``with`` block, tensors of more than a few values are made on the device ``meta``.
+
+    Small ones are real, because constructors look at some, such as rates that grow from layer to layer.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if func in _FACTORIES and given.get("device") is None:
+            drawn = func(*args, **{**given, "device": "meta"})
+            if drawn.numel() > _SMALL:
+                return drawn
+        return func(*args, **given)
 
 
 class Limit:
@@ -72,9 +98,9 @@ def build_checked(
 ) -> Made:
     """Builds what a file describes once without memory, to see whether it fits the file, and then in earnest.
 
-    What is made without memory is thrown away: it lacks the values that constructors compute and state dicts do
-    not hold. A component that cannot be made so, because it looks at values, is made in earnest at once and ended
-    when it outgrows the file.
+    What is made without memory is thrown away: it lacks values that constructors compute and state dicts do not
+    hold. A component that cannot be made so, because it looks at values of a large tensor, is made in earnest at
+    once and ended when it outgrows the file.
 
     Args:
         build: Builds it, in this thread.
@@ -87,11 +113,11 @@ def build_checked(
         DataError: It outgrows the file.
     """
     try:
-        with torch.device("meta"):
+        with LargeWithoutMemory():
             drawn = _limited(build, tensors, size, what)
     except DataError:
         raise
-    except Exception:  # a component that looks at values, or one that is broken and says so again below
+    except Exception:  # a component that looks at large values, or one that is broken and says so again below
         return _limited(build, tensors, size, what)
     check(drawn)
     return build()

@@ -12,9 +12,7 @@ from fusekit.interfaces.config import ComponentConfig, Field
 # Encoder names lead the library below to repositories of the model hub and to folders where they hold a colon or slash,
 # and so do texts in its options. A recipe or model file may come from a stranger: plain names only.
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]*")
-_SOURCES_OF_WEIGHTS = frozenset(
-    {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}
-)
+_SOURCES_OF_WEIGHTS = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
 _LARGEST, _LONGEST, _DEEPEST = 4096, 64, 3
 
 
