@@ -27,6 +27,7 @@ from fusekit.recipe.problems import RecipeProblems, dotted
 from fusekit.recipe.schema import ModelSection
 from fusekit.recipe.system import FusionSystem
 from fusekit.recipe.tree import node_from_plain
+from fusekit.recipe.wiring import ROLE
 
 FORMAT = "fusekit-model-1"
 
@@ -68,8 +69,7 @@ class _Content(BaseModel):
     """What stands in a model file beside the weights; only its form, the model section is checked when it is built."""
 
     model: dict[str, Any]
-    # Files are called after roles, which must therefore be no paths.
-    roles: tuple[Annotated[str, StringConstraints(pattern=r"^[^/\\\x00-\x1f]+$", max_length=100)], ...]
+    roles: tuple[Annotated[str, StringConstraints(pattern=ROLE)], ...]
     classes: _Classes | None
     provenance: dict[str, Any]
     version: str

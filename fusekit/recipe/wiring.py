@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import metadata
 
@@ -25,6 +26,9 @@ LABELS = "labels"
 
 SEGMENTS = "task:segmentation"
 """The need for a task network that gives every pixel a class."""
+
+ROLE = r"^[^/\\\x00-\x1f]{1,100}$"
+"""What a role may be: files are called after it, so it is no path."""
 
 _NOUNS = {
     "backbone": "a fusion backbone",
@@ -79,7 +83,15 @@ def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node
     dataset = next(c for c in components if c.reference.path == ("data",))
     task = next((c for c in components if c.reference.path == ("model", part_fields()["task"])), None)
     classes: ClassTable | None = ask(dataset, "classes")
-    problems: list[Problem] = []
+    problems = [
+        Problem(
+            dotted(dataset.reference.use_path),
+            f"{dataset.label} has the role {role[:60]!r}, which cannot stand in the name of a file",
+            str(tree.where(dataset.reference.use_path)),
+        )
+        for role in ask(dataset, "roles")
+        if re.fullmatch(ROLE, role) is None
+    ]
     for component in components:
         if component.config is None:
             continue

@@ -152,6 +152,11 @@ class SceneConfig(UnlabelledConfig):
         return NINE
 
 
+class AstrayConfig(SceneConfig):
+    def roles(self) -> tuple[str, ...]:
+        return ("赤外線", "../up")
+
+
 class LoopConfig(ComponentConfig):
     inner: BackboneRef = Field(ComponentRef(use="fake.loop"), description="wraps itself by default")
 
@@ -183,6 +188,7 @@ _KINDS = [
     ("dataset", "fake.folders", "FoldersConfig"),
     ("dataset", "fake.unlabelled", "UnlabelledConfig"),
     ("dataset", "fake.scenes", "SceneConfig"),
+    ("dataset", "fake.astray", "AstrayConfig"),
     ("dataset", "fake.wrong", "NotADataset"),
 ]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -210,6 +209,7 @@ def local(tmp_path: Path) -> Iterator[Path]:
     ],
 )
 def test_a_network_is_ended_where_it_outgrows_its_file(local: Path, use: str, params: dict[str, int]) -> None:
+    resource = pytest.importorskip("resource")
     file = write(local / "m.safetensors", with_backbone(use, **params))
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(DataError, match=r"m\.safetensors does not fit the model"):

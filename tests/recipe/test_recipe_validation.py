@@ -178,6 +178,11 @@ def test_what_asks_for_regions_wants_a_task_network_that_segments(tmp_path: Path
     Recipe.load(write(tmp_path, MINIMAL.replace("scenes", "unlabelled") + classifier), (), REGISTRY)
 
 
+def test_a_role_is_no_path(tmp_path: Path) -> None:
+    (line,) = refused(tmp_path, MINIMAL.replace("fake.scenes", "fake.astray"))
+    assert line.startswith("recipe.yaml:3:13 data.use: dataset 'fake.astray' has the role '../up', which cannot stand")
+
+
 def test_a_strategy_is_refused_parts_that_cannot_learn(tmp_path: Path) -> None:
     parts = "  proposer: {use: fake.fixed}\n  reconstruction: {use: fake.head}\n"
     assert refused(tmp_path, MINIMAL.replace("fake.unfolding", "fake.rule") + parts + TRAIN % "fake.meta") == [
