@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from enum import Enum
@@ -13,6 +12,7 @@ import typer
 
 from fusekit.cli.options import Device, With, add_local_files
 from fusekit.errors import RunError, UsageError
+from fusekit.launch import launch
 from fusekit.recipe.fuse_options import FuseOptions
 
 if TYPE_CHECKING:
@@ -148,10 +148,11 @@ def _render(done: FuseResult, display: Display, seconds: float) -> None:
 
 def _own_device(device: str) -> str:
     """Under torchrun every process takes a GPU of its own."""
+    process = launch()
     import torch
 
-    if device == "auto" and "LOCAL_RANK" in os.environ and torch.cuda.is_available():
-        return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
+    if device == "auto" and process.world > 1 and torch.cuda.is_available():
+        return f"cuda:{process.local_rank % torch.cuda.device_count()}"
     return device
 
 

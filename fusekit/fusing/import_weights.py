@@ -64,7 +64,7 @@ def import_weights(
     except ValidationError as error:
         raise PluginError(f"importer {component!r} describes a model that is not valid: {error}") from error
     classes = ClassTable.from_plain(dict(imported.classes)) if imported.classes is not None else None
-    system = build_system(section, roles=imported.roles, classes=classes, components=known)
+    system = build_system(section, roles=imported.roles, classes=classes, components=known, pretrained=False)
     load_strictly(system, imported.state, str(file))
     save_state(out, imported.state, card)
     return card

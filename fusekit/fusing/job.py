@@ -24,6 +24,7 @@ from fusekit.fusing.pairs import Scene, pair_folders
 from fusekit.fusing.registration import AlignChoice, Registration
 from fusekit.fusing.scenes import storable
 from fusekit.fusing.video import fuse_videos
+from fusekit.launch import launch
 from fusekit.progress import Advance
 from fusekit.recipe.fuse_options import FuseOptions, fuse_options
 
@@ -159,7 +160,7 @@ class _Request:
                 hint = "choose another folder for the results"
                 raise UsageError(f"{self.out} is the folder of the {role} source", hint=hint)
         scenes, odd = pair_folders(self.given)
-        rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))  # of torchrun
+        process = launch()
         job = FolderJob(
             model=self.model,
             name=self.name,
@@ -171,14 +172,17 @@ class _Request:
             settings={"align": self.registration.align},
         )
         with _shared_cores(jobs):
-            done = job.run(scenes, jobs=jobs, rank=rank, world=world, advance=self.advance)
+            done = job.run(scenes, jobs=jobs, rank=process.rank, world=process.world, advance=self.advance)
         notes = [*self.notes, *(f"{scene}: {note}" for scene, found in done.notes.items() for note in found)]
+        if process.world > 1:
+            share = len(done.fused) + len(done.skipped) + len(done.failed)
+            notes.append(f"process {process.rank} of {process.world}: its share is {share} of {len(scenes)} scenes")
         sheet = None
-        if contact_sheet and world > 1:
+        if contact_sheet and process.world > 1:
             notes.append("no contact sheet while other processes work: the same command without torchrun adds it")
         elif contact_sheet and done.fused + done.skipped:
             sheet = write_contact_sheet(scenes, self.out, lambda scene: output_name(scene, job.suffix))
-        failed = {**done.failed, **(odd if rank == 0 else {})}
+        failed = {**done.failed, **(odd if process.rank == 0 else {})}
         return FuseResult(
             self.out, "folders", tuple(done.fused), tuple(done.skipped), failed, tuple(notes), contact_sheet=sheet
         )

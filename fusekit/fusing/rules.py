@@ -1,10 +1,13 @@
-"""Models without weights, by name: they need no training and take any number of sources."""
+"""Models without weights, by name: they need no training, and take any number of sources unless they say one."""
 
 from __future__ import annotations
+
+from string import ascii_lowercase
 
 from pydantic import ValidationError
 
 from fusekit.errors import PluginError, UsageError
+from fusekit.interfaces.backbone import FusionBackbone
 from fusekit.interfaces.config import ComponentRef
 from fusekit.plugin.registry import Registry, registry
 from fusekit.recipe.assembly import build_system
@@ -31,7 +34,7 @@ def rules(components: Registry | None = None) -> dict[str, str]:
 
 
 def rule_system(name: str, components: Registry | None = None) -> FusionSystem:
-    """The system of a model without weights.
+    """The system of a model without weights: without roles, or with a, b, … where it takes a fixed number of sources.
 
     Args:
         name: Its short name (``mean``, ``max``, ``laplacian``, …) or component name.
@@ -49,4 +52,6 @@ def rule_system(name: str, components: Registry | None = None) -> FusionSystem:
             hint=f"methods that need no training: {', '.join(sorted(known))}",
         )
     section = ModelSection(backbone=ComponentRef(use=component))
-    return build_system(section, roles=(), classes=None, components=components).eval()
+    found: type[FusionBackbone] = (components or registry()).component_class("backbone", component)
+    roles = tuple(ascii_lowercase[: found.source_count or 0])
+    return build_system(section, roles=roles, classes=None, components=components).eval()

@@ -12,6 +12,7 @@ from fusekit.interfaces.config import ComponentConfig, ComponentRef
 from fusekit.interfaces.context import BuildContext, ClassTable
 from fusekit.interfaces.dataset import FusionDataset, Split
 from fusekit.interfaces.strategy import Strategy
+from fusekit.interfaces.task import SegmentationNetwork, TaskNetwork
 from fusekit.plugin.registry import Registry, registry
 from fusekit.recipe.components import configure
 from fusekit.recipe.recipe import Recipe
@@ -28,11 +29,19 @@ class Builder:
         roles: Roles of the sources.
         classes: Class table of the data, or None.
         components: Where names are looked up; the process's own registry when None.
+        pretrained: Whether components may start from pretrained weights.
     """
 
-    def __init__(self, roles: tuple[str, ...], classes: ClassTable | None, components: Registry | None = None) -> None:
+    def __init__(
+        self,
+        roles: tuple[str, ...],
+        classes: ClassTable | None,
+        components: Registry | None = None,
+        *,
+        pretrained: bool = True,
+    ) -> None:
         self.registry = components or registry()
-        self.context = BuildContext(roles=roles, classes=classes, builder=self.build)
+        self.context = BuildContext(roles=roles, classes=classes, pretrained=pretrained, builder=self.build)
 
     def build(self, kind: str, ref: ComponentRef) -> Any:
         """The component that a reference names.
@@ -41,8 +50,8 @@ class Builder:
             PluginError: There is no such component, or building it fails by a fault of its own.
             UsageError: Its parameters do not fit.
         """
+        config = configure(kind, ref, self.registry)  # wrong parameters are refused before anything is imported
         found = self.registry.component_class(kind, ref.use)
-        config = configure(kind, ref, self.registry)
         try:
             return found(config, self.context)
         except FusekitError:
@@ -63,12 +72,21 @@ def build_system(
     classes: ClassTable | None,
     seed: int = 0,
     components: Registry | None = None,
+    pretrained: bool = True,
 ) -> FusionSystem:
     """Builds the parts of a ``model`` section; initial weights depend on `seed` alone.
 
     The global random state is left as it was.
+
+    Args:
+        section: The parts.
+        roles: Roles of the sources.
+        classes: Class table of the data, or None.
+        seed: Of the initial weights.
+        components: Where names are looked up; the process's own registry when None.
+        pretrained: Whether parts may start from pretrained weights; False where other weights replace them.
     """
-    builder = Builder(roles, classes, components)
+    builder = Builder(roles, classes, components, pretrained=pretrained)
 
     def part(kind: str, ref: ComponentRef | None) -> Any:
         if ref is None:
@@ -78,11 +96,14 @@ def build_system(
         return builder.build(kind, ref)
 
     with torch.random.fork_rng():
+        task = part("task", section.task)
+        if section.task is not None:
+            check_solves(configure("task", section.task, builder.registry), section.task.use, task)
         return FusionSystem(
             part("backbone", section.backbone),
             proposer=part("loss-proposer", section.proposer),
             reconstruction=part("reconstruction", section.reconstruction),
-            task=part("task", section.task),
+            task=task,
             pathway=part("pathway", section.guidance.pathway),
             roles=roles,
             classes=classes,
@@ -142,6 +163,22 @@ def check_second_order(config: ComponentConfig, name: str, system: FusionSystem)
             f"strategy {name!r} differentiates the task network twice, and {type(system.task).__name__} with these "
             "parameters has no second derivative",
             hint="choose an encoder without hard-sigmoid or fused attention, such as mobilenet_v2 or resnet18",
+        )
+
+
+def check_solves(config: ComponentConfig, name: str, task: TaskNetwork) -> None:
+    """Refuses a task network whose Config says another thing than its class: recipes are checked by the Config.
+
+    Raises:
+        PluginError: One of them says that it segments, and the other does not.
+    """
+    says, does = "segmentation" in config.solves(), isinstance(task, SegmentationNetwork)
+    if says != does:
+        raise PluginError(
+            f"task {name!r} cannot be used: solves() of its Config {'names' if says else 'does not name'} "
+            f"segmentation, and its class is {'a' if does else 'no'} SegmentationNetwork",
+            hint="it is the plugin that needs mending: one for another task returns its name there, such as "
+            'frozenset({"classification"})',
         )
 
 

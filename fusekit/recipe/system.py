@@ -30,7 +30,7 @@ class FusionSystem(nn.Module):
         reconstruction: Recovers the sources from the fused image.
         task: The recognition task that the images are for.
         pathway: Along which images the task network attributes the sources; a straight line when None.
-        roles: Roles of the sources, in order.
+        roles: Roles of the sources, in order; empty where it takes whatever number the backbone takes.
         classes: Class table of the task.
         scope: Attribution per image, or over the whole batch.
         megapixels: Most pixels pushed through the task network at once for an attribution, in millions.
@@ -62,7 +62,7 @@ class FusionSystem(nn.Module):
         self.scope: Literal["image", "batch"] = scope
         self.megapixels = megapixels
         self.description = dict(description) if description is not None else None
-        if backbone.source_count is not None and backbone.source_count != len(roles):
+        if roles and backbone.source_count is not None and backbone.source_count != len(roles):
             raise UsageError(
                 f"{type(backbone).__name__} takes {backbone.source_count} sources, the data has {len(roles)}: "
                 f"{', '.join(roles)}"
@@ -79,7 +79,7 @@ class FusionSystem(nn.Module):
         return {name: part for name, part in named.items() if part is not None}
 
     def guidance(self, sources: Sources, labels: Tensor | None = None) -> TaskGuidance | None:
-        """What the task network says about a batch; None where there is none that segments.
+        """What the task network says about a batch; None where there is none that segments: others know no regions.
 
         Args:
             sources: N images, each (B, C, H, W) in [0, 1].

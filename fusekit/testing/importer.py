@@ -59,6 +59,7 @@ class ImporterContract(ComponentContract):
             roles=made.roles,
             classes=ClassTable.from_plain(dict(made.classes)) if made.classes is not None else None,
             components=self.components(),
+            pretrained=False,
         )
         try:
             system.load_state_dict(dict(made.state))

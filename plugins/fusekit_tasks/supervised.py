@@ -43,7 +43,7 @@ class SupervisedTask(Strategy):
         with self.training.autocast():
             loss = self.task.loss(self.task(torch.cat(images)), batch.labels.repeat(len(images), 1, 1))
         self.update(loss)
-        return StepRecord({"segmentation": loss.item()})
+        return StepRecord({"task": loss.item()})
 
 
 def _mixture(sources: Sources) -> Tensor:

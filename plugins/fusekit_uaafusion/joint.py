@@ -63,8 +63,8 @@ class JointTraining(Strategy):
                 self.task.train(mode=not self.config.freeze_statistics)
                 images = (fused, *batch.sources)
                 losses = [self.task.loss(self.task(image), batch.labels) for image in images]
-                terms["segmentation"] = torch.stack(losses).mean()
-                total = total + self.config.task_weight * terms["segmentation"]
+                terms["task"] = torch.stack(losses).mean()
+                total = total + self.config.task_weight * terms["task"]
 
         self.update(LossTerms(total, terms))
         return StepRecord({"total": total.item(), **{name: term.item() for name, term in terms.items()}})

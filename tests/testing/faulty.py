@@ -38,7 +38,7 @@ from fusekit.interfaces import (
 from fusekit.interfaces import Path as ImagePath
 from fusekit.testing import toys
 from tests.testing import good
-from tests.testing.good_configs import Plain, SceneConfig, TrainsBackbone
+from tests.testing.good_configs import Classifies, Plain, SceneConfig, TrainsBackbone
 
 _builds = itertools.count(1)
 
@@ -354,6 +354,16 @@ class GreyOnly(good.Task):
     def forward(self, image: Tensor) -> Tensor:
         found: Tensor = self.net(image)
         return found
+
+
+@fault("task", "options_say_what_it_solves")
+class ShyTask(good.Task):
+    Config = Classifies
+
+
+@fault("task", "options_say_what_it_solves")
+class BoastfulClassifier(good.Classifier):
+    Config = Plain
 
 
 @fault("task", "logits_are_finite")

@@ -13,6 +13,11 @@ class Plain(ComponentConfig):
     size: int = Field(3, ge=1, description="something to choose")
 
 
+class Classifies(ComponentConfig):
+    def solves(self) -> frozenset[str]:
+        return frozenset({"classification"})
+
+
 class SceneConfig(DatasetConfig):
     def roles(self) -> tuple[str, ...]:
         return ("near", "far")
