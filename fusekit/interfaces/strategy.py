@@ -89,7 +89,12 @@ class TrainingContext(Protocol):
         ...
 
     def guidance(self, batch: Batch) -> Guidance | None:
-        """Guidance of the model's task network for one batch; None without a task network."""
+        """Guidance of the model's task network for one batch; None without a task network.
+
+        Within a step, the same batch object has one guidance, which computes each attribution once, with the
+        task network as it was when first asked. A change of the network is seen from the next step on; the
+        gradient of the task on an image, which is asked for image by image, is always of the network as it is.
+        """
         ...
 
     def autocast(self) -> AbstractContextManager[Any]:

@@ -21,6 +21,7 @@ from fusekit.recipe.system import FusionSystem
 from fusekit.seeds import stream_seed
 from fusekit.training import distributed
 from fusekit.training.checkpoint import CheckpointFolder, Position
+from fusekit.training.guidance_once import GuidanceOnce
 from fusekit.training.log import TrainingLog
 from fusekit.training.updater import GradientUpdater, NonFiniteError, scheduled_rate
 
@@ -93,6 +94,7 @@ class Trainer:
         )
         self.log = TrainingLog(folder / "metrics.jsonl") if folder is not None else None
         self.updaters: dict[str, GradientUpdater] = {}
+        self._guidance = GuidanceOnce(lambda batch: self.system.guidance(batch.sources, batch.labels))
         self.backbone = system.backbone
         self.proposer = system.proposer
         self.reconstruction = system.reconstruction
@@ -116,8 +118,8 @@ class Trainer:
         return made
 
     def guidance(self, batch: Batch) -> Guidance | None:
-        """Guidance of the model's task network for one batch; None without a task network."""
-        return self.system.guidance(batch.sources, batch.labels)
+        """Guidance of the model's task network for one batch, the same in a whole step; None without one."""
+        return self._guidance(batch)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The recipe's precision: bf16 autocast, or nothing."""
@@ -181,7 +183,8 @@ class Trainer:
         torch.manual_seed(stream_seed(self.seed, self.phase, "step", step, *_others_stream()))
         began = time.perf_counter()
         try:
-            record = self.strategy.step(planned, batches)
+            with self._guidance.step():
+                record = self.strategy.step(planned, batches)
         except NonFiniteError as error:
             raise self._diverged(error, step, planned, batches) from error
         distributed.copy_from_first(self.system.buffers())  # statistics are of each process's own images
