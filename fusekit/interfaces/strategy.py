@@ -107,7 +107,8 @@ class Strategy(ABC):
 
     Its ``Config`` says before anything is built which parts it needs (`ComponentConfig.needs`), which of them
     must have weights to learn (`ComponentConfig.trains`), and which streams of data it draws from
-    (`ComponentConfig.streams`).
+    (`ComponentConfig.streams`). A strategy that is to be validated by its losses names them there too
+    (`ComponentConfig.losses`).
     """
 
     Config: ClassVar[type[ComponentConfig]] = ComponentConfig
@@ -136,6 +137,20 @@ class Strategy(ABC):
             plan: Which step of the epoch's plan this is.
             batches: One batch of each stream that the plan draws from, on the training device.
         """
+
+    def losses(self, batch: Batch) -> Mapping[str, float]:
+        """What the losses of a batch are by now, without learning from it; for validation.
+
+        The trainer calls it between steps, with the parts in evaluation mode, their weights frozen and gradients
+        off, and puts all that back. It must change nothing, and wait for no other process.
+
+        Args:
+            batch: A batch that is not trained on, on the training device.
+
+        Returns:
+            At least the losses that ``Config.losses()`` names.
+        """
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """State beyond the parts' weights and the updaters (tensors and plain data only)."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,14 +18,17 @@ from fusekit.errors import RunError
 from fusekit.interfaces.guidance import Guidance
 from fusekit.interfaces.strategy import StepPlan, Strategy, UpdateRule
 from fusekit.interfaces.types import Batch
-from fusekit.recipe.schema import TrainSection
+from fusekit.recipe.schema import TrainSection, ValidationSection
 from fusekit.recipe.system import FusionSystem
 from fusekit.seeds import stream_seed
 from fusekit.training import distributed
+from fusekit.training.best import BestWeights
 from fusekit.training.checkpoint import CheckpointFolder, Position
 from fusekit.training.guidance_once import GuidanceOnce
 from fusekit.training.log import TrainingLog
+from fusekit.training.standing import Standing
 from fusekit.training.updater import GradientUpdater, NonFiniteError, scheduled_rate
+from fusekit.training.validation import Validator, measure_all
 
 
 class BatchSource(Protocol):
@@ -52,6 +57,13 @@ class Trainer:
     Inside of `fusekit.training.distributed.process_group` all processes train together: each with its own trainer
     and its share of every batch, with equal weights after every step. The first writes all files.
 
+    With a validator, the parts are measured between steps, which changes nothing of the steps. The best weights are
+    kept beside the checkpoints, and at the end of the phase the parts have them, unless the section wants the last.
+
+    Attributes:
+        standing: What validation has come to.
+        steps_done: Steps of the phase that are done.
+
     Args:
         system: The parts; trained in place.
         strategy: The algorithm.
@@ -63,6 +75,7 @@ class Trainer:
         seed: Root seed.
         device: Where to train.
         progress: Called after every step, in the first process.
+        validator: What the section's ``validate`` asks for.
     """
 
     def __init__(
@@ -78,7 +91,10 @@ class Trainer:
         seed: int = 0,
         device: torch.device | str = "cpu",
         progress: Progress | None = None,
+        validator: Validator | None = None,
     ) -> None:
+        if (validator is None) != (section.validation is None):
+            raise ValueError("a validator goes with a section that says `validate`, and the other way round")
         self.system = system.to(device)
         self.strategy = strategy
         self.data = data
@@ -93,6 +109,10 @@ class Trainer:
             CheckpointFolder(folder / "checkpoints" / phase, section.keep) if folder is not None else None
         )
         self.log = TrainingLog(folder / "metrics.jsonl") if folder is not None else None
+        self.validator = validator
+        self.standing = Standing()
+        self.steps_done = 0
+        self.best = BestWeights(self.checkpoints.folder / "best" if self.checkpoints is not None else None)
         self.updaters: dict[str, GradientUpdater] = {}
         self._guidance = GuidanceOnce(lambda batch: self.system.guidance(batch.sources, batch.labels))
         self.backbone = system.backbone
@@ -131,7 +151,7 @@ class Trainer:
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole phase."""
+        """Steps of the whole phase, unless validation ends it before."""
         steps = self.section.epochs * len(self.plan)
         return steps if self.section.max_steps is None else min(steps, self.section.max_steps)
 
@@ -158,13 +178,18 @@ class Trainer:
                 self.log.rewind(self.phase, step)
             last = self.total_steps if stop_after is None else min(stop_after, self.total_steps)
             every = self.section.checkpoint_every or len(self.plan)
-            while step < last:
+            while step < last and not self.standing.stopped:
                 self._one_step(step)
                 step += 1
+                if self.validator is not None and self._validates(step):
+                    self._validate(step, self.validator)
                 if step % every == 0 and step < last:
                     self._save(step)
             self._save(step)
+            if self._over(step):
+                self._take_best()
         self.system.eval()
+        self.steps_done = step
         return step
 
     def _one_step(self, step: int) -> None:
@@ -206,6 +231,64 @@ class Trainer:
         if self.progress is not None:
             self.progress(self.phase, step + 1, self.total_steps, losses)
 
+    # Validation -------------------------------------------------------------------------------------------
+
+    @property
+    def _validation(self) -> ValidationSection:
+        assert self.section.validation is not None
+        return self.section.validation
+
+    def _validates(self, step: int) -> bool:
+        """At its interval and after the last step of the phase, wherever a training is interrupted."""
+        return step % (self._validation.every or len(self.plan)) == 0 or step == self.total_steps
+
+    def _validate(self, step: int, validator: Validator) -> None:
+        """Measures the weights as they are after a step, and keeps them if they are the best so far."""
+
+        def measure(number: int) -> float:
+            with self._guidance.step():
+                return validator.measure(number)
+
+        began = time.perf_counter()
+        values = measure_all(len(validator), measure, self.system, seed=self.seed, phase=self.phase, device=self.device)
+        value = validator.mean(values)
+        self.standing = self.standing.after(step, value, validator.higher_is_better, self._validation)
+        if not distributed.is_first():
+            return
+        if self.standing.step == step:
+            self.best.keep(step, self.system.state_dict(), self._state())
+        if self.log is not None:
+            self.log.append(
+                {
+                    "phase": self.phase,
+                    "step": step,
+                    "epoch": (step - 1) // len(self.plan),
+                    "name": "validation",
+                    "losses": {f"validation {validator.name}": value if math.isfinite(value) else None},
+                    "validation": {
+                        "metric": validator.is_metric,
+                        "best": self.standing.step == step,
+                        "finite": math.isfinite(value),
+                        "scenes": len(values),
+                        "undefined": sum(math.isnan(v) for v in values),
+                    },
+                    "seconds": round(time.perf_counter() - began, 4),
+                }
+            )
+
+    def _over(self, step: int) -> bool:
+        return step >= self.total_steps or self.standing.stopped
+
+    def _take_best(self) -> None:
+        """Gives the parts the best weights, if the recipe wants them and there are any."""
+        if self.standing.step is None or self._validation.weights == "last":
+            return
+        if distributed.is_first():
+            self.system.load_state_dict(self.best.weights(self.standing.step))
+        distributed.copy_from_first([*self.system.parameters(), *self.system.buffers()])
+
+    # What goes into a step, and what is kept of it ---------------------------------------------------------
+
     def _batches(self, planned: StepPlan, epoch: int, within: int) -> list[Batch]:
         """One batch of each stream that the step draws from; every stream goes on where it was."""
         return [
@@ -225,12 +308,15 @@ class Trainer:
         return {
             "updaters": {name: updater.state_dict() for name, updater in self.updaters.items()},
             "strategy": self.strategy.state_dict(),
+            "validation": asdict(self.standing),
         }
 
     def _save(self, step: int) -> None:
         if self.checkpoints is not None and distributed.is_first():
-            position = Position(step, finished=step >= self.total_steps)
+            position = Position(step, finished=self._over(step), best=self.standing.step)
             self.checkpoints.save(position, self.system.state_dict(), self._state())
+            # An older checkpoint may be what a resume goes back to, so its best weights stay too.
+            self.best.forget_but([kept.best for kept in self.checkpoints.positions()])
 
     def _restore(self) -> int:
         distributed.wait_for_all()  # the first process may still be writing what all are to read
@@ -247,11 +333,15 @@ class Trainer:
             for name, updater in self.updaters.items():
                 updater.load_state_dict(found.state["updaters"][name])
             self.strategy.load_state_dict(found.state["strategy"])
-        except (KeyError, RuntimeError, ValueError) as error:
+            if self.validator is not None:
+                self.standing = Standing(**found.state["validation"])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise RunError(
                 f"the checkpoint of phase {self.phase!r} does not fit this recipe: {error}",
                 hint="a run is resumed with the recipe that it was started with",
             ) from error
+        if self.standing.step is not None:
+            self.best.check(self.standing.step)
         return found.position.step
 
     def _diverged(
