@@ -33,3 +33,6 @@ class TrainsBackbone(ComponentConfig):
 
     def trains(self) -> frozenset[str]:
         return frozenset({"backbone"})
+
+    def losses(self) -> frozenset[str]:
+        return frozenset({"distance"})
