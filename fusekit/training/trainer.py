@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from fusekit.devices import generators_of
 from fusekit.errors import RunError
 from fusekit.interfaces.guidance import Guidance
 from fusekit.interfaces.strategy import StepPlan, Strategy, UpdateRule
@@ -170,7 +171,7 @@ class Trainer:
             RunError: The disk is full, a checkpoint does not fit, or another process is gone.
         """
         first = distributed.is_first()
-        with torch.random.fork_rng(devices=_devices(self.device)):
+        with torch.random.fork_rng(devices=generators_of(self.device)):
             self.strategy.setup(self)
             step = self._restore() if resume else 0
             distributed.copy_from_first([*self.system.parameters(), *self.system.buffers()])
@@ -368,7 +369,3 @@ def _others_stream() -> tuple[str | int, ...]:
     """What tells a process's random numbers from the first one's, which are those of a single process."""
     rank = distributed.rank()
     return ("process", rank) if rank else ()
-
-
-def _devices(device: torch.device) -> list[int]:
-    return [device.index or 0] if device.type == "cuda" else []

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 
 from fusekit.data.training_data import TrainingData
+from fusekit.devices import generators_of
 from fusekit.errors import PluginError
 from fusekit.guidance.task import undisturbed
 from fusekit.interfaces.strategy import Strategy
@@ -70,9 +71,8 @@ def measure_all(
         device: Where training runs.
     """
     mine = range(distributed.rank(), count, distributed.world_size())
-    devices = [device.index or 0] if device.type == "cuda" else []
     measured = []
-    with torch.random.fork_rng(devices=devices), undisturbed(system), torch.no_grad():
+    with torch.random.fork_rng(devices=generators_of(device)), undisturbed(system), torch.no_grad():
         for number in mine:
             torch.manual_seed(stream_seed(seed, phase, "validate", number))
             measured.append((number, measure(number)))
