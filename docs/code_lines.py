@@ -38,8 +38,8 @@ def _docstring_lines(tree: ast.Module) -> Iterator[int]:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         for statement in body if isinstance(body, list) else []:
-            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-                if isinstance(statement.value.value, str):
+            match statement:
+                case ast.Expr(value=ast.Constant(value=str())):
                     yield from range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
 
 

@@ -67,7 +67,8 @@ class FolderConfig(DatasetConfig):
     """Options shared by datasets that are folders of files with one stem per scene.
 
     A split is a folder name, put for ``{split}`` in the patterns, and may be narrowed by a list of stems.
-    Without a validation folder or list, the validation split is the test split.
+    Without a validation folder or list, the validation split is the test split, and training will not be
+    validated on it.
     """
 
     train_folder: BelowRoot | None = Field(
@@ -136,6 +137,34 @@ class FolderConfig(DatasetConfig):
 
     def _validates_on_test(self) -> bool:
         return self.val_folder is None and self.val_list is None
+
+    def same_place(self, one: SplitName, other: SplitName) -> bool:
+        """Whether the sources of two splits lie in the same folders, so that only lists can tell them apart."""
+        folders = self.split_folder(one), self.split_folder(other)
+        if None in folders:
+            return False
+        of_one, of_other = ([p.replace("{split}", str(f)) for p in self.source_patterns().values()] for f in folders)
+        return of_one == of_other
+
+    def unfit_for_validation(self) -> str | None:
+        """What the validation split is where it is, or contains, another one."""
+        give = "give it scenes of its own with data.params.val_folder or val_list"
+        if self._validates_on_test():
+            return f"{self.title()} has no validation split, so `val` is its test split; {give}"
+        names: dict[SplitName, str] = {"test": "test", "train": "training"}
+        for other, name in names.items():
+            if not self.same_place("val", other):
+                continue
+            mine, theirs = self.split_list("val"), self.split_list(other)
+            if mine == theirs:
+                return f"the validation split of {self.title()} is its {name} split; {give}"
+            if mine is None or theirs is None:
+                lacking = "val_list" if mine is None else f"{other}_list"
+                return (
+                    f"the validation split of {self.title()} shares scenes with its {name} split, which lies in the "
+                    f"same folder; tell them apart with data.params.{lacking}"
+                )
+        return None
 
     def provenance(self) -> Provenance:
         """Name of the data, and who labelled it."""

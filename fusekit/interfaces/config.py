@@ -74,6 +74,10 @@ class ComponentConfig(BaseModel):
         """Streams of training data that a strategy draws from, which ``train.streams`` of a recipe may name."""
         return frozenset({"train"})
 
+    def losses(self) -> frozenset[str]:
+        """Losses that a strategy can tell without learning (`Strategy.losses`), for ``train.validate.loss``."""
+        return frozenset()
+
 
 class ComponentRef(BaseModel):
     """A component by name, with its parameters: ``{use: uaafusion.stage, params: {channels: 32}}``."""

@@ -17,8 +17,9 @@ from fusekit.plugin.loader import DISTRIBUTION
 from fusekit.recipe.components import Component, ask, placed
 from fusekit.recipe.fields import field_kind, fields_of
 from fusekit.recipe.problems import Problem, RecipeProblems, TreePath, dotted
-from fusekit.recipe.schema import ModelSection, RecipeModel
+from fusekit.recipe.schema import ModelSection, RecipeModel, TrainSection
 from fusekit.recipe.tree import Node
+from fusekit.recipe.validating import validation_problems
 from fusekit.words import nearest
 
 LABELS = "labels"
@@ -98,7 +99,7 @@ def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node
         try:
             missing = _missing(component, frame, task, labelled=classes is not None)
             rigid = _parts_without_weights(component, components)
-            streams = _unknown_streams(component, frame, tree)
+            of_phase = _problems_of_phase(component, frame, dataset, tree)
             count = _class_count(component)
         except PluginError as error:
             raise placed(error, component.reference, tree) from error
@@ -116,7 +117,7 @@ def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node
             )
             for part in rigid
         ]
-        problems += streams
+        problems += of_phase
         if classes is not None and count is not None and count != len(classes):
             problems.append(_count_problem(component, count, dataset, classes, tree))
     if problems:
@@ -165,13 +166,21 @@ def _parts_without_weights(strategy: Component, components: Sequence[Component])
     return [c for c in components if c.reference.path in wanted and c.config is not None and not ask(c, "has_weights")]
 
 
-def _unknown_streams(strategy: Component, frame: RecipeModel, tree: Node) -> list[Problem]:
-    """Streams that a phase's samplings name and its strategy never draws from."""
+def _problems_of_phase(strategy: Component, frame: RecipeModel, dataset: Component, tree: Node) -> list[Problem]:
+    """What a training phase wants of its strategy and of the data, and does not find there."""
     if strategy.reference.kind != "strategy":
         return []
-    phase = strategy.reference.path[:-1]
-    section = frame.train if phase == ("train",) else frame.pretrain[str(phase[-1])]
+    place = strategy.reference.path[:-1]
+    section = frame.train if place == ("train",) else frame.pretrain[str(place[-1])]
     assert section is not None
+    return [
+        *_unknown_streams(strategy, section, place, tree),
+        *validation_problems(strategy, section, dataset, place, tree),
+    ]
+
+
+def _unknown_streams(strategy: Component, section: TrainSection, phase: TreePath, tree: Node) -> list[Problem]:
+    """Streams that a phase's samplings name and its strategy never draws from."""
     known = ask(strategy, "streams")
     problems = []
     for name in section.streams:

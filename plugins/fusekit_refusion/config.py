@@ -109,6 +109,9 @@ class MetaConfig(ComponentConfig):
     def streams(self) -> frozenset[str]:
         return frozenset({"meta_train", "meta_test", "fusion"} | ({"judge"} if self.judge_batches == "own" else set()))
 
+    def losses(self) -> frozenset[str]:
+        return frozenset({"fusion", "intensity", "gradient", "judge"})
+
 
 class ReleaseImporterConfig(ComponentConfig):
     """The importer has no options."""

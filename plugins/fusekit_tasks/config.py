@@ -107,3 +107,6 @@ class SupervisedConfig(ComponentConfig):
 
     def trains(self) -> frozenset[str]:
         return frozenset({"task"})
+
+    def losses(self) -> frozenset[str]:
+        return frozenset({"segmentation"})

@@ -66,6 +66,9 @@ class JointConfig(ComponentConfig):
     def trains(self) -> frozenset[str]:
         return frozenset({"backbone"} | ({"task"} if self.task_weight and self.task_rate else set()))
 
+    def losses(self) -> frozenset[str]:
+        return frozenset({"total", "intensity", "gradient"} | ({"segmentation"} if self.task_weight else set()))
+
 
 class ReleaseImporterConfig(ComponentConfig):
     """The importer has no options."""

@@ -108,6 +108,18 @@ def test_sizes_within_a_scene_must_agree(msrs: Path, folder: str) -> None:
     assert "18x20" in raised.value.message
 
 
+def test_validation_shares_no_scene_with_training_and_test(msrs: Path) -> None:
+    (msrs / "train.txt").write_text("00123N\n")
+    (msrs / "test.txt").write_text("00010D\n")
+    config = MsrsConfig(train_folder="test", train_list="train.txt", test_list="test.txt", val_list="val.txt")
+    (msrs / "val.txt").write_text("00004N\n")
+    assert tuple(MsrsDataset(config, msrs, "val").ids) == ("00004N",)
+    for text, other in (("00004N\n00010D\n", "test split: 00010D"), ("00123N\n", "training split: 00123N")):
+        (msrs / "val.txt").write_text(text)
+        with pytest.raises(DataError, match=f"1 scenes are in both the validation and the {other}"):
+            MsrsDataset(config, msrs, "val")
+
+
 def test_lists_narrow_a_split_and_keep_their_order(msrs: Path) -> None:
     (msrs / "train.txt").write_text("# scenes\n00123N.png\n\n00004N\n")
     (msrs / "test.txt").write_text("00010D\n")

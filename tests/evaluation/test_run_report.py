@@ -146,3 +146,49 @@ class TestAlternatingSteps:
         axis = np.linspace(min(lines[0]), max(map(max, lines)), count)
         for number, xs in enumerate(lines):
             assert xs == pytest.approx(axis[number // 2 :: 2].tolist(), abs=0.06)
+
+
+class TestValidationCurves:
+    def logged(self, tmp_path: Path) -> TrainingLog:
+        log = TrainingLog(tmp_path / "metrics.jsonl")
+        for step in range(1, 121):
+            log.append({"phase": "train", "step": step, "losses": {"total": 50.0 + step}})
+            if step % 40 == 0:
+                value = {40: 0.5, 80: 0.7, 120: None}[step]
+                validation = {"metric": True, "best": step != 120}
+                log.append(
+                    {
+                        "phase": "train",
+                        "step": step,
+                        "losses": {"validation strict.qabf": value},
+                        "validation": validation,
+                    }
+                )
+        return log
+
+    def test_a_metric_has_its_own_chart_with_the_best_step(self, tmp_path: Path) -> None:
+        losses, metric = charts(training_curves(self.logged(tmp_path)))
+        assert (losses.phase, metric.phase) == ("train", "train: validation strict.qabf")
+        assert [entry.name for entry in losses.legend] == ["total"]
+        (entry,) = metric.legend
+        assert (entry.first, entry.last, entry.best, entry.gaps) == ("0.5", "0.7", "0.7 at step 80", 1)
+        assert "best 0.7 at step 80" in metric.svg
+        ring = re.search(r'<circle class="best c0 d0" cx="([\d.]+)" cy="([\d.]+)"', metric.svg)
+        line = re.search(r'<path class="line c0 d0" d="M[\d. ]+L([\d.]+) ([\d.]+)"/>', metric.svg)
+        assert ring is not None
+        assert line is not None
+        assert ring.groups() == line.groups()
+        assert "best" not in losses.svg
+
+    def test_a_loss_stands_with_the_losses_of_its_phase(self, tmp_path: Path) -> None:
+        log = TrainingLog(tmp_path / "metrics.jsonl")
+        for step in (1, 2, 3):
+            log.append({"phase": "train", "step": step, "losses": {"total": 1.0 / step}})
+            validation = {"metric": False, "best": step == 2}
+            log.append({"phase": "train", "step": step, "losses": {"validation total": 0.5}, "validation": validation})
+        (chart,) = charts(training_curves(log))
+        assert [(entry.name, entry.best) for entry in chart.legend] == [
+            ("total", ""),
+            ("validation total", "0.5 at step 2"),
+        ]
+        assert chart.svg.count('<circle class="best ') == 1

@@ -8,7 +8,7 @@ import math
 import os
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -708,6 +708,12 @@ class OverwritingStrategy(good.Towards):
 class Straying(good.Towards):
     def plan(self, batches: int) -> Sequence[StepPlan]:
         return [StepPlan("train", ("elsewhere",))] * batches
+
+
+@fault("strategy", "losses_are_those_it_declares")
+class Untold(good.Towards):
+    def losses(self, batch: Batch) -> Mapping[str, float]:
+        return {"length": 0.0}
 
 
 @fault("strategy", "resuming_equals_going_on")

@@ -168,6 +168,9 @@ class Towards(Strategy):
         self.update(loss)
         return StepRecord({"distance": loss.item()})
 
+    def losses(self, batch: Batch) -> Mapping[str, float]:
+        return {"distance": self.loss(batch).item()}
+
 
 class Recovery(Objective):
     Config: Any = Plain

@@ -38,3 +38,6 @@ class TrainsBackbone(ComponentConfig):
 
     def trains(self) -> frozenset[str]:
         return frozenset({"backbone"})
+
+    def losses(self) -> frozenset[str]:
+        return frozenset({"distance"})

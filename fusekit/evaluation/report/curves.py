@@ -21,13 +21,14 @@ _LOG_FROM = 50.0  # a linear axis hides all but the first part of a curve that f
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """A line of a chart, in words: its colour and dash class, and where it began and ended."""
+    """A line of a chart, in words: its colour and dash class, where it began and ended, and the best of it."""
 
     style: str
     name: str
     first: str
     last: str
     gaps: int
+    best: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,17 @@ class _Line:
     steps: np.ndarray
     raw: np.ndarray
     smooth: np.ndarray
+    best: int | None  # index of the best value
 
 
 def charts(curves: Iterable[Curve]) -> tuple[Chart, ...]:
-    """A chart for each phase, in the order in which the phases come up."""
-    phases: dict[str, list[Curve]] = {}
+    """A chart for each phase, in the order in which the phases come up; after it those of curves with their own."""
+    phases: dict[str, dict[str, list[Curve]]] = {}
     for curve in curves:
-        phases.setdefault(curve.phase, []).append(curve)
-    return tuple(_chart(phase, group, number) for number, (phase, group) in enumerate(phases.items()))
+        title = f"{curve.phase}: {curve.name}" if curve.own_chart else curve.phase
+        phases.setdefault(curve.phase, {curve.phase: []}).setdefault(title, []).append(curve)
+    groups = [item for charted in phases.values() for item in charted.items() if item[1]]
+    return tuple(_chart(title, group, number) for number, (title, group) in enumerate(groups))
 
 
 def smoothed(values: np.ndarray, window: int) -> np.ndarray:
@@ -128,7 +132,9 @@ def _prepare(curves: Sequence[Curve]) -> list[_Line]:
         # A curve of few points (one an epoch) is shown as it is: there is no noise to see through.
         window = len(raw) // 15 if len(raw) >= 45 else 1
         style = f"c{number % _COLOURS} d{number // _COLOURS % 3}"
-        lines.append(_Line(curve.name, style, steps, raw, smoothed(raw, window)))
+        best = int(np.flatnonzero(steps == curve.best)[-1]) if curve.best is not None else None
+        smooth = smoothed(raw, window if best is None else 1)  # what was chosen by is shown as it is
+        lines.append(_Line(curve.name, style, steps, raw, smooth, best))
     return lines
 
 
@@ -213,13 +219,22 @@ def _path(axes: _Axes, steps: np.ndarray, values: np.ndarray, style: str) -> str
     return line + "".join(dots)
 
 
+def _best_mark(axes: _Axes, line: _Line) -> str:
+    """A ring around the best value."""
+    if line.best is None or not np.isfinite(line.raw[line.best]):
+        return ""
+    x, y = axes.x(line.steps[line.best : line.best + 1])[0], axes.y(line.raw[line.best : line.best + 1])[0]
+    return f'<circle class="best {line.style}" cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
+
+
 def _chart(phase: str, curves: Sequence[Curve], number: int) -> Chart:
     lines = _prepare(curves)
     legend = []
     for line in lines:
         finite = line.smooth[np.isfinite(line.smooth)]
         first, last = (short(finite[0]), short(finite[-1])) if len(finite) else ("–", "–")
-        legend.append(LegendEntry(line.style, line.name, first, last, int(np.isnan(line.raw).sum())))
+        best = f"{short(line.raw[line.best])} at step {line.steps[line.best]:.0f}" if line.best is not None else ""
+        legend.append(LegendEntry(line.style, line.name, first, last, int(np.isnan(line.raw).sum()), best))
     drawable = [line for line in lines if np.isfinite(line.raw).any()]
     if drawable:
         axes = _Axes(drawable)
@@ -231,7 +246,11 @@ def _chart(phase: str, curves: Sequence[Curve], number: int) -> Chart:
             if not np.array_equal(line.raw, line.smooth, equal_nan=True)
         ]
         parts += [_path(axes, line.steps, line.smooth, f"line {line.style}") for line in drawable]
-        words = "; ".join(f"{entry.name} from {entry.first} to {entry.last}" for entry in legend)
+        parts += [_best_mark(axes, line) for line in drawable]
+        words = "; ".join(
+            f"{entry.name} from {entry.first} to {entry.last}" + (f", best {entry.best}" if entry.best else "")
+            for entry in legend
+        )
     else:
         logarithmic, words = False, "nothing to draw"
         middle = f'x="{WIDTH // 2}" y="{HEIGHT // 2}" text-anchor="middle"'

@@ -165,18 +165,30 @@ class TaskTable:
 class Curve:
     """A number followed through training; values that are not finite leave gaps.
 
+    Args:
+        phase: The phase of training.
+        name: Such as "total".
+        steps: Where the values were recorded.
+        values: As many.
+        best: The step of the best value, where one was chosen by this curve.
+        own_chart: Whether its units are not those of the other curves of the phase.
+
     Raises:
-        ValueError: Where there are not as many steps as values.
+        ValueError: Where there are not as many steps as values, or the best one is none of them.
     """
 
     phase: str
     name: str
     steps: tuple[int, ...]
     values: tuple[float, ...]
+    best: int | None = None
+    own_chart: bool = False
 
     def __post_init__(self) -> None:
         if len(self.steps) != len(self.values):
             raise ValueError(f"curve {self.name!r}: {len(self.steps)} steps, {len(self.values)} values")
+        if self.best is not None and self.best not in self.steps:
+            raise ValueError(f"curve {self.name!r}: the best step {self.best} is none of its steps")
 
 
 @dataclass(frozen=True)
