@@ -109,4 +109,4 @@ class SupervisedConfig(ComponentConfig):
         return frozenset({"task"})
 
     def losses(self) -> frozenset[str]:
-        return frozenset({"segmentation"})
+        return frozenset({"task"})

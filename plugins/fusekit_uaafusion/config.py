@@ -67,7 +67,7 @@ class JointConfig(ComponentConfig):
         return frozenset({"backbone"} | ({"task"} if self.task_weight and self.task_rate else set()))
 
     def losses(self) -> frozenset[str]:
-        return frozenset({"total", "intensity", "gradient"} | ({"segmentation"} if self.task_weight else set()))
+        return frozenset({"total", "intensity", "gradient"} | ({"task"} if self.task_weight else set()))
 
 
 class ReleaseImporterConfig(ComponentConfig):
