@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fusekit.fusing.model import FusionModel as FusionModel
     from fusekit.fusing.model import load as load
     from fusekit.guidance.task import TaskGuidance as TaskGuidance
+    from fusekit.memory import keep_memory as keep_memory
     from fusekit.pipeline.run import run as run
     from fusekit.recipe.assembly import assemble as assemble
     from fusekit.recipe.model_file import save_model as save_model
@@ -42,6 +43,7 @@ _HOME = {
     "Trainer": "fusekit.training.trainer",
     "assemble": "fusekit.recipe.assembly",
     "fuse": "fusekit.fusing.job",
+    "keep_memory": "fusekit.memory",
     "load": "fusekit.fusing.model",
     "run": "fusekit.pipeline.run",
     "save_model": "fusekit.recipe.model_file",

@@ -14,6 +14,7 @@ from rich.markup import escape
 from fusekit._version import __version__
 from fusekit.cli import doctor, explain, fuse, plugins, recipes, run, weights
 from fusekit.errors import FusekitError
+from fusekit.memory import keep_memory
 from fusekit.plugin.discovery import discover, unreadable
 from fusekit.plugin.loader import PluginPolicy
 from fusekit.plugin.registry import registry, set_policy
@@ -103,6 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    keep_memory()
     sys.exit(_run([word for word in words if word != "--debug"], debug))
 
 

@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from fusekit._version import API_VERSION, __version__
 from fusekit.errors import FusekitError
+from fusekit.memory import described
 from fusekit.plugin.imports import one_line
 from fusekit.plugin.registry import registry
 
@@ -43,6 +44,7 @@ def doctor(
         except importlib.metadata.PackageNotFoundError:
             line(package, "not installed", "yellow")
     _devices(line)
+    line("memory", described())
     for report in registry().reports:
         style = "green" if report.state == "loaded" else "yellow"
         line(f"plugin {report.namespace}", ", ".join(filter(None, (report.state, report.reason))), style)

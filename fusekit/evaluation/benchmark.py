@@ -22,20 +22,31 @@ FROZEN_PROTOCOL = (
 )
 
 
+@dataclass(frozen=True)
+class Method:
+    """A row of the table.
+
+    Args:
+        name: As printed; no two methods share one.
+        is_model: Whether it is the model of the run.
+    """
+
+    name: str
+    is_model: bool = False
+
+
 @dataclass
 class Scores:
     """Values of one method, image by image.
 
     Attributes:
-        name: Name of the method.
-        is_model: Whether it is the model of the run.
+        method: Whose they are.
         values: Metric name → one value per image.
         per_source: Metric name → one tuple per image.
         confusion: Of the task network on this method's results.
     """
 
-    name: str
-    is_model: bool = False
+    method: Method
     values: dict[str, list[float]] = field(default_factory=dict)
     per_source: dict[str, list[tuple[float, ...]]] = field(default_factory=dict)
     confusion: Confusion | None = None
@@ -45,29 +56,37 @@ class Benchmark:
     """Scores methods scene by scene.
 
     Args:
+        methods: Rows of the table, in their order.
         metrics: By component name, such as ``strict.qabf``.
         task: Network of the frozen protocol, in evaluation mode, or None.
         device: Where the task network is.
+
+    Raises:
+        ValueError: Two methods have one name, so that nobody could tell their rows apart.
     """
 
     def __init__(
         self,
+        methods: Sequence[Method],
         metrics: Mapping[str, Metric],
         task: SegmentationNetwork | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
+        names = [method.name for method in methods]
+        if len(set(names)) < len(names):
+            raise ValueError(f"several methods have one name: {', '.join(names)}")
         self.metrics = dict(metrics)
         self.task = task
         self.device = device
         self.ids: list[str] = []
-        self.scores: dict[str, Scores] = {}
+        self.scores = [Scores(method) for method in methods]
 
     def add_scene(
         self,
         scene: str,
         sources: Sequence[Tensor],
         label: Tensor | None,
-        results: Iterable[tuple[str, bool, Tensor]],
+        results: Iterable[Tensor],
         ideal: Tensor | None = None,
     ) -> None:
         """Measures all methods on a scene.
@@ -76,15 +95,17 @@ class Benchmark:
             scene: Its identifier.
             sources: (1 or 3, H, W) float in [0, 1].
             label: (H, W) int64, or None.
-            results: Name, whether it is the model, and fused luminance or colour (1 or 3, H, W) in [0, 1].
+            results: Fused luminance or colour of each method, in their order, (1 or 3, H, W) in [0, 1].
             ideal: The fused image that there should be, (1 or 3, H, W) float in [0, 1], or None where it is not
                 known; metrics that compare with it are then undefined on this scene.
+
+        Raises:
+            ValueError: There are not as many results as methods.
         """
         self.ids.append(scene)
         grey_sources = [grey8(source) for source in sources]
         grey_ideal = None if ideal is None else grey8(ideal)
-        for name, is_model, result in results:
-            scores = self.scores.setdefault(name, Scores(name, is_model))
+        for scores, result in zip(self.scores, results, strict=True):
             grey = grey8(result)
             for key, metric in self.metrics.items():
                 measured = _measure(metric, grey, grey_sources, grey_ideal)
@@ -115,14 +136,14 @@ class Benchmark:
                 }
                 for key, metric in self.metrics.items()
             },
-            "methods": [self._method(scores) for scores in self.scores.values()],
+            "methods": [self._method(scores) for scores in self.scores],
             "task": self._task(),
         }
 
     def _method(self, scores: Scores) -> dict[str, Any]:
         return {
-            "name": scores.name,
-            "is_model": scores.is_model,
+            "name": scores.method.name,
+            "is_model": scores.method.is_model,
             "mean": {key: _plain(mean(values)) for key, values in scores.values.items()},
             "undefined": {
                 key: count for key, values in scores.values.items() if (count := sum(math.isnan(v) for v in values))
@@ -136,7 +157,7 @@ class Benchmark:
         }
 
     def _task(self) -> dict[str, Any] | None:
-        rows = [s for s in self.scores.values() if s.confusion is not None]
+        rows = [s for s in self.scores if s.confusion is not None]
         if self.task is None or not rows:
             return None
         return {
@@ -145,8 +166,8 @@ class Benchmark:
             "ignored": sorted(self.task.ignored),
             "rows": [
                 {
-                    "input": s.name,
-                    "is_model": s.is_model,
+                    "input": s.method.name,
+                    "is_model": s.method.is_model,
                     "mean_iou": _plain(s.confusion.mean_iou()),
                     "iou": [_plain(v) for v in s.confusion.iou().tolist()],
                 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from fusekit.data.image_io import read_image
 from fusekit.errors import DataError
-from fusekit.evaluation.benchmark import Benchmark
+from fusekit.evaluation.benchmark import Benchmark, Method
 from fusekit.evaluation.metrics.ideal_plugin import DEFAULT as IDEAL_METRICS
 from fusekit.files import write_text
 from fusekit.fusing.engine import Engine
@@ -49,15 +50,20 @@ def evaluate_stage(recipe: Recipe, folder: RunFolder, device: torch.device, disp
     settings = recipe.model.evaluate
     builder = Builder(system.roles, system.classes, recipe.registry)
     dataset, scenes = chosen_scenes(recipe)
-    names = metric_names(recipe, dataset, scenes)
-    metrics: dict[str, Metric] = {name: builder.build("metric", ComponentRef(use=name)) for name in names}
+    metrics: dict[str, Metric] = {
+        name: builder.build("metric", ComponentRef(use=name)) for name in metric_names(recipe, dataset, scenes)
+    }
     task = system.task if settings.task and isinstance(system.task, SegmentationNetwork) else None
     rivals = _baselines(settings.baselines, system, builder)
-    benchmark = Benchmark(metrics, task, device)
+    names = method_names(recipe.model.name, [name for name, _ in rivals])
+    methods = [Method(name, is_model=position == 0) for position, name in enumerate(names)]
+    benchmark = Benchmark(methods, metrics, task, device)
+    # In tiles or whole as the model, but in a range of their own, which rules keep.
+    engines = [Engine(rival, FuseOptions(tile=recipe.model.fuse.tile)) for _, rival in rivals]
     with display.progress("evaluate") as advance:
         for index in scenes:
             sample = dataset[index]
-            results = _results(recipe, folder, sample, rivals)
+            results = _results(folder, sample, engines)
             benchmark.add_scene(sample.id, sample.images, sample.label, results, ideal=sample.ideal)
             advance(index + 1, len(scenes), sample.id)
     note = f"{MEASURED} {IDEAL}" if any(isinstance(m, ReferenceMetric) for m in metrics.values()) else MEASURED
@@ -84,33 +90,47 @@ def metric_names(recipe: Recipe, dataset: FusionDataset, scenes: Sequence[int]) 
     return listed + [name for name in IDEAL_METRICS if name in installed]
 
 
-def _results(
-    recipe: Recipe, folder: RunFolder, sample: Sample, rivals: dict[str, FusionSystem]
-) -> Iterator[tuple[str, bool, Tensor]]:
+def _results(folder: RunFolder, sample: Sample, rivals: Sequence[Engine]) -> Iterator[Tensor]:
+    """What the model made of a scene, then what each baseline makes of it."""
     path = folder.scene_file(folder.measured, sample.id)
     if not path.is_file():
         raise DataError(f"{path} is gone", hint="--stage fuse makes it again")
-    yield recipe.model.name, True, read_image(path)
-    for name, rival in rivals.items():
-        # In tiles or whole as the model, but in its own range, which a rule keeps.
-        options = FuseOptions(tile=recipe.model.fuse.tile)
-        measured = Engine(rival, options).fuse(TensorScene(sample.images), measure=True).measured
+    yield read_image(path)
+    for rival in rivals:
+        measured = rival.fuse(TensorScene(sample.images), measure=True).measured
         assert measured is not None
-        yield name, False, measured
+        yield measured
 
 
-def _baselines(refs: list[ComponentRef], system: FusionSystem, builder: Builder) -> dict[str, FusionSystem]:
-    """Baselines by the name that tables print; a copy without a source stands for the copy of each."""
-    found = {}
+def method_names(model: str, baselines: Sequence[str]) -> list[str]:
+    """Names of a table's rows, the model first: all different, and as given where they are.
+
+    A model that bears a baseline's name is printed as ``NAME (model)``; a baseline that repeats another, as
+    ``NAME (2)``.
+
+    Args:
+        model: Name of the run.
+        baselines: Short names of the baselines.
+    """
+    names = [f"{model} (model)" if model in baselines else model]
+    for name in baselines:
+        numbered = (f"{name} ({count})" for count in itertools.count(2))
+        names.append(next(shown for shown in itertools.chain([name], numbered) if shown not in names))
+    return names
+
+
+def _baselines(refs: Sequence[ComponentRef], system: FusionSystem, builder: Builder) -> list[tuple[str, FusionSystem]]:
+    """Baselines with their short names; a copy without a source stands for the copy of each."""
+    found = []
     for ref in refs:
         if ref.use == "baselines.copy" and ref.params.get("source") is None:
             for role in system.roles:
                 one = ComponentRef(use=ref.use, params={**ref.params, "source": role})
-                found[f"copy {role}"] = _rival(one, system, builder)
+                found.append((f"copy {role}", _rival(one, system, builder)))
         else:
             name = ref.use.removeprefix("baselines.")
             shown = name if not ref.params else f"{name} {json.dumps(ref.params, sort_keys=True)}"
-            found[shown] = _rival(ref, system, builder)
+            found.append((shown, _rival(ref, system, builder)))
     return found
 
 

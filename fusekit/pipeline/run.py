@@ -12,6 +12,7 @@ from rich.console import Console
 
 from fusekit.devices import choose_device
 from fusekit.errors import UsageError
+from fusekit.memory import release
 from fusekit.pipeline.display import Display
 from fusekit.pipeline.evaluate_stage import evaluate_stage
 from fusekit.pipeline.fuse_stage import fuse_stage
@@ -118,6 +119,7 @@ def _do(
         work = fuse_stage if stage == "fuse" else evaluate_stage
         work(recipe, folder, device, display)
     folder.finish(stage, recipe)
+    release()  # what this stage held is of no use to the next, which allocates other sizes
 
 
 def _train_along(

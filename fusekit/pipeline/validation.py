@@ -11,7 +11,7 @@ from fusekit import seeds
 from fusekit.data.some_scenes import SomeScenes
 from fusekit.data.training_data import TrainingData
 from fusekit.errors import DataError
-from fusekit.evaluation.benchmark import Benchmark, mean
+from fusekit.evaluation.benchmark import Benchmark, Method, mean
 from fusekit.fusing.engine import Engine
 from fusekit.fusing.scenes import TensorScene
 from fusekit.interfaces.config import ComponentRef
@@ -143,9 +143,9 @@ class MetricOfFused:
         # Without labels, as at test time.
         fused = self.engine.fuse(TensorScene(sample.images), measure=True).measured
         assert fused is not None
-        benchmark = Benchmark({self.name: self.metric})
-        benchmark.add_scene(sample.id, sample.images, None, [("", True, fused)], sample.ideal)
-        return benchmark.scores[""].values[self.name][0]
+        benchmark = Benchmark([Method(self.name)], {self.name: self.metric})
+        benchmark.add_scene(sample.id, sample.images, None, [fused], sample.ideal)
+        return benchmark.scores[0].values[self.name][0]
 
     def mean(self, values: Sequence[float]) -> float:
         """The mean of the values that are defined, as tables have it; NaN where none is."""

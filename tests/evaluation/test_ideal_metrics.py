@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fusekit.compat.torchvision_ops import import_torchvision
-from fusekit.evaluation.benchmark import Benchmark
+from fusekit.evaluation.benchmark import Benchmark, Method
 from fusekit.evaluation.metrics.ideal import IdealSignalToNoise, IdealSimilarity, psnr
 from fusekit.evaluation.metrics.ideal_plugin import DEFAULT, fusekit_components
 from fusekit.evaluation.metrics.information import Entropy
@@ -28,6 +28,7 @@ from fusekit.plugin.registry import Registry
 from tests.evaluation.toy import toy_registry, toy_run
 
 BOTH: tuple[type[ReferenceMetric], ...] = (IdealSignalToNoise, IdealSimilarity)
+METHODS = [Method("model", is_model=True), Method("copy")]
 ROUNDING = 10 * math.log10(255**2 * 12)
 
 
@@ -146,11 +147,10 @@ class TestBenchmark:
 
     def add(self, benchmark: Benchmark, name: str, ideal: Tensor | None) -> None:
         sources = [image[None] / 255.0 for image in (A, B)]
-        results = [("model", True, F[None] / 255.0), ("copy", False, sources[0])]
-        benchmark.add_scene(name, sources, None, results, ideal=ideal)
+        benchmark.add_scene(name, sources, None, [F[None] / 255.0, sources[0]], ideal=ideal)
 
     def test_compares_with_the_grey_of_the_ideal(self) -> None:
-        benchmark = Benchmark(self.metrics())
+        benchmark = Benchmark(METHODS, self.metrics())
         self.add(benchmark, "grey", A[None] / 255.0)
         self.add(benchmark, "colour", A.expand(3, -1, -1) / 255.0)
         model, copy = benchmark.to_plain()["methods"]
@@ -161,7 +161,7 @@ class TestBenchmark:
         assert not any(key.startswith("ideal.") for key in model["per_source"])
 
     def test_a_scene_without_ideal_is_left_out_of_the_mean_and_counted(self) -> None:
-        benchmark = Benchmark(self.metrics())
+        benchmark = Benchmark(METHODS, self.metrics())
         self.add(benchmark, "known", I[None] / 255.0)
         self.add(benchmark, "unknown", None)
         plain = benchmark.to_plain()
@@ -176,7 +176,7 @@ class TestBenchmark:
             def __call__(self, fused, sources):  # type: ignore[no-untyped-def, override]
                 return MetricValue(float(len(sources)))
 
-        benchmark = Benchmark({"own.count": Own()})
+        benchmark = Benchmark(METHODS, {"own.count": Own()})
         self.add(benchmark, "known", I[None] / 255.0)
         assert benchmark.to_plain()["methods"][0]["mean"] == {"own.count": 2.0}
 

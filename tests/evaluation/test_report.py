@@ -267,6 +267,11 @@ class TestTables:
         with pytest.raises(ValueError, match="twice"):
             replace(table, columns=(columns[0], columns[0]))
 
+    def test_two_rows_of_one_name_are_refused(self) -> None:
+        for table in (metric_table(), task_table()):
+            with pytest.raises(ValueError, match="several rows have one name"):
+                replace(table, rows=(table.rows[0], table.rows[0]))
+
     def test_task_is_in_percent_with_its_colours(self) -> None:
         view = task_view(task_table())
         assert [cell.text for cell in view.rows[0].cells] == ["50.0", "90.0", "10.0", "–"]

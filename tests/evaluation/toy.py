@@ -87,18 +87,21 @@ def toy_registry() -> Registry:
     return Registry([*registry().reports, PluginReport("toy", "fusekit-toy", "1.0", "toy", components=made)])
 
 
-def toy_run(runs: Path, *, ideals: int = 0, components: Registry | None = None, **sections: dict[str, Any]) -> Run:
+def toy_run(
+    runs: Path, *, name: str = "toy", ideals: int = 0, components: Registry | None = None, **sections: dict[str, Any]
+) -> Run:
     """The mean of the sources as the model of a whole run.
 
     Args:
         runs: Where the run's folder is made.
+        name: Name of the run.
         ideals: How many of the two scenes know their ideal.
         components: What the recipe may name; everything installed and this module's, when None.
         **sections: Sections of the recipe, which replace those here.
     """
     plain: dict[str, Any] = {
         "schema": 1,
-        "name": "toy",
+        "name": name,
         "data": {"use": "toy.scenes", "params": {"ideals": ideals}},
         "model": {"backbone": {"use": "baselines.mean"}},
         **sections,

@@ -6,7 +6,7 @@ Every string is taken as text and escaped when rendered; nothing here is HTML.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -96,7 +96,8 @@ class MetricTable:
 
     Raises:
         ValueError: Where two columns are the same metric in the same dialect, or a row is keyed by a bare
-            name that two dialects share: either would print a number under a heading that is not its own.
+            name that two dialects share: either would print a number under a heading that is not its own. Or
+            where two rows have one name.
     """
 
     columns: tuple[MetricColumn, ...]
@@ -111,6 +112,7 @@ class MetricTable:
         names = [column.name for column in self.columns]
         if len(set(keys)) < len(keys):
             raise ValueError(f"the same metric twice in one dialect: {', '.join(keys)}")
+        _refuse_repeated([row.name for row in self.rows])
         shared = {name for name in names if names.count(name) > 1}
         for row in self.rows:
             for mapping in (row.values, row.per_source, row.undefined):
@@ -152,13 +154,26 @@ class TaskRow:
 
 @dataclass(frozen=True)
 class TaskTable:
-    """Segmentation under one protocol; numbers of two protocols never share a table."""
+    """Segmentation under one protocol; numbers of two protocols never share a table.
+
+    Raises:
+        ValueError: Where two rows have one name.
+    """
 
     protocol: str
     class_names: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     rows: tuple[TaskRow, ...]
     note: str = ""
+
+    def __post_init__(self) -> None:
+        _refuse_repeated([row.input for row in self.rows])
+
+
+def _refuse_repeated(names: Sequence[str]) -> None:
+    """A row is known by its name alone, in the table and in the sentences under it."""
+    if len(set(names)) < len(names):
+        raise ValueError(f"several rows have one name: {', '.join(names)}")
 
 
 @dataclass(frozen=True)
