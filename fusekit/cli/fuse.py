@@ -16,8 +16,8 @@ from fusekit.launch import launch
 from fusekit.recipe.fuse_options import FuseOptions
 
 if TYPE_CHECKING:
-    from fusekit.fusing.job import FuseResult
     from fusekit.pipeline.display import Display
+    from fusekit.pipeline.fuse_files import FuseResult
 
 _SHOWN = 20  # failures and notes that are printed one by one
 
@@ -95,8 +95,8 @@ def fuse(
     Example: fusekit fuse thermal/ visible/ -o fused/ --model runs/uaafusion-msrs
     """
     add_local_files(with_)
-    from fusekit.fusing.job import fuse as fuse_all
     from fusekit.pipeline.display import Display
+    from fusekit.pipeline.fuse_files import fuse as fuse_all
 
     display, start = Display(quiet=quiet), time.monotonic()
     with display.progress("fuse") as advance:

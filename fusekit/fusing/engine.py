@@ -21,9 +21,9 @@ from fusekit.fusing.tiling.boxes import Box
 from fusekit.fusing.tiling.tiles import fuse_in_tiles
 from fusekit.guidance.task import TaskGuidance
 from fusekit.interfaces.types import FusionOutput, Sources
+from fusekit.model.system import FusionSystem
 from fusekit.progress import Advance
 from fusekit.recipe.fuse_options import FuseOptions
-from fusekit.recipe.system import FusionSystem
 
 WHOLE_PIXELS = 1 << 20
 """Largest image that ``auto`` fuses whole: 2 to 3 GiB with the built-in networks, and all usual cameras' for fusion."""

@@ -18,15 +18,15 @@ from fusekit.data.raster import Raster
 from fusekit.devices import choose_device
 from fusekit.errors import DataError
 from fusekit.fusing.engine import Engine, Fused
-from fusekit.fusing.rules import rule_system, rules
 from fusekit.fusing.scenes import RasterScene, TensorScene
 from fusekit.fusing.stream import FusionStream
 from fusekit.interfaces.backbone import FusionBackbone
 from fusekit.interfaces.task import TaskNetwork
+from fusekit.model.model_file import MODEL_FILE, ModelCard, load_system
+from fusekit.model.rules import rule_system, rules
+from fusekit.model.system import FusionSystem
 from fusekit.progress import Advance
 from fusekit.recipe.fuse_options import FuseOptions, fuse_options
-from fusekit.recipe.model_file import MODEL_FILE, ModelCard, load_system
-from fusekit.recipe.system import FusionSystem
 
 Image = str | Path | np.ndarray[Any, Any] | Tensor
 

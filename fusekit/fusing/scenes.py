@@ -17,8 +17,8 @@ from fusekit.data.raster import MIN_SIDE, Raster
 from fusekit.errors import DataError
 from fusekit.fusing.tiling.boxes import Box
 from fusekit.interfaces.types import Sources
+from fusekit.model.system import FusionSystem
 from fusekit.recipe.fuse_options import FuseOptions
-from fusekit.recipe.system import FusionSystem
 
 SIZE_HINT = (
     "sources must be registered to each other, pixel by pixel; fusekit fuse --align shift registers one to the other"

@@ -9,14 +9,14 @@ import torch
 from fusekit.data.image_io import write_image
 from fusekit.data.image_writing import write_raster
 from fusekit.data.packing import as_raster
-from fusekit.evaluation.metrics import grey8
+from fusekit.evaluation.grey import grey8
 from fusekit.fusing.engine import Engine
 from fusekit.fusing.scenes import RasterScene, storable
 from fusekit.interfaces.dataset import FusionDataset
+from fusekit.model.assembly import build_dataset
+from fusekit.model.model_file import load_system
 from fusekit.pipeline.display import Display
 from fusekit.pipeline.run_folder import RunFolder
-from fusekit.recipe.assembly import build_dataset
-from fusekit.recipe.model_file import load_system
 from fusekit.recipe.recipe import Recipe
 
 

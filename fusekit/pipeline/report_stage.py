@@ -12,7 +12,14 @@ import torch
 from fusekit._version import __version__
 from fusekit.data.image_io import read_image
 from fusekit.evaluation.benchmark import restored
-from fusekit.evaluation.report.data import (
+from fusekit.model.model_file import load_system
+from fusekit.model.system import FusionSystem
+from fusekit.pipeline.display import Display
+from fusekit.pipeline.fuse_stage import chosen_scenes
+from fusekit.pipeline.run_folder import RunFolder
+from fusekit.pipeline.scene_pictures import scene_pictures
+from fusekit.recipe.recipe import Recipe
+from fusekit.report.data import (
     Curve,
     MethodRow,
     MetricColumn,
@@ -23,14 +30,7 @@ from fusekit.evaluation.report.data import (
     TaskRow,
     TaskTable,
 )
-from fusekit.evaluation.report.render import write_report
-from fusekit.pipeline.display import Display
-from fusekit.pipeline.fuse_stage import chosen_scenes
-from fusekit.pipeline.run_folder import RunFolder
-from fusekit.pipeline.scene_pictures import scene_pictures
-from fusekit.recipe.model_file import load_system
-from fusekit.recipe.recipe import Recipe
-from fusekit.recipe.system import FusionSystem
+from fusekit.report.render import write_report
 from fusekit.training.log import TrainingLog
 
 

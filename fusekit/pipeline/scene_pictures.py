@@ -12,8 +12,6 @@ from torch import Tensor
 
 from fusekit.data.colour import luminance
 from fusekit.data.raster import MIN_SIDE
-from fusekit.evaluation.report.data import Picture
-from fusekit.evaluation.report.pictures import colour_labels, heat, to_uint8
 from fusekit.fusing.engine import WHOLE_PIXELS
 from fusekit.fusing.scenes import as_sources
 from fusekit.fusing.tiling.reduced import reduced_size
@@ -21,7 +19,9 @@ from fusekit.guidance.task import TaskGuidance
 from fusekit.interfaces.reconstruction import ReconstructionHead
 from fusekit.interfaces.task import SegmentationNetwork
 from fusekit.interfaces.types import FusionOutput, Sources
-from fusekit.recipe.system import FusionSystem
+from fusekit.model.system import FusionSystem
+from fusekit.report.data import Picture
+from fusekit.report.pictures import colour_labels, heat, to_uint8
 
 Maybe = TypeVar("Maybe", Tensor, Tensor | None)
 

@@ -9,14 +9,14 @@ import torch
 
 from fusekit.data.training_data import TrainingData, check_divisible, scene_cache
 from fusekit.errors import UsageError
+from fusekit.model.assembly import assemble, build_strategy
+from fusekit.model.model_file import save_model
+from fusekit.model.system import FusionSystem
 from fusekit.pipeline.display import Display, format_losses
 from fusekit.pipeline.run_folder import RunFolder
 from fusekit.pipeline.validation import TrainingScenes, divide_scenes, make_validator
-from fusekit.recipe.assembly import assemble, build_strategy
-from fusekit.recipe.model_file import save_model
 from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.schema import SamplingSection, TrainSection
-from fusekit.recipe.system import FusionSystem
 from fusekit.training import distributed
 from fusekit.training.checkpoint import CheckpointFolder
 from fusekit.training.trainer import Trainer

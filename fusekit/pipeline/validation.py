@@ -18,11 +18,11 @@ from fusekit.interfaces.config import ComponentRef
 from fusekit.interfaces.dataset import FusionDataset
 from fusekit.interfaces.metric import Metric
 from fusekit.interfaces.strategy import Strategy
-from fusekit.recipe.assembly import Builder, build_dataset
+from fusekit.model.assembly import Builder, build_dataset
+from fusekit.model.system import FusionSystem
 from fusekit.recipe.fuse_options import FuseOptions
 from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.schema import SamplingSection, TrainSection
-from fusekit.recipe.system import FusionSystem
 from fusekit.training.validation import LossOfStrategy, Validator
 
 

@@ -183,20 +183,12 @@ class FuseSection(FuseOptions):
 class EvaluateSection(Section):
     """What is measured on the fused images."""
 
-    metrics: list[MetricName] = Field(
-        default_factory=lambda: [
-            f"strict.{name}" for name in ("en", "sd", "sf", "ag", "mi", "cc", "scd", "vif", "qabf", "ssim")
-        ],
-        description="names of metric components",
+    metrics: list[MetricName] | None = Field(
+        None, description="names of metric components; when absent those that plugins declare for tables"
     )
-    baselines: list[BackboneRef] = Field(
-        default_factory=lambda: [
-            ComponentRef(use="baselines.copy"),
-            ComponentRef(use="baselines.mean"),
-            ComponentRef(use="baselines.max"),
-            ComponentRef(use="baselines.laplacian"),
-        ],
-        description="methods that stand beside the model in every table",
+    baselines: list[BackboneRef] | None = Field(
+        None,
+        description="methods that stand beside the model in every table; when absent those that plugins declare for it",
     )
     task: bool = Field(True, description="score the model's task network on fused and on single sources")
     pictures: int = Field(4, ge=0, description="scenes shown in the report")

@@ -10,8 +10,8 @@ import torch
 
 from fusekit.errors import DataError
 from fusekit.interfaces.context import ClassTable
+from fusekit.model.assembly import build_system, model_section
 from fusekit.plugin.imports import one_line
-from fusekit.recipe.assembly import build_system, model_section
 from fusekit.testing.component import ComponentContract
 from fusekit.testing.expect import expect
 

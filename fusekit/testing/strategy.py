@@ -16,11 +16,11 @@ from torch import Tensor
 from fusekit.guidance.task import undisturbed
 from fusekit.interfaces.strategy import StepPlan, StepRecord, Strategy
 from fusekit.interfaces.types import Batch
+from fusekit.model.system import FusionSystem
 from fusekit.plugin.imports import one_line
 from fusekit.recipe.components import configure
 from fusekit.recipe.fields import references
 from fusekit.recipe.schema import TrainSection
-from fusekit.recipe.system import FusionSystem
 from fusekit.testing.component import ComponentContract
 from fusekit.testing.expect import expect, expect_same
 from fusekit.testing.samples import BatchesByNumber

@@ -19,8 +19,8 @@ from fusekit.errors import RunError
 from fusekit.interfaces.guidance import Guidance
 from fusekit.interfaces.strategy import StepPlan, Strategy, UpdateRule
 from fusekit.interfaces.types import Batch
+from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import TrainSection, ValidationSection
-from fusekit.recipe.system import FusionSystem
 from fusekit.seeds import stream_seed
 from fusekit.training import distributed
 from fusekit.training.best import BestWeights

@@ -12,7 +12,7 @@ from fusekit.devices import generators_of
 from fusekit.errors import PluginError
 from fusekit.guidance.task import undisturbed
 from fusekit.interfaces.strategy import Strategy
-from fusekit.recipe.system import FusionSystem
+from fusekit.model.system import FusionSystem
 from fusekit.seeds import stream_seed
 from fusekit.training import distributed
 

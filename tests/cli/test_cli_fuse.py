@@ -13,11 +13,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from fusekit.data.config import SyntheticConfig
-from fusekit.data.datasets.synthetic import SyntheticDataset
 from fusekit.data.decoding import read_raster
 from fusekit.data.image_writing import to_levels, write_raster
 from fusekit.data.raster import Raster
+from fusekit_scenes.config import StreetsConfig
+from fusekit_scenes.streets import Streets
 from tests.data.files import levels, png16_rgb, png_bytes, save
 from tests.data.test_image_io import BAD
 
@@ -382,7 +382,7 @@ def test_results_of_other_settings_are_replaced_only_when_asked(fusekit: Call, h
 
 def test_alignment_from_the_command_line(fusekit: Call, here: Path) -> None:
     pytest.importorskip("cv2")
-    scene = SyntheticDataset(SyntheticConfig(height=240, width=320, night="day"), None, "test", seed=1)[0]
+    scene = Streets(StreetsConfig(height=240, width=320, night="day"), None, "test", seed=1)[0]
     infrared, visible = (to_levels(image, np.dtype(np.uint16)) for image in scene.images)
     visible = np.roll(visible, (-4, 9), axis=(0, 1))
     for folder, picture in (("ir", infrared), ("vi", visible)):

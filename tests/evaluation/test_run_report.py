@@ -10,17 +10,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from fusekit.evaluation.metrics import grey8
-from fusekit.evaluation.report.curves import charts
-from fusekit.evaluation.report.data import Picture
+from fusekit.evaluation.grey import grey8
 from fusekit.fusing.engine import Engine
 from fusekit.fusing.scenes import TensorScene
 from fusekit.interfaces import ComponentRef, FusionOutput, Guidance, Sources
+from fusekit.model.assembly import Builder
+from fusekit.model.system import FusionSystem
 from fusekit.pipeline.report_stage import training_curves
 from fusekit.pipeline.scene_pictures import scene_pictures
-from fusekit.recipe.assembly import Builder
 from fusekit.recipe.fuse_options import fuse_options
-from fusekit.recipe.system import FusionSystem
+from fusekit.report.curves import charts
+from fusekit.report.data import Picture
 from fusekit.training.log import TrainingLog
 from fusekit_baselines.rules import Mean
 from tests.evaluation.toy import ROLES, Head, sources, toy_run

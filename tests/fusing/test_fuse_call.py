@@ -70,7 +70,7 @@ def test_of_a_folder_the_first_scenes_are_looked_at_for_a_shift(
 ) -> None:
     """Looking costs more than fusing by a rule, and a rig that is shifted is shifted in every scene."""
     seen: list[object] = []
-    monkeypatch.setattr("fusekit.fusing.registration.looks_shifted", lambda *pair: seen.append(pair))
+    monkeypatch.setattr("fusekit.registration.registration.looks_shifted", lambda *pair: seen.append(pair))
     for number in range(7):
         save(tmp_path / "ir" / f"{number}.png", A)
         save(tmp_path / "vi" / f"{number}.png", B)

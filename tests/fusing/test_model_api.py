@@ -17,7 +17,7 @@ from fusekit.data.colour import luminance
 from fusekit.errors import DataError, UsageError
 from fusekit.fusing.model import FusionModel
 from fusekit.interfaces.context import ClassTable
-from fusekit.recipe.system import FusionSystem
+from fusekit.model.system import FusionSystem
 from fusekit_uaafusion.config import UnfoldingConfig
 from fusekit_uaafusion.unfolding import UnfoldingBackbone
 from tests.data.files import levels

@@ -13,7 +13,7 @@ import torch
 from fusekit.data.decoding import read_raster
 from fusekit.fusing.model import FusionModel
 from fusekit.interfaces import FusionBackbone, FusionOutput
-from fusekit.recipe.system import FusionSystem
+from fusekit.model.system import FusionSystem
 from tests.data.files import save
 
 Call = Callable[..., Any]

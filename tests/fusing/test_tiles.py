@@ -23,8 +23,8 @@ from fusekit.fusing.tiling.tile_guidance import RememberedGuidance, TileGuidance
 from fusekit.fusing.tiling.tiles import fuse_in_tiles
 from fusekit.guidance.task import TaskGuidance
 from fusekit.interfaces import FusionBackbone, FusionOutput, Guidance, Sources
+from fusekit.model.system import FusionSystem
 from fusekit.recipe.fuse_options import fuse_options
-from fusekit.recipe.system import FusionSystem
 from fusekit_baselines.rules import Maximum, Mean
 from fusekit_refusion.config import NetworkConfig
 from fusekit_refusion.network import FusionNetwork

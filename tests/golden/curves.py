@@ -24,8 +24,8 @@ import numpy as np
 import torch
 
 from fusekit.interfaces import Batch, BuildContext, ComponentRef, Strategy
+from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import TrainSection
-from fusekit.recipe.system import FusionSystem
 from fusekit.training.trainer import Trainer
 from fusekit_refusion.config import MetaConfig, NetworkConfig, ProposerConfig, ReconstructionConfig
 from fusekit_refusion.meta import MetaLearning
@@ -133,7 +133,7 @@ def termsearch(**options: Any) -> tuple[FusionSystem, Strategy]:
     from fusekit_termsearch.evolution import Evolution
     from fusekit_termsearch.mixture import Mixture
 
-    from fusekit.evaluation.metrics.gradient import EdgePreservation
+    from fusekit_metrics.gradient import EdgePreservation
 
     system, _ = meta("refusion.sources")
     system.proposer = Mixture()

@@ -58,7 +58,7 @@ def guided() -> fusekit.FusionModel:
         "params": {"stages": 2, "channels": 4, "stage": {"use": "uaafusion.stage", "params": {"channels": 4}}},
     }
     recipe = fusekit.Recipe.from_dict(
-        {"schema": 1, "name": "guided", "seed": 4, "data": {"use": "data.synthetic"}, "model": {"backbone": section}}
+        {"schema": 1, "name": "guided", "seed": 4, "data": {"use": "scenes.streets"}, "model": {"backbone": section}}
     )
     system = fusekit.FusionSystem(fusekit.assemble(recipe).backbone, task=TinySegmenter(seed=2), roles=("a", "b"))
     return fusekit.FusionModel(system)

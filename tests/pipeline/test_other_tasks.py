@@ -12,7 +12,7 @@ import torch
 
 from fusekit.errors import UsageError
 from fusekit.interfaces import BuildContext, ClassTable
-from fusekit.recipe.system import FusionSystem
+from fusekit.model.system import FusionSystem
 from fusekit_baselines.rules import Mean
 from fusekit_uaafusion.proposer import AttributionProposer
 from tests.testing.good import Classifier
@@ -71,7 +71,7 @@ RECIPE = """
 schema: 1
 name: shown
 seed: 3
-data: {use: data.synthetic, params: {train: 4, val: 1, test: 2, height: 48, width: 64}}
+data: {use: scenes.streets, params: {train: 4, val: 1, test: 2, height: 48, width: 64}}
 model:
   backbone: {use: refusion.network, params: {channels: 4, heads: 2, blocks: 1}}
   proposer: {use: refusion.proposer, params: {channels: 4, heads: 2, blocks: 1}}

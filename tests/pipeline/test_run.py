@@ -14,9 +14,9 @@ from PIL import Image
 
 import fusekit
 from fusekit.errors import DataError, UsageError
-from fusekit.evaluation.metrics.gradient import EdgePreservation
 from fusekit.pipeline.run import Run
 from fusekit.pipeline.run_folder import RunFolder, fingerprints
+from fusekit_metrics.gradient import EdgePreservation
 from tests.pipeline.small import small_recipe
 
 
@@ -71,8 +71,8 @@ def test_scored_is_the_luminance_on_disk(finished: Run) -> None:
     scene = evaluation["scenes"][1]
     fused = torch.from_numpy(np.array(Image.open(finished.folder.measured / f"{scene}.png")))
     assert fused.dtype == torch.uint8
-    sample = fusekit.recipe.assembly.build_dataset(finished.recipe, "test")[1]  # type: ignore[attr-defined]
-    from fusekit.evaluation.metrics import grey8
+    sample = fusekit.model.assembly.build_dataset(finished.recipe, "test")[1]  # type: ignore[attr-defined]
+    from fusekit.evaluation.grey import grey8
 
     expected = EdgePreservation()(fused, [grey8(image) for image in sample.images]).value
     model = evaluation["methods"][0]

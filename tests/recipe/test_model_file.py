@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 import fusekit as package
 from fusekit.errors import DataError
+from fusekit.model.assembly import build_system, model_section
+from fusekit.model.bounded_build import Limit
+from fusekit.model.model_file import load_system, save_model
 from fusekit.plugin.registry import Registry, registry
-from fusekit.recipe.assembly import build_system, model_section
-from fusekit.recipe.bounded_build import Limit
-from fusekit.recipe.model_file import load_system, save_model
 from tests.data.files import levels, save
 from tests.networks import class_table
 

@@ -24,7 +24,7 @@ def recipe(
     plain: dict[str, Any] = {
         "schema": 1,
         "name": "n",
-        "data": data or {"use": "data.synthetic"},
+        "data": data or {"use": "scenes.streets"},
         "model": {
             "backbone": {"use": "refusion.network"},
             "proposer": {"use": "refusion.proposer"},
@@ -136,7 +136,7 @@ def test_test_scenes_are_not_validated_on(data: dict[str, Any], message: str) ->
         params(**ONE_FOLDER, val_list="val.txt"),
         params(val_list="val.txt", test_list="test.txt"),
         params(val_folder="train", val_list="val.txt", train_list="train.txt"),
-        {"use": "data.synthetic"},
+        {"use": "scenes.streets"},
     ],
 )
 def test_a_split_of_its_own_is_validated_on(data: dict[str, Any]) -> None:

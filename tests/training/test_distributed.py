@@ -24,8 +24,8 @@ from fusekit.data.training_data import TrainingData
 from fusekit.errors import UsageError
 from fusekit.interfaces import Batch, BuildContext, StepPlan, StepRecord, Strategy, TrainingContext
 from fusekit.interfaces.dataset import FusionDataset, Sample
+from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import SamplingSection, TrainSection
-from fusekit.recipe.system import FusionSystem
 from fusekit.training import distributed
 from fusekit.training.differentiable import differentiable_step
 from fusekit.training.trainer import Trainer
@@ -441,7 +441,7 @@ RECIPE = """
 schema: 1
 name: tiny
 seed: 3
-data: {use: data.synthetic, params: {train: 4, val: 1, test: 2, height: 48, width: 64}}
+data: {use: scenes.streets, params: {train: 4, val: 1, test: 2, height: 48, width: 64}}
 model:
   backbone: {use: refusion.network, params: {channels: 4, heads: 2, blocks: 1}}
   proposer: {use: refusion.proposer, params: {channels: 4, heads: 2, blocks: 1}}
@@ -495,13 +495,13 @@ def test_torchrun_says_once_that_a_batch_cannot_be_divided(tmp_path: Path) -> No
 
 FAULTY = """
 import os
-from fusekit.data.config import SyntheticConfig
-from fusekit.data.datasets.synthetic import SyntheticDataset
+from fusekit_scenes.config import StreetsConfig
+from fusekit_scenes.streets import Streets
 from fusekit.errors import DataError
 from fusekit.plugin import component, hookimpl
 
-class Faulty(SyntheticDataset):
-    Config = SyntheticConfig
+class Faulty(Streets):
+    Config = StreetsConfig
     def __getitem__(self, index):
         if os.environ["RANK"] == "1":
             raise DataError("this scene cannot be read by process 1")

@@ -23,8 +23,8 @@ from fusekit.interfaces import (
     Strategy,
     TrainingContext,
 )
+from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import TrainSection
-from fusekit.recipe.system import FusionSystem
 from fusekit.training.trainer import Trainer
 from fusekit.training.updater import NonFiniteError
 from fusekit_uaafusion.weights import attribution_weights

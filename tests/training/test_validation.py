@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from fusekit.errors import PluginError, RunError
 from fusekit.interfaces import Batch, Strategy
+from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import TrainSection, ValidationSection
-from fusekit.recipe.system import FusionSystem
 from fusekit.training.checkpoint import CheckpointFolder
 from fusekit.training.log import TrainingLog
 from fusekit.training.standing import Standing

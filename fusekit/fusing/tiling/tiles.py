@@ -23,9 +23,9 @@ from fusekit.fusing.tiling.reduced import read_reduced, reduced_size
 from fusekit.fusing.tiling.shared_statistics import SharedSums
 from fusekit.fusing.tiling.tile_guidance import RememberedGuidance, TileGuidance
 from fusekit.interfaces.types import Sources
+from fusekit.model.system import FusionSystem
 from fusekit.progress import Advance
 from fusekit.recipe.fuse_options import SMALLEST_TILE
-from fusekit.recipe.system import FusionSystem
 
 SAMPLE = 1 << 18
 """Pixels from which sums over an image are estimated where it costs less than taking them over all pixels."""
