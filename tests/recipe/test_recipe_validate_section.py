@@ -70,7 +70,7 @@ def test_right_sections_pass_and_survive_being_written_out(validate: Any, strate
             {"loss": "totl"},
             "joint",
             "train.validate.loss: strategy 'uaafusion.joint' tells no loss 'totl'; it tells gradient, intensity, "
-            "segmentation, total; did you mean 'total'?",
+            "task, total; did you mean 'total'?",
         ),
         ({"loss": "reconstruction"}, "meta", "it tells fusion, gradient, intensity, judge"),
         ({"metric": "strict.qabff"}, "joint", "no metric named 'strict.qabff'; did you mean 'strict.qabf'?"),
