@@ -13,6 +13,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+CORE = (
+    "interfaces",
+    "plugin",
+    "guidance",
+    "recipe",
+    "model",
+    "data",
+    "training",
+    "fusing",
+    "evaluation",
+    "compat",
+    ".",
+)
+"""Packages of the core; ``.`` are the small modules beside them."""
+
 _SILENT = {
     tokenize.COMMENT,
     tokenize.NL,
@@ -61,6 +76,7 @@ if __name__ == "__main__":
     counted = packages()
     for name, count in sorted(counted.items(), key=lambda item: -item[1]):
         print(f"{count:6} fusekit/{name}")
+    print(f"{sum(counted[name] for name in CORE):6} in the core: {', '.join(CORE)}")
     print(f"{sum(counted.values()):6} in all")
     for plugin in sorted((ROOT / "plugins").glob("fusekit_*")):
         print(f"{of_package(plugin):6} plugins/{plugin.name}")

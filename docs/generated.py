@@ -1,17 +1,20 @@
 """Pages that say what the code says: the command line, components' options, recipe sections.
 
 A hook of mkdocs. A line ``<!-- fusekit: WHAT -->`` of a page is replaced: ``cli`` by every command,
-``components`` by every built-in component, ``section NAME`` by the options of a section of recipes.
+``components`` by every built-in component, ``section NAME`` by the options of a section of recipes, ``code_lines`` by
+the size of the core and of what stands around it.
 """
 
 from __future__ import annotations
 
 import html
+import importlib.util
 import inspect
 import re
 from collections.abc import Iterator
 from enum import Enum
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from typer.main import get_command
@@ -22,12 +25,18 @@ from fusekit.cli.option_text import option_texts
 from fusekit.plugin.loader import PluginPolicy, load_plugins
 from fusekit.plugin.registry import Registry
 
+_spec = importlib.util.spec_from_file_location("code_lines", Path(__file__).with_name("code_lines.py"))
+assert _spec is not None
+assert _spec.loader is not None
+sizes = importlib.util.module_from_spec(_spec)  # a script beside this one, in no package
+_spec.loader.exec_module(sizes)
+
 _MARK = re.compile(r"^<!-- fusekit: (\w+)(?: (\w+))? -->$", re.MULTILINE)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by mkdocs for every page."""
-    made = {"cli": cli, "components": components, "section": section}
+    made = {"cli": cli, "components": components, "section": section, "code_lines": code_lines}
     return _MARK.sub(lambda mark: "\n".join(made[mark[1]](*filter(None, [mark[2]]))), markdown)
 
 
@@ -61,6 +70,16 @@ def components() -> Iterator[str]:
 def section(name: str) -> Iterator[str]:
     """The options of a section of recipes."""
     yield from _options(getattr(sections, name))
+
+
+def code_lines() -> Iterator[str]:
+    """How large the core is, counted by `docs/code_lines.py`."""
+    counted = sizes.packages()
+    core = sum(counted[name] for name in sizes.CORE)
+    yield (
+        f"Lines of code, without comments and docstrings (`python docs/code_lines.py`): {core:,} in the core below "
+        f"`pipeline` and `cli`, {sum(counted.values()) - core:,} in these two and the wings."
+    )
 
 
 def _options(config: Any) -> Iterator[str]:
