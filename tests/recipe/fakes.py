@@ -199,9 +199,13 @@ def specs() -> list[ComponentSpec]:
         component(kind, name, target=f"{__name__}:Nothing", summary=f"a {kind}", config=f"{__name__}:{config}")
         for kind, name, config in _KINDS
     ]
-    metrics = [component("metric", f"strict.{n}", target=f"{__name__}:Nothing", summary=n) for n in METRICS]
+    metrics = [
+        component("metric", f"strict.{n}", target=f"{__name__}:Nothing", summary=n, in_tables=True) for n in METRICS
+    ]
     lines = [
-        component("backbone", f"baselines.{n}", target=f"{__name__}:N", summary=n, config=f"{__name__}:Empty")
+        component(
+            "backbone", f"baselines.{n}", target=f"{__name__}:N", summary=n, config=f"{__name__}:Empty", in_tables=True
+        )
         for n in ("copy", "mean", "max", "laplacian")
     ]
     return made + metrics + lines

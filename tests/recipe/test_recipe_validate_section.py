@@ -47,7 +47,7 @@ def refused(*args: Any, **options: Any) -> str:
     [
         ({"metric": "strict.qabf"}, "joint"),
         ({"metric": "strict.qabf", "every": 50, "limit": 8, "patience": 5, "weights": "last"}, "meta"),
-        ({"loss": "segmentation", "min_delta": 0.01, "patience": 3}, "supervised"),
+        ({"loss": "task", "min_delta": 0.01, "patience": 3}, "supervised"),
         ({"loss": "judge", "holdout": 0.1}, "meta"),
         (None, "joint"),
     ],
@@ -70,7 +70,7 @@ def test_right_sections_pass_and_survive_being_written_out(validate: Any, strate
             {"loss": "totl"},
             "joint",
             "train.validate.loss: strategy 'uaafusion.joint' tells no loss 'totl'; it tells gradient, intensity, "
-            "segmentation, total; did you mean 'total'?",
+            "task, total; did you mean 'total'?",
         ),
         ({"loss": "reconstruction"}, "meta", "it tells fusion, gradient, intensity, judge"),
         ({"metric": "strict.qabff"}, "joint", "no metric named 'strict.qabff'; did you mean 'strict.qabf'?"),
@@ -78,7 +78,7 @@ def test_right_sections_pass_and_survive_being_written_out(validate: Any, strate
             {"metric": "strict.qabf"},
             "supervised",
             "train.validate.metric: strategy 'tasks.supervised' does not train the fusion backbone, so fused images "
-            "say nothing about it; give a loss: segmentation",
+            "say nothing about it; give a loss: task",
         ),
         ({"metric": "strict.qabf", "holdout": 1.0}, "joint", "must be less than 1"),
         ({"metric": "strict.qabf", "evry": 3}, "joint", "no such key; did you mean 'every'?"),
@@ -92,7 +92,7 @@ def test_a_strategy_that_tells_no_loss_says_so(monkeypatch: pytest.MonkeyPatch) 
     from fusekit_tasks.config import SupervisedConfig
 
     monkeypatch.setattr(SupervisedConfig, "losses", lambda self: frozenset())
-    assert "tells no loss without learning from it; give a metric" in refused({"loss": "segmentation"}, "supervised")
+    assert "tells no loss without learning from it; give a metric" in refused({"loss": "task"}, "supervised")
 
 
 def params(**given: Any) -> dict[str, Any]:
