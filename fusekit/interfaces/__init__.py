@@ -1,8 +1,8 @@
 """The contract: the interfaces that plugins implement, and the types that travel between them.
 
 Five interfaces carry the mission: `FusionBackbone`, `LossProposer`, `ReconstructionHead`, `TaskNetwork`
-and `UnfoldingStage`. The supporting kinds are `FusionDataset`, `Metric`, `Strategy`, `Pathway` and
-`WeightsImporter`. Plugins import from here and from the documented helpers only.
+and `UnfoldingStage`. The supporting kinds are `FusionDataset`, `Metric`, `Strategy`, `Pathway`,
+`WeightsImporter` and `Observer`. Plugins import from here and from the documented helpers only.
 
 Names are resolved on first use, so that torch-free code (configs, entry modules, the command line) can
 import `ComponentConfig` and friends without paying for torch.
@@ -20,6 +20,7 @@ _HOME = {
     "DatasetRef": "config",
     "Field": "config",
     "ObjectiveRef": "config",
+    "ObserverRef": "config",
     "PathwayRef": "config",
     "ProposerRef": "config",
     "StageRef": "config",
@@ -43,6 +44,7 @@ _HOME = {
     "Guidance": "guidance",
     "RegionAttribution": "guidance",
     "Objective": "objective",
+    "Observer": "observer",
     "Path": "pathway",
     "Pathway": "pathway",
     "DatasetConfig": "dataset_config",
@@ -75,6 +77,7 @@ if TYPE_CHECKING:  # written twice: a re-export to type checkers
     from fusekit.interfaces.config import DatasetRef as DatasetRef
     from fusekit.interfaces.config import Field as Field
     from fusekit.interfaces.config import ObjectiveRef as ObjectiveRef
+    from fusekit.interfaces.config import ObserverRef as ObserverRef
     from fusekit.interfaces.config import PathwayRef as PathwayRef
     from fusekit.interfaces.config import ProposerRef as ProposerRef
     from fusekit.interfaces.config import StageRef as StageRef
@@ -96,6 +99,7 @@ if TYPE_CHECKING:  # written twice: a re-export to type checkers
     from fusekit.interfaces.metric import MetricValue as MetricValue
     from fusekit.interfaces.metric import ReferenceMetric as ReferenceMetric
     from fusekit.interfaces.objective import Objective as Objective
+    from fusekit.interfaces.observer import Observer as Observer
     from fusekit.interfaces.pathway import Path as Path
     from fusekit.interfaces.pathway import Pathway as Pathway
     from fusekit.interfaces.reconstruction import ReconstructionHead as ReconstructionHead

@@ -15,6 +15,7 @@ __all__ = [
     "Field",
     "NestedKind",
     "ObjectiveRef",
+    "ObserverRef",
     "PathwayRef",
     "ProposerRef",
     "StageRef",
@@ -103,3 +104,4 @@ DatasetRef = Annotated[ComponentRef, NestedKind("dataset")]
 StrategyRef = Annotated[ComponentRef, NestedKind("strategy")]
 PathwayRef = Annotated[ComponentRef, NestedKind("pathway")]
 ObjectiveRef = Annotated[ComponentRef, NestedKind("objective")]
+ObserverRef = Annotated[ComponentRef, NestedKind("observer")]

@@ -14,5 +14,6 @@ KINDS: dict[str, str] = {
     "objective": "fusekit.interfaces.objective:Objective",
     "pathway": "fusekit.interfaces.pathway:Pathway",
     "importer": "fusekit.interfaces.importer:WeightsImporter",
+    "observer": "fusekit.interfaces.observer:Observer",
 }
 """Kind of component → ``module:class`` of the interface it implements."""

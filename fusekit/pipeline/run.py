@@ -16,11 +16,13 @@ from fusekit.memory import release
 from fusekit.pipeline.display import Display
 from fusekit.pipeline.evaluate_stage import evaluate_stage
 from fusekit.pipeline.fuse_stage import fuse_stage
+from fusekit.pipeline.observers import Observers
 from fusekit.pipeline.report_stage import report_stage
 from fusekit.pipeline.run_folder import STAGES, RunFolder, Stage
 from fusekit.pipeline.train_stage import train_stage
 from fusekit.recipe.recipe import Recipe
 from fusekit.training.distributed import is_first
+from fusekit.training.events import Tell
 
 LOUD = "=" * 78
 
@@ -67,6 +69,7 @@ def run(
     Raises:
         RecipeProblems: The recipe is wrong.
         DataError: Its data is missing or unreadable.
+        PluginError: A component of it is missing or broken, or an observer lacks a package that it needs.
         RunError: Something failed on the way; what was already made is kept.
     """
     display = display or Display(quiet=True)
@@ -83,12 +86,14 @@ def run(
         display.warn("Running on the recipe's `when_missing` settings instead: SYNTHETIC SCENES and a short")
         display.warn("schedule. Numbers of this run say nothing about the real dataset.")
         display.warn(LOUD)
+    observers = Observers.of(chosen, where, display.warn)
     folder.begin(chosen)
     display.say(f"{chosen.model.name} → {folder.path} on {_name(where)}")
     began = time.monotonic()
-    for current in stages:
-        _do(current, chosen, folder, where, resume, display, forced=stage is not None)
-    report_stage(chosen, folder, where, display)
+    with observers.watching(chosen, folder, resume=resume):
+        for current in stages:
+            _do(current, chosen, folder, where, resume, display, observers.tell, forced=stage is not None)
+        report_stage(chosen, folder, where, display)
     display.say(f"done in {time.monotonic() - began:.0f} s: {folder.report}")
     return Run(folder, chosen)
 
@@ -100,6 +105,7 @@ def _do(
     device: torch.device,
     resume: bool,
     display: Display,
+    tell: Tell,
     *,
     forced: bool,
 ) -> None:
@@ -107,7 +113,7 @@ def _do(
         if folder.is_done("train", recipe):
             display.say("train: done before, skipped")
             return
-        train_stage(recipe, folder, device, resume=resume, display=display)
+        train_stage(recipe, folder, device, resume=resume, display=display, tell=tell)
     else:
         if not folder.is_done("train", recipe):
             raise UsageError(f"stage {stage} needs a trained model", hint="run without --stage, or --stage train first")

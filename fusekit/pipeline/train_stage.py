@@ -19,6 +19,7 @@ from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.schema import SamplingSection, TrainSection
 from fusekit.training import distributed
 from fusekit.training.checkpoint import CheckpointFolder
+from fusekit.training.events import Tell, nobody
 from fusekit.training.trainer import Trainer
 from fusekit.words import some
 
@@ -31,7 +32,15 @@ def phases(recipe: Recipe) -> dict[str, TrainSection]:
     return {**recipe.model.pretrain, **main}
 
 
-def train_stage(recipe: Recipe, folder: RunFolder, device: torch.device, *, resume: bool, display: Display) -> None:
+def train_stage(
+    recipe: Recipe,
+    folder: RunFolder,
+    device: torch.device,
+    *,
+    resume: bool,
+    display: Display,
+    tell: Tell = nobody,
+) -> None:
     """Trains all phases and writes ``model.safetensors``; under ``torchrun`` with the other processes.
 
     Raises:
@@ -59,7 +68,7 @@ def train_stage(recipe: Recipe, folder: RunFolder, device: torch.device, *, resu
         validation: dict[str, dict[str, Any]] = {}
         for phase, section in todo.items():
             assert scenes is not None
-            trainer = _train_phase(phase, section, recipe, system, scenes, folder, device, resume, display)
+            trainer = _train_phase(phase, section, recipe, system, scenes, folder, device, resume, display, tell)
             steps[phase] = trainer.steps_done
             if trainer.validator is not None:
                 validation[phase] = _outcome(trainer)
@@ -102,6 +111,7 @@ def _train_phase(
     device: torch.device,
     resume: bool,
     display: Display,
+    tell: Tell,
 ) -> Trainer:
     cache = scene_cache()
     processes = distributed.world_size()
@@ -138,6 +148,7 @@ def _train_phase(
             device=device,
             progress=lambda _, done, total, losses: advance(done, total, format_losses(losses)),
             validator=validator,
+            tell=tell,
         )
         shared = f", each shared by {processes} processes" if processes > 1 else ""
         display.say(

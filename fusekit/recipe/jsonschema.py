@@ -110,13 +110,16 @@ class _Builder:
         while todo := sorted(self.wanted - done):
             kind, partial = todo[0]
             done.add(todo[0])
-            self.definitions[_kind_name(kind, partial)] = {
+            definition: Schema = {
                 "type": _NULLABLE,
                 "additionalProperties": False,
                 "required": [] if partial else ["use"],
                 "properties": {"use": self.names(kind), "params": {"type": _NULLABLE}},
-                "allOf": self.choices(kind, partial=partial),
             }
+            choices = self.choices(kind, partial=partial)
+            if choices:  # draft 7 has no empty `allOf`, and of some kinds nothing may be installed
+                definition["allOf"] = choices
+            self.definitions[_kind_name(kind, partial)] = definition
 
     def names(self, kind: str) -> Schema:
         specs = self.registry.specs(kind)

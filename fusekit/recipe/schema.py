@@ -13,6 +13,7 @@ from fusekit.interfaces.config import (
     BackboneRef,
     ComponentRef,
     NestedKind,
+    ObserverRef,
     PathwayRef,
     ProposerRef,
     StrategyRef,
@@ -216,6 +217,9 @@ class RecipeModel(Section):
     train: TrainSection | None = Field(None, description="the main training phase")
     fuse: FuseSection = Field(default_factory=FuseSection, description="what is fused after training")
     evaluate: EvaluateSection = Field(default_factory=EvaluateSection, description="what is measured")
+    observe: list[ObserverRef] = Field(
+        default_factory=list, description="who is told what happens in the run, such as loggers; changes nothing of it"
+    )
     when_missing: dict[str, Any] = Field(
         default_factory=dict,
         description="changes to this recipe where its data is missing and no data root was given",

@@ -24,6 +24,7 @@ _HOME = {
     "LossProposerContract": "proposer",
     "MetricContract": "metric",
     "ObjectiveContract": "objective",
+    "ObserverContract": "observer",
     "PathwayContract": "pathway",
     "ReconstructionContract": "reconstruction",
     "StageContract": "stage",
@@ -40,6 +41,7 @@ __all__ = [
     "LossProposerContract",
     "MetricContract",
     "ObjectiveContract",
+    "ObserverContract",
     "PathwayContract",
     "ReconstructionContract",
     "StageContract",
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from fusekit.testing.importer import ImporterContract
     from fusekit.testing.metric import MetricContract
     from fusekit.testing.objective import ObjectiveContract
+    from fusekit.testing.observer import ObserverContract
     from fusekit.testing.pathway import PathwayContract
     from fusekit.testing.proposer import LossProposerContract
     from fusekit.testing.reconstruction import ReconstructionContract

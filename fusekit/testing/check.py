@@ -28,6 +28,7 @@ CONTRACTS: dict[str, str] = {
     "objective": "fusekit.testing.objective:ObjectiveContract",
     "pathway": "fusekit.testing.pathway:PathwayContract",
     "importer": "fusekit.testing.importer:ImporterContract",
+    "observer": "fusekit.testing.observer:ObserverContract",
 }
 """Kind of component → ``module:class`` of its contract."""
 

@@ -25,6 +25,7 @@ from fusekit.seeds import stream_seed
 from fusekit.training import distributed
 from fusekit.training.best import BestWeights
 from fusekit.training.checkpoint import CheckpointFolder, Position
+from fusekit.training.events import Tell, nobody
 from fusekit.training.guidance_once import GuidanceOnce
 from fusekit.training.log import TrainingLog
 from fusekit.training.standing import Standing
@@ -77,6 +78,7 @@ class Trainer:
         device: Where to train.
         progress: Called after every step, in the first process.
         validator: What the section's ``validate`` asks for.
+        tell: Hears what happens, in the first process; nobody when None.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Trainer:
         device: torch.device | str = "cpu",
         progress: Progress | None = None,
         validator: Validator | None = None,
+        tell: Tell | None = None,
     ) -> None:
         if (validator is None) != (section.validation is None):
             raise ValueError("a validator goes with a section that says `validate`, and the other way round")
@@ -105,6 +108,7 @@ class Trainer:
         self.seed = seed
         self.device = torch.device(device)
         self.progress = progress
+        self.tell: Tell = tell if tell is not None and distributed.is_first() else nobody
         self.folder = folder
         self.checkpoints = (
             CheckpointFolder(folder / "checkpoints" / phase, section.keep) if folder is not None else None
@@ -179,6 +183,8 @@ class Trainer:
                 self.log.rewind(self.phase, step)
             last = self.total_steps if stop_after is None else min(stop_after, self.total_steps)
             every = self.section.checkpoint_every or len(self.plan)
+            if step < last and not self.standing.stopped:
+                self.tell("phase_started", phase=self.phase, steps_done=step, total_steps=self.total_steps)
             while step < last and not self.standing.stopped:
                 self._one_step(step)
                 step += 1
@@ -217,6 +223,7 @@ class Trainer:
         losses = distributed.mean_numbers(record.losses, self.device)
         if not distributed.is_first():
             return
+        seconds = round(time.perf_counter() - began, 4)
         if self.log is not None:
             self.log.append(
                 {
@@ -226,9 +233,20 @@ class Trainer:
                     "name": planned.name,
                     "lr": rate,
                     "losses": losses,
-                    "seconds": round(time.perf_counter() - began, 4),
+                    "seconds": seconds,
                 }
             )
+        self.tell(
+            "step_finished",
+            phase=self.phase,
+            step=step + 1,
+            total_steps=self.total_steps,
+            epoch=epoch,
+            step_name=planned.name,
+            losses=losses,
+            learning_rate=rate,
+            seconds=seconds,
+        )
         if self.progress is not None:
             self.progress(self.phase, step + 1, self.total_steps, losses)
 
@@ -256,8 +274,10 @@ class Trainer:
         self.standing = self.standing.after(step, value, validator.higher_is_better, self._validation)
         if not distributed.is_first():
             return
-        if self.standing.step == step:
+        best, finite = self.standing.step == step, math.isfinite(value)
+        if best:
             self.best.keep(step, self.system.state_dict(), self._state())
+        seconds = round(time.perf_counter() - began, 4)
         if self.log is not None:
             self.log.append(
                 {
@@ -265,17 +285,28 @@ class Trainer:
                     "step": step,
                     "epoch": (step - 1) // len(self.plan),
                     "name": "validation",
-                    "losses": {f"validation {validator.name}": value if math.isfinite(value) else None},
+                    "losses": {f"validation {validator.name}": value if finite else None},
                     "validation": {
                         "metric": validator.is_metric,
-                        "best": self.standing.step == step,
-                        "finite": math.isfinite(value),
+                        "best": best,
+                        "finite": finite,
                         "scenes": len(values),
                         "undefined": sum(math.isnan(v) for v in values),
                     },
-                    "seconds": round(time.perf_counter() - began, 4),
+                    "seconds": seconds,
                 }
             )
+        self.tell(
+            "validated",
+            phase=self.phase,
+            step=step,
+            measure=validator.name,
+            value=value if finite else None,
+            best=best,
+            higher_is_better=validator.higher_is_better,
+            scenes=len(values),
+            seconds=seconds,
+        )
 
     def _over(self, step: int) -> bool:
         return step >= self.total_steps or self.standing.stopped

@@ -140,6 +140,10 @@ class TestImporterOfUaaFusion(kit.ImporterContract):
         return released_by_uaafusion()
 
 
+class TestScalarsOfTensorBoard(kit.ObserverContract):
+    name = "tensorboard.scalars"
+
+
 class TestImporterOfReFusion(kit.ImporterContract):
     name = "refusion.release"
 

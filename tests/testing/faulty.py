@@ -36,6 +36,7 @@ from fusekit.interfaces import (
     StepRecord,
 )
 from fusekit.interfaces import Path as ImagePath
+from fusekit.plugin import hookimpl
 from fusekit.testing import toys
 from tests.testing import good
 from tests.testing.good_configs import Classifies, Plain, SceneConfig, TrainsBackbone
@@ -800,3 +801,38 @@ class Emptying(good.Release):
         made = super().convert(released)
         released.clear()
         return made
+
+
+# Observers --------------------------------------------------------------------------------------------------
+
+
+@fault("observer", "listens_to_hooks_that_exist")
+class Unmarked(good.Diary):
+    def fusekit_validated(self, step: int) -> None:
+        self.best = step
+
+
+@fault("observer", "hears_of_a_whole_run")
+class Optimist(good.Diary):
+    @hookimpl
+    def fusekit_validated(self, value: float) -> None:
+        self.text = f"{value:.3f}"
+
+
+@fault("observer", "hears_of_a_resumed_run")
+class Pioneer(good.Diary):
+    @hookimpl
+    def fusekit_run_started(self, folder: Path) -> None:
+        super().fusekit_run_started(folder)
+        self.file.touch(exist_ok=False)
+
+
+@fault("observer", "hears_of_a_run_that_fails_early")
+class Confident(good.Diary):
+    @hookimpl
+    def fusekit_phase_started(self, phase: str) -> None:
+        self.phase = phase
+
+    @hookimpl
+    def fusekit_run_finished(self) -> None:
+        self.last = self.phase

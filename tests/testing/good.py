@@ -21,6 +21,7 @@ from fusekit.interfaces import (
     Metric,
     MetricValue,
     Objective,
+    Observer,
     Pathway,
     ReferenceMetric,
     Sample,
@@ -38,6 +39,7 @@ from fusekit.interfaces import (
     Path as ImagePath,
 )
 from fusekit.interfaces.config import ComponentConfig
+from fusekit.plugin import hookimpl
 from fusekit.testing import toys
 from tests.testing.good_configs import Classifies, Plain, SceneConfig, TrainsBackbone
 
@@ -198,6 +200,19 @@ class Release(WeightsImporter):
         return ImportedWeights({"backbone": {"use": "good.backbone"}}, state, ("infrared", "visible"))
 
 
+class Diary(Observer):
+    Config = Plain
+
+    @hookimpl
+    def fusekit_run_started(self, folder: Path) -> None:
+        self.file = folder / "diary.txt"
+
+    @hookimpl
+    def fusekit_step_finished(self, step: int, losses: Mapping[str, float]) -> None:
+        with self.file.open("a") as file:
+            file.write(f"{step} {losses}\n")
+
+
 GOOD: dict[str, type] = {
     "backbone": Backbone,
     "loss-proposer": Proposer,
@@ -210,4 +225,5 @@ GOOD: dict[str, type] = {
     "strategy": Towards,
     "objective": Recovery,
     "importer": Release,
+    "observer": Diary,
 }

@@ -136,6 +136,15 @@ _STARTS: dict[str, _Start] = {
         "How well the blurred sources come back from the fused image",
         "train.strategy.params.objective",
     ),
+    "observer": _Start(
+        "lines",
+        "lines",
+        "Lines",
+        "ObserverContract",
+        '{"every": 2}',
+        "Losses and validation as lines of JSON in the folder of the run",
+        "observe",
+    ),
 }
 
 KINDS_TO_START = tuple(kind for kind in KINDS if kind in _STARTS)

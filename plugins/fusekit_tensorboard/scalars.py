@@ -1,0 +1,84 @@
+"""The numbers of a run as TensorBoard reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusekit.errors import PluginError
+from fusekit.interfaces import BuildContext, Observer
+from fusekit.plugin import hookimpl
+from fusekit_tensorboard.config import ScalarsConfig
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+_SECONDS_BETWEEN_WRITES = 10
+
+
+class Scalars(Observer):
+    """Event files in ``RUN/tensorboard/PHASE``: ``loss/NAME``, ``learning_rate`` and ``validation/MEASURE`` by step.
+
+    Steps count from 1 in every phase, so each has a folder of its own, which TensorBoard shows as a run. When a
+    training goes on from a checkpoint, points of later steps are marked as void, and TensorBoard passes them over.
+
+    Raises:
+        PluginError: The package ``tensorboard`` is not installed.
+    """
+
+    Config = ScalarsConfig
+
+    def __init__(self, config: ScalarsConfig | None = None, context: BuildContext | None = None) -> None:
+        super().__init__(config, context)
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise PluginError(
+                f"observer 'tensorboard.scalars' needs the package tensorboard, which cannot be imported: {error}",
+                hint="pip install 'image-fusekit[track]'",
+            ) from error
+        self._options = config or ScalarsConfig()
+        self._open = SummaryWriter
+        self._folder = Path()
+        self._writer: SummaryWriter | None = None
+
+    @hookimpl
+    def fusekit_run_started(self, folder: Path) -> None:
+        """Notes where the run is; files are made once there is something to write."""
+        self._folder = folder / self._options.folder
+
+    @hookimpl
+    def fusekit_phase_started(self, phase: str, steps_done: int) -> None:
+        """Opens the files of a phase; points after `steps_done` are void from now on."""
+        self._close()
+        self._writer = self._open(
+            str(self._folder / phase), purge_step=steps_done + 1, flush_secs=_SECONDS_BETWEEN_WRITES
+        )
+
+    @hookimpl
+    def fusekit_step_finished(
+        self, step: int, total_steps: int, losses: Mapping[str, float], learning_rate: float
+    ) -> None:
+        """Writes a point of every loss, and of the learning rate."""
+        if self._writer is None or (step % self._options.every != 0 and step != total_steps):
+            return
+        for name, value in losses.items():
+            self._writer.add_scalar(f"loss/{name}", value, step)
+        self._writer.add_scalar("learning_rate", learning_rate, step)
+
+    @hookimpl
+    def fusekit_validated(self, step: int, measure: str, value: float | None) -> None:
+        """Writes the value, where it is finite."""
+        if self._writer is not None and value is not None:
+            self._writer.add_scalar(f"validation/{measure}", value, step)
+
+    @hookimpl
+    def fusekit_run_finished(self) -> None:
+        """Closes the files."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
