@@ -125,7 +125,7 @@ _STARTS: dict[str, _Start] = {
         "PathwayContract",
         '{"steps": 3}',
         "Straight line from the mean of the sources to the source",
-        "model.guidance.pathway",
+        "model.guidance.params.pathway",
     ),
     "objective": _Start(
         "coarse",
