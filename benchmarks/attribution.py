@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from fusekit.data.config import MSRS_TABLE
-from fusekit.guidance.task import TaskGuidance
 from fusekit.interfaces import BuildContext, SegmentationNetwork
 from fusekit_tasks.config import SmpConfig
 from fusekit_tasks.segmentation import SmpSegmenter
+from fusekit_uaafusion.attribution import TaskGuidance
 
 STEPS = 5
 

@@ -16,7 +16,6 @@ ROOT = Path(__file__).resolve().parents[1]
 CORE = (
     "interfaces",
     "plugin",
-    "guidance",
     "recipe",
     "model",
     "data",

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from fusekit.errors import FusekitError as FusekitError
     from fusekit.fusing.model import FusionModel as FusionModel
     from fusekit.fusing.model import load as load
-    from fusekit.guidance.task import TaskGuidance as TaskGuidance
     from fusekit.memory import keep_memory as keep_memory
     from fusekit.model.assembly import assemble as assemble
     from fusekit.model.model_file import save_model as save_model
@@ -39,7 +38,6 @@ _HOME = {
     "FusionModel": "fusekit.fusing.model",
     "FusionSystem": "fusekit.model.system",
     "Recipe": "fusekit.recipe.recipe",
-    "TaskGuidance": "fusekit.guidance.task",
     "Trainer": "fusekit.training.trainer",
     "assemble": "fusekit.model.assembly",
     "fuse": "fusekit.pipeline.fuse_files",

@@ -19,7 +19,7 @@ from fusekit.errors import UsageError
 from fusekit.fusing.scenes import Image, Scene, as_sources, check_count, check_finite, check_sizes, role_names
 from fusekit.fusing.tiling.boxes import Box
 from fusekit.fusing.tiling.tiles import fuse_in_tiles
-from fusekit.guidance.task import TaskGuidance
+from fusekit.interfaces.guidance import Guidance
 from fusekit.interfaces.types import FusionOutput, Sources
 from fusekit.model.system import FusionSystem
 from fusekit.progress import Advance
@@ -52,7 +52,7 @@ class Fused(Generic[Image]):
     measured: Tensor | None = None
     output: FusionOutput | None = None
     sources: Sources | None = None
-    guidance: TaskGuidance | None = None
+    guidance: Guidance | None = None
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ class Engine:
         planes, output, sources, guidance = [], None, None, None
         for channel in colouring.fused_channels:
             sources = as_sources(of_channel(images, channel), self.system.backbone.colour, self.device)
-            guidance = self.system.guidance(sources) if self.system.backbone.uses_guidance else None
+            guidance = self.system.guidance(sources) if self.system.guided else None
             with torch.no_grad():
                 output = self.system.backbone(sources, guidance=guidance)
             planes.append(output.image.float().cpu())

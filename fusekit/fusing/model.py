@@ -45,8 +45,7 @@ class FusionModel:
         self.card = card
         self.device = torch.device(device)
         # Guidance switches gradients of the task network off and on again, which two threads cannot do at once.
-        guided = self.backbone.uses_guidance and self.task is not None
-        self._turn: threading.Lock | nullcontext[None] = threading.Lock() if guided else nullcontext()
+        self._turn: threading.Lock | nullcontext[None] = threading.Lock() if system.guided else nullcontext()
 
     @property
     def backbone(self) -> FusionBackbone:
@@ -180,7 +179,7 @@ class FusionModel:
         engine, scene = Engine(self.system, options, device=self.device), TensorScene(images)
         colouring = engine.colouring(scene.coloured())  # one for the whole batch
         # One scene at a time where it is large, and where a task network is asked about each scene's regions.
-        alone = engine.tile(*scene.sizes[0]) is not None or (self.backbone.uses_guidance and self.task is not None)
+        alone = engine.tile(*scene.sizes[0]) is not None or self.system.guided
         parts = []
         for part in scene.split(1 if alone else scene.batch):
             with self._turn:

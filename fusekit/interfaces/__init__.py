@@ -1,8 +1,8 @@
 """The contract: the interfaces that plugins implement, and the types that travel between them.
 
 Five interfaces carry the mission: `FusionBackbone`, `LossProposer`, `ReconstructionHead`, `TaskNetwork`
-and `UnfoldingStage`. The supporting kinds are `FusionDataset`, `Metric`, `Strategy`, `Pathway`,
-`WeightsImporter` and `Observer`. Plugins import from here and from the documented helpers only.
+and `UnfoldingStage`. The supporting kinds are `FusionDataset`, `Metric`, `Strategy`, `Objective`, `GuidanceMaker`,
+`Pathway`, `WeightsImporter` and `Observer`. Plugins import from here and from the documented helpers only.
 
 Names are resolved on first use, so that torch-free code (configs, entry modules, the command line) can
 import `ComponentConfig` and friends without paying for torch.
@@ -18,6 +18,7 @@ _HOME = {
     "ComponentConfig": "config",
     "ComponentRef": "config",
     "DatasetRef": "config",
+    "GuidanceRef": "config",
     "Field": "config",
     "ObjectiveRef": "config",
     "ObserverRef": "config",
@@ -42,10 +43,11 @@ _HOME = {
     "SegmentationNetwork": "task",
     "UnfoldingStage": "stage",
     "Guidance": "guidance",
+    "GuidanceMaker": "guidance",
     "RegionAttribution": "guidance",
     "Objective": "objective",
     "Observer": "observer",
-    "Path": "pathway",
+    "AttributionPath": "pathway",
     "Pathway": "pathway",
     "DatasetConfig": "dataset_config",
     "FusionDataset": "dataset",
@@ -62,6 +64,7 @@ _HOME = {
     "Updater": "strategy",
     "ImportedWeights": "importer",
     "WeightsImporter": "importer",
+    "undisturbed": "asking",
     "Sums": "whole_image",
     "image_sums": "whole_image",
     "in_parts": "whole_image",
@@ -70,12 +73,14 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:  # written twice: a re-export to type checkers
+    from fusekit.interfaces.asking import undisturbed as undisturbed
     from fusekit.interfaces.backbone import FusionBackbone as FusionBackbone
     from fusekit.interfaces.config import BackboneRef as BackboneRef
     from fusekit.interfaces.config import ComponentConfig as ComponentConfig
     from fusekit.interfaces.config import ComponentRef as ComponentRef
     from fusekit.interfaces.config import DatasetRef as DatasetRef
     from fusekit.interfaces.config import Field as Field
+    from fusekit.interfaces.config import GuidanceRef as GuidanceRef
     from fusekit.interfaces.config import ObjectiveRef as ObjectiveRef
     from fusekit.interfaces.config import ObserverRef as ObserverRef
     from fusekit.interfaces.config import PathwayRef as PathwayRef
@@ -90,6 +95,7 @@ if TYPE_CHECKING:  # written twice: a re-export to type checkers
     from fusekit.interfaces.dataset_config import DatasetConfig as DatasetConfig
     from fusekit.interfaces.dataset_config import Provenance as Provenance
     from fusekit.interfaces.guidance import Guidance as Guidance
+    from fusekit.interfaces.guidance import GuidanceMaker as GuidanceMaker
     from fusekit.interfaces.guidance import RegionAttribution as RegionAttribution
     from fusekit.interfaces.importer import ImportedWeights as ImportedWeights
     from fusekit.interfaces.importer import WeightsImporter as WeightsImporter
@@ -100,7 +106,7 @@ if TYPE_CHECKING:  # written twice: a re-export to type checkers
     from fusekit.interfaces.metric import ReferenceMetric as ReferenceMetric
     from fusekit.interfaces.objective import Objective as Objective
     from fusekit.interfaces.observer import Observer as Observer
-    from fusekit.interfaces.pathway import Path as Path
+    from fusekit.interfaces.pathway import AttributionPath as AttributionPath
     from fusekit.interfaces.pathway import Pathway as Pathway
     from fusekit.interfaces.reconstruction import ReconstructionHead as ReconstructionHead
     from fusekit.interfaces.stage import UnfoldingStage as UnfoldingStage

@@ -47,7 +47,7 @@ class FusionBackbone(nn.Module, ABC):
 
         Args:
             sources: N images, each (B, C, H, W) in [0, 1], ordered by role; never modified.
-            guidance: What a task network says about the images; None where there is no task network.
+            guidance: What a task network says about the images; None where the model has no guidance.
                 A backbone must work without it.
 
         Returns:

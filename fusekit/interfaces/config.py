@@ -13,6 +13,7 @@ __all__ = [
     "ComponentRef",
     "DatasetRef",
     "Field",
+    "GuidanceRef",
     "NestedKind",
     "ObjectiveRef",
     "ObserverRef",
@@ -39,8 +40,9 @@ class ComponentConfig(BaseModel):
     def needs(self) -> frozenset[str]:
         """Kinds of part that must stand beside this component, such as ``{"task"}``; ``"labels"`` asks for labels.
 
-        ``"task:segmentation"`` asks for a task network whose Config says that it solves that (`solves`), as
-        whatever proposes from an attribution to regions does; ``"task"`` takes any.
+        ``"task:segmentation"`` asks for a task network whose Config says that it solves that (`solves`), as a
+        guidance by attribution to the regions of classes does; ``"task"`` takes any. ``"guidance"`` asks for a
+        guidance, whichever task network that takes.
 
         Checked before anything is built, so that a recipe that lacks a part is refused with a sentence.
         May depend on the options.
@@ -102,6 +104,7 @@ TaskRef = Annotated[ComponentRef, NestedKind("task")]
 StageRef = Annotated[ComponentRef, NestedKind("stage")]
 DatasetRef = Annotated[ComponentRef, NestedKind("dataset")]
 StrategyRef = Annotated[ComponentRef, NestedKind("strategy")]
+GuidanceRef = Annotated[ComponentRef, NestedKind("guidance")]
 PathwayRef = Annotated[ComponentRef, NestedKind("pathway")]
 ObjectiveRef = Annotated[ComponentRef, NestedKind("objective")]
 ObserverRef = Annotated[ComponentRef, NestedKind("observer")]

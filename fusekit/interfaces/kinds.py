@@ -12,6 +12,7 @@ KINDS: dict[str, str] = {
     "metric": "fusekit.interfaces.metric:Metric",
     "strategy": "fusekit.interfaces.strategy:Strategy",
     "objective": "fusekit.interfaces.objective:Objective",
+    "guidance": "fusekit.interfaces.guidance:GuidanceMaker",
     "pathway": "fusekit.interfaces.pathway:Pathway",
     "importer": "fusekit.interfaces.importer:WeightsImporter",
     "observer": "fusekit.interfaces.observer:Observer",

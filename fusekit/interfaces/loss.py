@@ -36,7 +36,7 @@ class LossProposer(nn.Module, ABC):
 
         Args:
             sources: N images, each (B, C, H, W) in [0, 1], ordered by role; never modified.
-            guidance: What a task network says about the images; None where there is none.
+            guidance: What a task network says about the images; None where the model has no guidance.
 
         Returns:
             Weights (B, N, H, W), each ≥ 0, summing to 1 over N.

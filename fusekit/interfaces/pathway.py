@@ -15,7 +15,7 @@ from fusekit.interfaces.types import Sources
 
 
 @dataclass(frozen=True)
-class Path:
+class AttributionPath:
     """A discretised path through image space.
 
     Attributes:
@@ -37,7 +37,7 @@ class Pathway(ABC):
         pass
 
     @abstractmethod
-    def path(self, sources: Sources, index: int) -> Path:
+    def path(self, sources: Sources, index: int) -> AttributionPath:
         """The path that ends at one source.
 
         Args:
@@ -45,6 +45,6 @@ class Pathway(ABC):
             index: Which of them is attributed.
         """
 
-    def paths(self, sources: Sources) -> Sequence[Path]:
+    def paths(self, sources: Sources) -> Sequence[AttributionPath]:
         """One path per source, in order."""
         return [self.path(sources, index) for index in range(len(sources))]

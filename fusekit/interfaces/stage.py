@@ -34,8 +34,7 @@ class UnfoldingStage(nn.Module, ABC):
         """Advances the state by one stage.
 
         Args:
-            state: State f_k with its memory; ``memory["long"]`` and ``memory["short"]`` hold the backbone's
-                initial features, (B, channels, H, W), at the first stage.
+            state: State f_k with its memory; the backbone says what the memory holds at the first stage.
             sources: N images, each (B, C, H, W) in [0, 1].
             guidance: What a task network says about images, or None.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
@@ -20,7 +20,7 @@ from fusekit.interfaces.reconstruction import ReconstructionHead
 from fusekit.interfaces.task import TaskNetwork
 from fusekit.interfaces.types import Batch, LossTerms
 
-UpdateRule = Literal["recipe", "plain", "normalised"]
+UpdateRule = Literal["recipe", "plain"] | Callable[[Sequence[Tensor]], None]
 """How an updater turns a gradient into a change of weights; see `TrainingContext.updater`."""
 
 
@@ -82,14 +82,14 @@ class TrainingContext(Protocol):
         Args:
             name: What it is called in checkpoints and errors.
             *parts: Modules whose weights it changes; ``(module, factor)`` scales the learning rate for it.
-            rule: ``recipe``: the recipe's optimiser; ``plain``: gradient descent without memory;
-                ``normalised``: as plain, the gradient divided by its largest absolute entry over all weights,
-                so that the largest single change is the learning rate.
+            rule: ``recipe``: the recipe's optimiser; ``plain``: gradient descent without memory; a
+                function: as plain, after the function has changed the gradients of all weights, which it is given
+                together, in place. It sees them clipped and finite.
         """
         ...
 
     def guidance(self, batch: Batch) -> Guidance | None:
-        """Guidance of the model's task network for one batch; None without a task network.
+        """What the task network says about one batch; None where the model has no guidance.
 
         Within a step, the same batch object has one guidance, which computes each attribution once, with the
         task network as it was when first asked. A change of the network is seen from the next step on; the

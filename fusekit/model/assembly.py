@@ -104,11 +104,9 @@ def build_system(
             proposer=part("loss-proposer", section.proposer),
             reconstruction=part("reconstruction", section.reconstruction),
             task=task,
-            pathway=part("pathway", section.guidance.pathway),
+            guidance=part("guidance", section.guidance),
             roles=roles,
             classes=classes,
-            scope=section.guidance.scope,
-            megapixels=section.guidance.megapixels,
             description=section.model_dump(mode="json", exclude_none=True),
         )
 

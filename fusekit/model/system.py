@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 
 from fusekit.errors import UsageError
-from fusekit.guidance.task import TaskGuidance
 from fusekit.interfaces.backbone import FusionBackbone
 from fusekit.interfaces.context import ClassTable
+from fusekit.interfaces.guidance import Guidance, GuidanceMaker
 from fusekit.interfaces.loss import LossProposer
-from fusekit.interfaces.pathway import Pathway
 from fusekit.interfaces.reconstruction import ReconstructionHead
-from fusekit.interfaces.task import SegmentationNetwork, TaskNetwork
+from fusekit.interfaces.task import TaskNetwork
 from fusekit.interfaces.types import FusionOutput, Sources
 
 
@@ -29,11 +28,9 @@ class FusionSystem(nn.Module):
         proposer: Proposes the weights of the fusion loss.
         reconstruction: Recovers the sources from the fused image.
         task: The recognition task that the images are for.
-        pathway: Along which images the task network attributes the sources; a straight line when None.
+        guidance: Asks the task network about the sources, for parts that listen to it.
         roles: Roles of the sources, in order; empty where it takes whatever number the backbone takes.
         classes: Class table of the task.
-        scope: Attribution per image, or over the whole batch.
-        megapixels: Most pixels pushed through the task network at once for an attribution, in millions.
         description: The ``model`` section of the recipe it was made from, plain data; wanted for saving.
     """
 
@@ -44,11 +41,9 @@ class FusionSystem(nn.Module):
         proposer: LossProposer | None = None,
         reconstruction: ReconstructionHead | None = None,
         task: TaskNetwork | None = None,
-        pathway: Pathway | None = None,
+        guidance: GuidanceMaker | None = None,
         roles: tuple[str, ...] = ("infrared", "visible"),
         classes: ClassTable | None = None,
-        scope: Literal["image", "batch"] = "image",
-        megapixels: float = 1.0,
         description: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -56,11 +51,9 @@ class FusionSystem(nn.Module):
         self.proposer = proposer
         self.reconstruction = reconstruction
         self.task = task
-        self.pathway = pathway
+        self.guidance_maker = guidance
         self.roles = roles
         self.classes = classes
-        self.scope: Literal["image", "batch"] = scope
-        self.megapixels = megapixels
         self.description = dict(description) if description is not None else None
         if roles and backbone.source_count is not None and backbone.source_count != len(roles):
             raise UsageError(
@@ -78,18 +71,22 @@ class FusionSystem(nn.Module):
         }
         return {name: part for name, part in named.items() if part is not None}
 
-    def guidance(self, sources: Sources, labels: Tensor | None = None) -> TaskGuidance | None:
-        """What the task network says about a batch; None where there is none that segments: others know no regions.
+    @property
+    def guided(self) -> bool:
+        """Whether the backbone hears what the task network says."""
+        return self.backbone.uses_guidance and self.guidance_maker is not None
+
+    def guidance(self, sources: Sources, labels: Tensor | None = None) -> Guidance | None:
+        """What the task network says about a batch; None where the model has no guidance.
 
         Args:
             sources: N images, each (B, C, H, W) in [0, 1].
-            labels: Class maps (B, H, W) int64, or None to let the network's prediction define the regions.
+            labels: Label maps (B, H, W) int64, or None where there are none.
+
+        Raises:
+            UsageError: The guidance does not take the task network.
         """
-        if not isinstance(self.task, SegmentationNetwork):
-            return None
-        return TaskGuidance(
-            self.task, sources, labels, pathway=self.pathway, scope=self.scope, megapixels=self.megapixels
-        )
+        return self.guidance_maker.of(self.task, sources, labels) if self.guidance_maker is not None else None
 
     def forward(self, sources: Sources, labels: Tensor | None = None) -> FusionOutput:
         """Fuses a batch, with guidance where the backbone listens to it.
@@ -98,6 +95,6 @@ class FusionSystem(nn.Module):
             sources: N images, each (B, C, H, W) in [0, 1], ordered by role.
             labels: Class maps for the guidance; at test time there are none.
         """
-        guidance = self.guidance(sources, labels) if self.backbone.uses_guidance else None
+        guidance = self.guidance(sources, labels) if self.guided else None
         output: FusionOutput = self.backbone(sources, guidance=guidance)
         return output

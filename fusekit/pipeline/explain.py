@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from fusekit.data.image_io import read_image, read_label, write_image
 from fusekit.errors import UsageError
 from fusekit.files import write_atomically, write_text
 from fusekit.fusing.model import FusionModel
 from fusekit.fusing.sheet import contact_sheet
+from fusekit.interfaces.guidance import RegionAttribution
 from fusekit.interfaces.task import SegmentationNetwork
 from fusekit.pipeline.scene_pictures import Asked, segment
 from fusekit.report.data import Picture
@@ -26,21 +26,26 @@ def explain_scene(model: FusionModel, images: Sequence[Path], out: Path, *, labe
 
     ``fused.png``; per source ``attribution-ROLE.png`` (how much each region helps its class, on one scale for
     all sources) and ``weight-ROLE.png``; ``segmentation.png`` with the regions; ``explained.png``, all on one
-    sheet; ``attribution.json``, the scores by class and source.
+    sheet; ``attribution.json``, the scores by region and source.
 
     Args:
-        model: A model with a task network.
+        model: A model with a guidance and a network that segments.
         images: One file per role, in order.
         out: Folder to write to.
         label: Class map that defines the regions; the network's own prediction when None.
 
     Raises:
-        UsageError: The model has no task network that could explain anything, or the number of images is wrong.
+        UsageError: The model has no guidance or no network that segments, or the number of images is wrong.
         DataError: A file cannot be read.
     """
     system, task = model.system, model.task
     if not isinstance(task, SegmentationNetwork):
         raise UsageError("this model has no segmentation network, so there is no attribution to show")
+    if system.guidance_maker is None:
+        raise UsageError(
+            "this model has no guidance, so there is no attribution to show",
+            hint="the recipe that it is trained with names one as model.guidance",
+        )
     if len(images) != len(model.roles):
         raise UsageError(f"give {len(model.roles)} images, in this order: {', '.join(model.roles)}")
     read = [read_image(path) for path in images]
@@ -64,20 +69,20 @@ def explain_scene(model: FusionModel, images: Sequence[Path], out: Path, *, labe
             pictures.append(Picture(f"weight-{role}", heat(values.numpy(), neutral=1 / len(model.roles))))
     table = task.classes
     predicted = segment(task, scene.measured, model.device)
-    for title, classes in (("regions", regions), ("segmentation", predicted)):
+    shown = [("regions", regions)] if attribution.names is None else []  # a colour map knows classes only
+    for title, classes in (*shown, ("segmentation", predicted)):
         pictures.append(Picture(title, colour_labels(classes.numpy(), table.palette, table.ignore_index)))
-    return _write(pictures, _scores(model, attribution.scores[0].cpu(), regions), out)
+    return _write(pictures, _scores(model.roles, attribution, attribution.names or table.names), out)
 
 
-def _scores(model: FusionModel, scores: Tensor, regions: Tensor) -> str:
-    """Attribution by class and source, and the size of each class's region, as JSON."""
-    assert isinstance(model.task, SegmentationNetwork)
-    names = model.task.classes.names
+def _scores(roles: Sequence[str], attribution: RegionAttribution, names: Sequence[str]) -> str:
+    """Attribution by region and source, and the size of each region, as JSON."""
+    scores, regions = attribution.scores[0].cpu(), attribution.regions[0].cpu()
     present = [c for c in regions.unique().tolist() if 0 <= c < len(names)]
     plain = {
         names[c]: {
             "pixels": int((regions == c).sum()),
-            **{role: float(scores[i, c]) for i, role in enumerate(model.roles)},
+            **{role: float(scores[i, c]) for i, role in enumerate(roles)},
         }
         for c in present
     }

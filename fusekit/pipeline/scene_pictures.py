@@ -15,7 +15,7 @@ from fusekit.data.raster import MIN_SIDE
 from fusekit.fusing.engine import WHOLE_PIXELS
 from fusekit.fusing.scenes import as_sources
 from fusekit.fusing.tiling.reduced import reduced_size
-from fusekit.guidance.task import TaskGuidance
+from fusekit.interfaces.guidance import Guidance
 from fusekit.interfaces.reconstruction import ReconstructionHead
 from fusekit.interfaces.task import SegmentationNetwork
 from fusekit.interfaces.types import FusionOutput, Sources
@@ -40,7 +40,7 @@ class Asked:
         self,
         system: FusionSystem,
         sources: Sources,
-        guidance: TaskGuidance | None = None,
+        guidance: Guidance | None = None,
         output: FusionOutput | None = None,
     ) -> None:
         self.system = system

@@ -192,7 +192,7 @@ class _Variant:
         frame = _with_tables(frame, registry)
         check_requirements(frame, tree)
         components = validate_components(frame, registry, tree)
-        check_wiring(frame, components, tree)
+        check_wiring(frame, components, tree, registry)
         return cls(frame, tuple(components), given, tree)
 
     @classmethod

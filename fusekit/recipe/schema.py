@@ -5,16 +5,17 @@ What stands under ``params`` belongs to the component and is checked by the comp
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from fusekit.interfaces.config import (
     BackboneRef,
     ComponentRef,
+    GuidanceRef,
     NestedKind,
     ObserverRef,
-    PathwayRef,
     ProposerRef,
     StrategyRef,
     TaskRef,
@@ -45,24 +46,6 @@ class DataSection(Section):
     params: dict[str, Any] = Field(default_factory=dict, description="parameters of the dataset")
 
 
-class GuidanceSection(Section):
-    """How the task network is asked about images."""
-
-    pathway: PathwayRef | None = Field(
-        None, description="path along which sources are attributed; a straight line from zero when absent"
-    )
-    scope: Literal["image", "batch"] = Field(
-        "image",
-        description="take class means over each image, or over the whole batch as UAAFusion's release does",
-    )
-    megapixels: float = Field(
-        1.0,
-        gt=0,
-        description="most pixels, in millions, pushed through the task network at once for an attribution; "
-        "memory grows with it (some 2 to 3 GB each for DeepLabV3+ on MobileNetV2)",
-    )
-
-
 class ModelSection(Section):
     """The parts that are assembled."""
 
@@ -70,9 +53,21 @@ class ModelSection(Section):
     proposer: ProposerRef | None = Field(None, description="proposes the weights of the fusion loss")
     reconstruction: ReconstructionRef | None = Field(None, description="recovers the sources from the result")
     task: TaskRef | None = Field(None, description="the recognition task that the images are for")
-    guidance: GuidanceSection = Field(
-        default_factory=GuidanceSection, description="how the task network is asked about images"
+    guidance: GuidanceRef | None = Field(
+        None, description="asks the task network about images, for the parts that listen to it"
     )
+
+    @field_validator("guidance", mode="before")
+    @classmethod
+    def _names_a_component(cls, value: Any) -> Any:
+        """Settings without a component are how guidance was written before it was one."""
+        known = ("pathway", "scope", "megapixels")
+        if isinstance(value, Mapping) and value and "use" not in value and all(key in known for key in value):
+            raise ValueError(
+                "guidance is a component; write {use: uaafusion.attribution_guidance, params: {…}} "
+                f"with {', '.join(value)} in params"
+            )
+        return value
 
 
 class SamplingSection(Section):

@@ -14,6 +14,7 @@ from fusekit.errors import PluginError
 from fusekit.interfaces.context import ClassTable
 from fusekit.plugin.catalogue import provider
 from fusekit.plugin.loader import DISTRIBUTION
+from fusekit.plugin.registry import Registry
 from fusekit.recipe.components import Component, ask, placed
 from fusekit.recipe.fields import field_kind, fields_of
 from fusekit.recipe.problems import Problem, RecipeProblems, TreePath, dotted
@@ -25,8 +26,8 @@ from fusekit.words import nearest
 LABELS = "labels"
 """What a component may need that is no part but a property of the data."""
 
-SEGMENTS = "task:segmentation"
-"""The need for a task network that gives every pixel a class."""
+SEGMENTATION = "segmentation"
+"""What a task network solves that gives every pixel a class."""
 
 ROLE = r"^[^/\\\x00-\x1f]{1,100}$"
 """What a role may be: files are called after it, so it is no path."""
@@ -36,6 +37,7 @@ _NOUNS = {
     "loss-proposer": "a loss proposer",
     "reconstruction": "a reconstruction head",
     "task": "a task network",
+    "guidance": "guidance",
 }
 
 
@@ -74,8 +76,14 @@ def check_requirements(frame: RecipeModel, tree: Node) -> None:
         raise PluginError("\n".join(unmet), hint="\n".join([*command, *advice]))
 
 
-def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node) -> None:
+def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node, registry: Registry) -> None:
     """Checks that every part finds beside it what it needs, and that class counts agree.
+
+    Args:
+        frame: The validated frame of the recipe.
+        components: Every component that it names.
+        tree: The recipe, for positions.
+        registry: The components that are installed, to name one where a part is lacking.
 
     Raises:
         RecipeProblems: Everything that does not fit.
@@ -106,7 +114,7 @@ def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node
         place = component.reference.use_path
         problems += [
             Problem(dotted(place), f"{component.label} needs {what}", str(tree.where(place)))
-            for what in (_lack(need, dataset, task) for need in missing)
+            for what in (_lack(need, dataset, task, registry) for need in missing)
         ]
         problems += [
             Problem(
@@ -151,9 +159,7 @@ def _missing(component: Component, frame: RecipeModel, task: Component | None, *
 
 def _needs_of_place(component: Component) -> set[str]:
     """What any component needs that stands where it does."""
-    if component.reference.path == ("model", "guidance", "pathway"):  # along which regions are attributed
-        return {SEGMENTS}
-    if component.reference.kind == "task" and SEGMENTS.removeprefix("task:") in ask(component, "solves"):
+    if component.reference.kind == "task" and SEGMENTATION in ask(component, "solves"):
         return {LABELS}
     return set()
 
@@ -192,7 +198,7 @@ def _unknown_streams(strategy: Component, section: TrainSection, phase: TreePath
     return problems
 
 
-def _lack(need: str, dataset: Component, task: Component | None) -> str:
+def _lack(need: str, dataset: Component, task: Component | None, registry: Registry) -> str:
     if need == LABELS:
         return f"labels; {dataset.label} has none: choose data with a class table"
     kind, _, wanted = need.partition(":")
@@ -202,7 +208,9 @@ def _lack(need: str, dataset: Component, task: Component | None) -> str:
             solved = ", ".join(sorted(ask(task, "solves"))) or "something else"
             lack = f"{task.label} is one for {solved}: choose another"
         return f"{_NOUNS[kind]} for {wanted}; {lack}"
-    return f"{_NOUNS.get(need, need)}; the recipe has none: add model.{part_fields()[need]}"
+    installed = [spec.name for spec in registry.specs(need)] if need in part_fields() else []
+    only = f" {{use: {installed[0]}}}" if len(installed) == 1 else ""  # with a choice, `plugins list` shows it
+    return f"{_NOUNS.get(need, need)}; the recipe has none: add model.{part_fields()[need]}{only}"
 
 
 def _count_problem(component: Component, count: int, dataset: Component, classes: ClassTable, tree: Node) -> Problem:

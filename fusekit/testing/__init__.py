@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 _HOME = {
     "BackboneContract": "backbone",
     "DatasetContract": "dataset",
+    "GuidanceContract": "guidance",
     "ImporterContract": "importer",
     "LossProposerContract": "proposer",
     "MetricContract": "metric",
@@ -37,6 +38,7 @@ __all__ = [
     "BackboneContract",
     "ComponentContract",
     "DatasetContract",
+    "GuidanceContract",
     "ImporterContract",
     "LossProposerContract",
     "MetricContract",
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from fusekit.testing.backbone import BackboneContract
     from fusekit.testing.component import ComponentContract
     from fusekit.testing.dataset import DatasetContract
+    from fusekit.testing.guidance import GuidanceContract
     from fusekit.testing.importer import ImporterContract
     from fusekit.testing.metric import MetricContract
     from fusekit.testing.objective import ObjectiveContract

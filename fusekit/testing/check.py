@@ -26,6 +26,7 @@ CONTRACTS: dict[str, str] = {
     "metric": "fusekit.testing.metric:MetricContract",
     "strategy": "fusekit.testing.strategy:StrategyContract",
     "objective": "fusekit.testing.objective:ObjectiveContract",
+    "guidance": "fusekit.testing.guidance:GuidanceContract",
     "pathway": "fusekit.testing.pathway:PathwayContract",
     "importer": "fusekit.testing.importer:ImporterContract",
     "observer": "fusekit.testing.observer:ObserverContract",

@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from fusekit.guidance.task import TaskGuidance
 from fusekit.interfaces.guidance import Guidance
 from fusekit.plugin.imports import one_line
 from fusekit.testing.component import ComponentContract
 from fusekit.testing.expect import expect, expect_same
 from fusekit.testing.samples import BATCHES, SIZES, images
-from fusekit.testing.toys import ToyTask, seeded_toy
+from fusekit.testing.toys import ToyGuidance, ToyTask, seeded_toy
 
 
 class ModuleContract(ComponentContract):
@@ -50,7 +49,7 @@ class ModuleContract(ComponentContract):
         if not getattr(self.component(), "uses_guidance", False):
             return None
         task = seeded_toy(ToyTask, self.roles, self.classes).to(sources[0].dtype)
-        return TaskGuidance(task, sources)
+        return ToyGuidance(task, sources, None)
 
     def use(self, made: Any) -> None:
         with torch.no_grad():

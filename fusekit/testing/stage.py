@@ -9,12 +9,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from fusekit.guidance.task import TaskGuidance
 from fusekit.interfaces.guidance import Guidance
 from fusekit.interfaces.types import UnfoldingState
 from fusekit.testing.expect import expect, expect_image, expect_same, expect_shape
 from fusekit.testing.module import ModuleContract
-from fusekit.testing.toys import ToyTask, seeded_toy
+from fusekit.testing.toys import ToyGuidance, ToyTask, seeded_toy
 
 
 class StageContract(ModuleContract):
@@ -29,7 +28,7 @@ class StageContract(ModuleContract):
 
     def guidance(self, sources: tuple[Tensor, ...]) -> Guidance | None:
         task = seeded_toy(ToyTask, self.roles, self.classes).to(sources[0].dtype)
-        return TaskGuidance(task, sources) if self.uses_guidance else None
+        return ToyGuidance(task, sources, None) if self.uses_guidance else None
 
     def first_state(self, sources: tuple[Tensor, ...]) -> UnfoldingState:
         """The state that a backbone starts with: the mean, and features as wide as the option ``channels`` says."""

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from fusekit.errors import UsageError
+from fusekit.interfaces.asking import undisturbed
 from fusekit.interfaces.backbone import FusionBackbone
 from fusekit.interfaces.config import ComponentConfig, ComponentRef
 from fusekit.interfaces.context import BuildContext, ClassTable
-from fusekit.interfaces.guidance import Guidance
+from fusekit.interfaces.guidance import Guidance, GuidanceMaker, RegionAttribution
 from fusekit.interfaces.loss import LossProposer
 from fusekit.interfaces.reconstruction import ReconstructionHead
 from fusekit.interfaces.strategy import Updater, UpdateRule
-from fusekit.interfaces.task import SegmentationNetwork
+from fusekit.interfaces.task import SegmentationNetwork, TaskNetwork
 from fusekit.interfaces.types import Batch, FusionOutput, LossProposal, Sources
 from fusekit.model.assembly import Builder
 from fusekit.model.system import FusionSystem
@@ -83,6 +86,47 @@ class ToyTask(SegmentationNetwork):
         return logits
 
 
+class ToyGuidance(Guidance):
+    """What a segmenter says: gradient times image, averaged over the region of each class."""
+
+    def __init__(self, task: SegmentationNetwork, sources: Sources, labels: Tensor | None) -> None:
+        self.task = task
+        self.sources = tuple(source.detach() for source in sources)
+        self.labels = labels
+
+    def attribution(self) -> RegionAttribution:
+        return self._attribution
+
+    @cached_property
+    def _attribution(self) -> RegionAttribution:
+        regions = self.labels
+        if regions is None:
+            with undisturbed(self.task), torch.no_grad():
+                regions = self.task(torch.stack(self.sources).mean(dim=0)).argmax(dim=1)
+        classes = torch.arange(len(self.task.classes))
+        inside = (regions[:, None] == classes[None, :, None, None]).to(self.sources[0].dtype)  # (B, K, H, W)
+        pixels = inside.sum(dim=(2, 3)).clamp_min(1)
+        found = [(self.task_gradient(source) * source).sum(dim=1, keepdim=True).abs() for source in self.sources]
+        scores = torch.stack([(values * inside).sum(dim=(2, 3)) / pixels for values in found], dim=1)
+        return RegionAttribution(scores, regions)
+
+    def task_gradient(self, image: Tensor) -> Tensor:
+        with undisturbed(self.task), torch.enable_grad():
+            image = image.detach().requires_grad_()
+            score = self.task(image).square().mean(dim=(1, 2, 3)).sum()
+            (gradient,) = torch.autograd.grad(score, image)
+        return gradient
+
+
+class ToyGuidanceMaker(GuidanceMaker):
+    """Makes a `ToyGuidance` of every batch."""
+
+    def of(self, task: TaskNetwork | None, sources: Sources, labels: Tensor | None = None) -> Guidance:
+        if not isinstance(task, SegmentationNetwork):
+            raise UsageError("the toy guidance asks a network that segments")
+        return ToyGuidance(task, sources, labels)
+
+
 def seeded_toy(toy: type[nn.Module], roles: tuple[str, ...], classes: ClassTable | None, seed: int = 0) -> Any:
     """A toy part with weights known by the seed; the global random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
@@ -113,7 +157,11 @@ def toy_system(
             else toy(None, BuildContext(roles, classes))
             for part, (kind, toy) in _PARTS.items()
         }
-    return FusionSystem(**parts, roles=roles, classes=classes)
+        if "guidance" in model:
+            guidance = builder.build("guidance", ComponentRef.model_validate(model["guidance"]))
+        else:
+            guidance = ToyGuidanceMaker() if isinstance(parts["task"], SegmentationNetwork) else None
+    return FusionSystem(**parts, guidance=guidance, roles=roles, classes=classes)
 
 
 class ToyTraining:

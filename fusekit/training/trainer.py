@@ -143,7 +143,7 @@ class Trainer:
         return made
 
     def guidance(self, batch: Batch) -> Guidance | None:
-        """Guidance of the model's task network for one batch, the same in a whole step; None without one."""
+        """What the task network says about one batch, the same in a whole step; None without guidance."""
         return self._guidance(batch)
 
     def autocast(self) -> AbstractContextManager[Any]:

@@ -138,18 +138,10 @@ class GradientUpdater:
                 f"the gradient of {self.name} is not finite (its loss was {total.item():.4g})",
                 elsewhere=all(bool(g.isfinite().all()) for g in gradients if g is not None),
             )
-        if self.rule == "normalised":
-            self._normalise()
+        if callable(self.rule):
+            self.rule([parameter.grad for parameter in self.parameters if parameter.grad is not None])
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-
-    def _normalise(self) -> None:
-        """Divides the gradient by its largest absolute entry; one that is zero everywhere stays."""
-        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        largest = torch.stack([gradient.abs().amax() for gradient in gradients]).amax()
-        if bool(largest > 0):
-            for gradient in gradients:
-                gradient.div_(largest)
 
     def state_dict(self) -> dict[str, Any]:
         """State of the optimiser."""

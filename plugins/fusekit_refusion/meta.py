@@ -21,6 +21,7 @@ from fusekit.interfaces import (
     StepRecord,
     Strategy,
     TrainingContext,
+    UpdateRule,
 )
 from fusekit.training.differentiable import differentiable_step, weights_of
 from fusekit.training.fusion_loss import fusion_loss
@@ -49,9 +50,8 @@ class MetaLearning(Strategy):
         self.backbone, self.proposer = training.backbone, training.proposer
         self.judge = self.objective.judge(training)
         self.update_backbone = training.updater("fusion", self.backbone)
-        self.update_proposer = training.updater(
-            "proposer", (self.proposer, self.config.outer_rate), rule=self.config.outer_rule
-        )
+        outer_rule: UpdateRule = normalise if self.config.outer_rule == "normalised" else "recipe"
+        self.update_proposer = training.updater("proposer", (self.proposer, self.config.outer_rate), rule=outer_rule)
         self.judge_learns = any(weight.requires_grad for weight in self.judge.parameters())
         if self.judge_learns:
             self.update_judge = training.updater("judge", self.judge)
@@ -173,3 +173,14 @@ class MetaLearning(Strategy):
         self.judge.train()
         with self.training.autocast():
             return self.objective.loss(self.judge, fused, batch)
+
+
+def normalise(gradients: Sequence[Tensor]) -> None:
+    """TDFusion's rule: the gradient divided by its largest absolute entry; one that is zero everywhere stays.
+
+    The largest single change of a plain step is then the learning rate.
+    """
+    largest = torch.stack([gradient.abs().amax() for gradient in gradients]).amax()
+    if bool(largest > 0):
+        for gradient in gradients:
+            gradient.div_(largest)

@@ -154,7 +154,7 @@ def _check_options(config: SmpConfig) -> None:
 
 def _differentiates_twice(network: nn.Module) -> bool:
     """Second derivative of a small case, in evaluation mode; nothing of the network is changed."""
-    from fusekit.guidance.task import undisturbed
+    from fusekit.interfaces import undisturbed
 
     parameter = next(network.parameters())
     size = 64

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fusekit.interfaces.config import ComponentConfig, ComponentRef, Field, StageRef
+from typing import Literal
+
+from fusekit.interfaces.config import ComponentConfig, ComponentRef, Field, PathwayRef, StageRef
 
 
 class StageConfig(ComponentConfig):
@@ -32,10 +34,37 @@ class AttributionConfig(ComponentConfig):
     epsilon: float = Field(1e-8, gt=0, description="added to each attribution before they are compared")
 
     def needs(self) -> frozenset[str]:
-        return frozenset({"task:segmentation"})
+        return frozenset({"guidance"})
 
     def has_weights(self) -> bool:
         return False
+
+
+class AttributionGuidanceConfig(ComponentConfig):
+    """Options of the guidance by region attribution."""
+
+    pathway: PathwayRef | None = Field(
+        None, description="path along which sources are attributed; a straight line from zero when absent"
+    )
+    scope: Literal["image", "batch"] = Field(
+        "image",
+        description="take class means over each image, or over the whole batch as UAAFusion's release does",
+    )
+    megapixels: float = Field(
+        1.0,
+        gt=0,
+        description="most pixels, in millions, pushed through the task network at once for an attribution; "
+        "memory grows with it (some 2 to 3 GB each for DeepLabV3+ on MobileNetV2)",
+    )
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"task:segmentation"})
+
+
+class StraightPathConfig(ComponentConfig):
+    """Options of the straight path."""
+
+    steps: int = Field(5, ge=1, le=1000, description="number of path points K")
 
 
 class UnfoldingPathConfig(ComponentConfig):

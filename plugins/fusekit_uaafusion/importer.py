@@ -138,6 +138,7 @@ def _add_task(
         notes.append("the segmentation network in the file is none that fusekit builds; it was left out")
         return None
     count = int(head.shape[0])
+    model["guidance"] = {"use": "uaafusion.attribution_guidance"}
     model["task"] = {
         "use": "tasks.smp",
         "params": {

@@ -15,17 +15,18 @@ from fusekit.interfaces import (
     Sources,
     UnfoldingState,
 )
+from fusekit_uaafusion.attribution import attribution_weights
 from fusekit_uaafusion.blocks import ConvUnit
 from fusekit_uaafusion.config import UnfoldingConfig
-from fusekit_uaafusion.weights import attribution_weights
 
 
 class UnfoldingBackbone(FusionBackbone):
     """Unfolding fusion network (UAAFusion, arXiv 2502.01467).
 
-    f_0 is the mean of the sources; each source's features, concatenated, are the first long and short
-    memory; then every stage refines the image. Without guidance all sources weigh the same and the attention
-    is zero. Sources and result are (B, 1, H, W).
+    f_0 is the mean of the sources; each source's features, concatenated, are the first long and short memory; then
+    every stage refines the image. The first stage finds these features, (B, channels, H, W), as ``memory["long"]``
+    and ``memory["short"]``; what a stage hands to the next is up to the stages. Without guidance all sources weigh
+    the same and the attention is zero. Sources and result are (B, 1, H, W).
     """
 
     Config = UnfoldingConfig

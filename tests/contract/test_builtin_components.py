@@ -94,6 +94,17 @@ class TestAttributionStage(kit.StageContract):
     params = {"channels": 4}
 
 
+class TestAttributionGuidance(kit.GuidanceContract):
+    name = "uaafusion.attribution_guidance"
+    params = {"pathway": {"use": "uaafusion.straight_path", "params": {"steps": 2}}}
+
+
+class TestAttributionGuidanceOfABatch(kit.GuidanceContract):
+    name = "uaafusion.attribution_guidance"
+    params = {"scope": "batch"}
+    known_gaps = {"test_an_image_does_not_depend_on_its_neighbours": "the scope of the release is the whole batch"}
+
+
 class TestStraightPath(kit.PathwayContract):
     name = "uaafusion.straight_path"
 
@@ -104,7 +115,7 @@ class TestUnfoldingPath(kit.PathwayContract):
 
 class TestJointTraining(kit.StrategyContract):
     name = "uaafusion.joint"
-    model = {"proposer": {"use": "uaafusion.attribution"}}
+    model = {"proposer": {"use": "uaafusion.attribution"}, "guidance": {"use": "uaafusion.attribution_guidance"}}
 
 
 class TestJointTrainingWithALearnedProposer(kit.StrategyContract):

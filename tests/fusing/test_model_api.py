@@ -18,6 +18,7 @@ from fusekit.errors import DataError, UsageError
 from fusekit.fusing.model import FusionModel
 from fusekit.interfaces.context import ClassTable
 from fusekit.model.system import FusionSystem
+from fusekit_uaafusion.attribution import AttributionGuidance
 from fusekit_uaafusion.config import UnfoldingConfig
 from fusekit_uaafusion.unfolding import UnfoldingBackbone
 from tests.data.files import levels
@@ -146,7 +147,7 @@ def guided() -> FusionModel:
         UnfoldingConfig(stages=2, channels=4, stage={"use": "uaafusion.stage", "params": {"channels": 4}})  # type: ignore[arg-type]
     )
     task = TinySegmenter()
-    return FusionModel(FusionSystem(backbone, task=task, classes=task.classes))
+    return FusionModel(FusionSystem(backbone, task=task, guidance=AttributionGuidance(), classes=task.classes))
 
 
 @pytest.mark.parametrize("which", ["laplacian", "guided"])

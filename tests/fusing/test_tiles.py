@@ -21,13 +21,13 @@ from fusekit.fusing.tiling.reduced import read_reduced, reduced_size
 from fusekit.fusing.tiling.shared_statistics import SharedSums
 from fusekit.fusing.tiling.tile_guidance import RememberedGuidance, TileGuidance
 from fusekit.fusing.tiling.tiles import fuse_in_tiles
-from fusekit.guidance.task import TaskGuidance
 from fusekit.interfaces import FusionBackbone, FusionOutput, Guidance, Sources
 from fusekit.model.system import FusionSystem
 from fusekit.recipe.fuse_options import fuse_options
 from fusekit_baselines.rules import Maximum, Mean
 from fusekit_refusion.config import NetworkConfig
 from fusekit_refusion.network import FusionNetwork
+from fusekit_uaafusion.attribution import AttributionGuidance, TaskGuidance
 from fusekit_uaafusion.config import UnfoldingConfig
 from fusekit_uaafusion.unfolding import UnfoldingBackbone
 from tests.networks import TinySegmenter, class_table
@@ -213,7 +213,7 @@ def test_no_more_than_a_window_or_a_strip_is_read_at_once() -> None:
         return [box.of(source) for source in sources]
 
     backbone = uaafusion()
-    system = FusionSystem(backbone.eval(), task=TinySegmenter(), classes=class_table())
+    system = FusionSystem(backbone.eval(), task=TinySegmenter(), guidance=AttributionGuidance(), classes=class_table())
     heights: list[int] = []
     write: Callable[[Box, Tensor], None] = lambda box, _: heights.append(box.height)  # noqa: E731
     fuse_in_tiles(system, (300, 700), read, write, tile=64)
@@ -263,7 +263,7 @@ def test_guidance_of_an_image_that_need_not_be_reduced_is_the_untiled_one() -> N
     task = TinySegmenter()
     with torch.no_grad():
         task.net[2].weight.mul_(300)  # a task that is sure of itself, for weights that differ from place to place
-    system = FusionSystem(backbone.eval(), task=task, classes=class_table())
+    system = FusionSystem(backbone.eval(), task=task, guidance=AttributionGuidance(), classes=class_table())
     with torch.no_grad():
         output = system(tuple(source[None] for source in sources))
         unguided = backbone(tuple(source[None] for source in sources)).image[0]

@@ -35,9 +35,9 @@ from fusekit_refusion.proposer import LossProposalModule
 from fusekit_refusion.reconstruction import ReconstructionModule
 from fusekit_tasks.config import SupervisedConfig
 from fusekit_tasks.supervised import SupervisedTask
+from fusekit_uaafusion.attribution import AttributionGuidance, AttributionProposer
 from fusekit_uaafusion.config import JointConfig, StageConfig, UnfoldingConfig
 from fusekit_uaafusion.joint import JointTraining
-from fusekit_uaafusion.proposer import AttributionProposer
 from fusekit_uaafusion.stage import AttributionStage
 from fusekit_uaafusion.unfolding import UnfoldingBackbone
 from tests.networks import ROLES, TinySegmenter, class_table
@@ -89,6 +89,7 @@ def joint(**options: Any) -> tuple[FusionSystem, Strategy]:
     system = FusionSystem(
         UnfoldingBackbone(UnfoldingConfig(stages=2, channels=2), context),
         proposer=AttributionProposer(),
+        guidance=AttributionGuidance(),
         task=TinySegmenter(CLASSES),
         classes=class_table(CLASSES),
     )
@@ -104,6 +105,7 @@ def meta(objective: str, **options: Any) -> tuple[FusionSystem, Strategy]:
         proposer=LossProposalModule(ProposerConfig(**size), context),
         reconstruction=ReconstructionModule(ReconstructionConfig(**size), context),
         task=TinySegmenter(CLASSES),
+        guidance=AttributionGuidance(),
         classes=class_table(CLASSES),
     )
     config = MetaConfig.model_validate({"objective": ComponentRef(use=objective), "rounds": 2, **options})

@@ -21,6 +21,7 @@ import fusekit
 from fusekit.interfaces import BuildContext, FusionBackbone, FusionOutput
 from fusekit_refusion.config import NetworkConfig
 from fusekit_refusion.network import FusionNetwork
+from fusekit_uaafusion.attribution import AttributionGuidance
 from tests.networks import TinySegmenter
 
 ARRAYS = Path(__file__).with_name("fusing.npz")
@@ -60,7 +61,10 @@ def guided() -> fusekit.FusionModel:
     recipe = fusekit.Recipe.from_dict(
         {"schema": 1, "name": "guided", "seed": 4, "data": {"use": "scenes.streets"}, "model": {"backbone": section}}
     )
-    system = fusekit.FusionSystem(fusekit.assemble(recipe).backbone, task=TinySegmenter(seed=2), roles=("a", "b"))
+    backbone = fusekit.assemble(recipe).backbone
+    system = fusekit.FusionSystem(
+        backbone, task=TinySegmenter(seed=2), guidance=AttributionGuidance(), roles=("a", "b")
+    )
     return fusekit.FusionModel(system)
 
 

@@ -33,6 +33,7 @@ def small_recipe(name: str = "small", **changes: Any) -> fusekit.Recipe:
             },
             "proposer": {"use": "uaafusion.attribution"},
             "task": {"use": "tasks.smp"},
+            "guidance": {"use": "uaafusion.attribution_guidance"},
         },
         "pretrain": {
             "segmenter": {

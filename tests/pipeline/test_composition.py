@@ -55,7 +55,7 @@ def reasons(backbone: str, proposer: str, task: str | None, strategy: str) -> se
     """Why a combination cannot be, in the words of the messages; written down apart from the code that decides."""
     found = set()
     if task is None and proposer == "uaafusion.attribution":
-        found.add("loss-proposer 'uaafusion.attribution' needs a task network")
+        found.add("guidance 'uaafusion.attribution_guidance' needs a task network")
     if task is None and strategy in ("uaafusion.joint", "tasks.supervised"):
         found.add(f"strategy '{strategy}' needs a task network")
     if task is None and strategy == "refusion.meta, task":
@@ -75,6 +75,8 @@ def recipe(backbone: str, proposer: str, task: str | None, strategy: str) -> fus
     }
     if task is not None:
         model["task"] = {"use": task, "params": SMALL.get(task, {})}
+    if proposer == "uaafusion.attribution":
+        model["guidance"] = {"use": "uaafusion.attribution_guidance"}
     return fusekit.Recipe.from_dict(
         {
             "schema": 1,

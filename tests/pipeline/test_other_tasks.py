@@ -14,7 +14,7 @@ from fusekit.errors import UsageError
 from fusekit.interfaces import BuildContext, ClassTable
 from fusekit.model.system import FusionSystem
 from fusekit_baselines.rules import Mean
-from fusekit_uaafusion.proposer import AttributionProposer
+from fusekit_uaafusion.attribution import AttributionGuidance, AttributionProposer
 from tests.testing.good import Classifier
 
 Call = Callable[..., Any]
@@ -116,12 +116,18 @@ def test_tdfusion_learns_its_loss_by_a_classifier(fusekit: Call, here: Path) -> 
 
 
 def test_an_attribution_is_refused_by_validate(fusekit: Call, here: Path) -> None:
-    done = fusekit("validate", "shown.yaml", "--with", "shown.py", "-o", "model.proposer={use: uaafusion.attribution}")
+    asked = ("validate", "shown.yaml", "--with", "shown.py", "-o", "model.proposer={use: uaafusion.attribution}")
+    done = fusekit(*asked)
     assert done.code == 2
-    said = " ".join(done.err.split())
     assert (
-        "loss-proposer 'uaafusion.attribution' needs a task network for segmentation; "
-        "task 'local.shown' is one for classification: choose another" in said
+        "loss-proposer 'uaafusion.attribution' needs guidance; the recipe has none: add model.guidance "
+        "{use: uaafusion.attribution_guidance}" in " ".join(done.err.split())
+    )
+    done = fusekit(*asked, "-o", "model.guidance={use: uaafusion.attribution_guidance}")
+    assert done.code == 2
+    assert (
+        "guidance 'uaafusion.attribution_guidance' needs a task network for segmentation; "
+        "task 'local.shown' is one for classification: choose another" in " ".join(done.err.split())
     )
     assert fusekit("validate", "shown.yaml", "--with", "shown.py").code == 0
 
@@ -146,9 +152,14 @@ def test_a_system_by_hand_is_told_the_truth() -> None:
     """The remedy must not be a task network: there is one."""
     classes = ClassTable(("a", "b"), ((0, 0, 0), (1, 1, 1)))
     context = BuildContext(classes=classes)
-    system = FusionSystem(Mean(), proposer=AttributionProposer(), task=Classifier(None, context), classes=classes)
+    parts: dict[str, Any] = {"proposer": AttributionProposer(), "task": Classifier(None, context), "classes": classes}
     images = (torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16))
-    assert system.proposer is not None
-    with pytest.raises(UsageError, match="attributes to regions, and this model has none") as caught:
-        system.proposer(images, guidance=system.guidance(images))
+    unguided = FusionSystem(Mean(), **parts)
+    assert unguided.proposer is not None
+    with pytest.raises(UsageError, match="a guidance attributes to regions, and this model has none") as caught:
+        unguided.proposer(images, guidance=unguided.guidance(images))
+    assert "uaafusion.attribution_guidance" in (caught.value.hint or "")
+    guided = FusionSystem(Mean(), guidance=AttributionGuidance(), **parts)
+    with pytest.raises(UsageError, match="regions of a segmentation network; found a Classifier") as caught:
+        guided.guidance(images)
     assert "that segments" in (caught.value.hint or "")

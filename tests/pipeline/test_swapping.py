@@ -59,8 +59,8 @@ def run_and_read(recipe: fusekit.Recipe, runs: Path) -> dict[str, Any]:
         {"model__task__params": "{architecture: fpn, encoder: tu-mobilenetv3_small_050}"},
         {"model__proposer": "{use: baselines.equal}"},
         {"model__proposer": "{use: baselines.brightest}"},
-        {"model__guidance__pathway": "{use: uaafusion.unfolding_path, params: {steps: 2}}"},
-        {"model__guidance__scope": "batch"},
+        {"model__guidance__params__pathway": "{use: uaafusion.unfolding_path, params: {steps: 2}}"},
+        {"model__guidance__params__scope": "batch"},
     ],
     ids=["unet-resnet18-rgb", "fpn-timm", "equal", "brightest", "unfolding-path", "batch-scope"],
 )

@@ -70,6 +70,18 @@ class ClassifierConfig(ComponentConfig):
         return frozenset({"classification"})
 
 
+class PathsConfig(ComponentConfig):
+    pathway: PathwayRef | None = Field(None, description="the path")
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"task:segmentation"})
+
+
+class HearingConfig(ComponentConfig):
+    def needs(self) -> frozenset[str]:
+        return frozenset({"guidance"})
+
+
 class RegionsConfig(ComponentConfig):
     def needs(self) -> frozenset[str]:
         return frozenset({"task:segmentation"})
@@ -175,6 +187,8 @@ _KINDS = [
     ("backbone", "fake.loop", "LoopConfig"),
     ("stage", "fake.stage", "StageConfig"),
     ("pathway", "fake.line", "Empty"),
+    ("guidance", "fake.guidance", "PathsConfig"),
+    ("loss-proposer", "fake.hearing", "HearingConfig"),
     ("loss-proposer", "fake.proposer", "Empty"),
     ("loss-proposer", "fake.fixed", "RuleConfig"),
     ("reconstruction", "fake.head", "Empty"),

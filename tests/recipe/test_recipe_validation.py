@@ -50,6 +50,7 @@ def test_missing_sections_say_what_they_are_for(tmp_path: Path) -> None:
     assert refused(tmp_path, "schema: 1\nname: n\nmodel:\n  guidance: {}\n") == [
         "recipe.yaml:1:1 data: missing (the dataset)",
         "recipe.yaml:3:1 model.backbone: missing (fuses the sources)",
+        "recipe.yaml:4:3 model.guidance.use: missing (name of the component, `namespace.component`)",
     ]
     assert "recipe.yaml:1:9 schema: must be 1, not the number 2" in refused(tmp_path, "schema: 2\n")
     assert "does not have the form" in refused(tmp_path, MINIMAL.replace("small", "a/b"))[0]
@@ -153,7 +154,7 @@ def test_missing_parts(tmp_path: Path) -> None:
         "recipe.yaml:6:25 train.strategy.use: strategy 'fake.meta' needs a loss proposer; "
         "the recipe has none: add model.proposer",
         "recipe.yaml:6:25 train.strategy.use: strategy 'fake.meta' needs a reconstruction head; "
-        "the recipe has none: add model.reconstruction",
+        "the recipe has none: add model.reconstruction {use: fake.head}",
     ]
     parts = "  proposer: {use: fake.proposer}\n  reconstruction: {use: fake.head}\n"
     Recipe.load(write(tmp_path, MINIMAL + parts + TRAIN % "fake.meta"), (), REGISTRY)
@@ -161,6 +162,22 @@ def test_missing_parts(tmp_path: Path) -> None:
     assert "stage 'fake.stage' needs a task network" in refused(tmp_path, nested)[0]
     pretrain = MINIMAL + "pretrain: {warm: {strategy: {use: fake.meta}}}\n"
     assert "pretrain.warm.strategy.use" in refused(tmp_path, pretrain)[0]
+
+
+def test_what_hears_guidance_wants_some(tmp_path: Path) -> None:
+    hearing = MINIMAL + "  proposer: {use: fake.hearing}\n  task: {use: fake.segmenter}\n"
+    assert refused(tmp_path, hearing) == [
+        "recipe.yaml:6:19 model.proposer.use: loss-proposer 'fake.hearing' needs guidance; the recipe has none: "
+        "add model.guidance {use: fake.guidance}"
+    ]
+    Recipe.load(write(tmp_path, hearing + "  guidance: {use: fake.guidance}\n"), (), REGISTRY)
+
+
+def test_guidance_as_it_was_written_once_says_how_it_is_now(tmp_path: Path) -> None:
+    for written in ("pathway: {use: fake.line}, scope: batch", "megapixels: 2"):
+        (line,) = refused(tmp_path, MINIMAL + f"  guidance: {{{written}}}\n")
+        assert line.startswith("recipe.yaml:6:13 model.guidance: guidance is a component; write {use: ")
+        assert "pathway, scope in params" in line or "megapixels in params" in line
 
 
 def test_what_asks_for_regions_wants_a_task_network_that_segments(tmp_path: Path) -> None:
@@ -171,8 +188,9 @@ def test_what_asks_for_regions_wants_a_task_network_that_segments(tmp_path: Path
     assert refused(tmp_path, regions + classifier) == [
         needs + "task 'fake.classifier' is one for classification: choose another"
     ]
-    (line,) = refused(tmp_path, MINIMAL + classifier + "  guidance: {pathway: {use: fake.line}}\n")
-    assert "pathway 'fake.line' needs a task network for segmentation" in line
+    guidance = "  guidance: {use: fake.guidance, params: {pathway: {use: fake.line}}}\n"
+    (line,) = refused(tmp_path, MINIMAL + classifier + guidance)
+    assert "guidance 'fake.guidance' needs a task network for segmentation; task 'fake.classifier' is one for" in line
     Recipe.load(write(tmp_path, regions + "  task: {use: fake.segmenter}\n"), (), REGISTRY)
     # By itself it needs neither regions nor label maps.
     Recipe.load(write(tmp_path, MINIMAL.replace("scenes", "unlabelled") + classifier), (), REGISTRY)

@@ -10,6 +10,7 @@ import random
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
 from fusekit.interfaces import (
+    AttributionPath,
     Batch,
     ClassTable,
     ComponentConfig,
@@ -31,11 +33,12 @@ from fusekit.interfaces import (
     LossTerms,
     MetricValue,
     Provenance,
+    RegionAttribution,
     Sample,
     StepPlan,
     StepRecord,
+    undisturbed,
 )
-from fusekit.interfaces import Path as ImagePath
 from fusekit.plugin import hookimpl
 from fusekit.testing import toys
 from tests.testing import good
@@ -525,39 +528,155 @@ class Guessing(good.IdealDistance):
         return MetricValue(0.0)
 
 
+# Guidance ---------------------------------------------------------------------------------------------------
+
+
+class Answering(toys.ToyGuidance):
+    """What faulty guidance changes."""
+
+
+class Making(good.Saliency):
+    """Makes guidance of a class of its own."""
+
+    answers: type[toys.ToyGuidance] = Answering
+
+    def of(self, task: Any, sources: Any, labels: Any = None) -> toys.ToyGuidance:
+        return self.answers(task, sources, labels)
+
+
+@fault("guidance", "says_which_task_network_it_takes")
+class Undeclared(good.Saliency):
+    Config = Plain
+
+
+@fault("guidance", "answers_have_the_size_of_the_sources")
+class Halving(Making):
+    class answers(Answering):
+        def task_gradient(self, image: Tensor) -> Tensor:
+            even = [side - side % 2 for side in image.shape[-2:]]
+            return super().task_gradient(image[..., : even[0], : even[1]])
+
+        @cached_property
+        def _attribution(self) -> RegionAttribution:
+            whole = toys.ToyGuidance(self.task, self.sources, self.labels)
+            return whole.attribution()
+
+
+@fault("guidance", "regions_are_numbers_of_scores")
+class Named(Making):
+    class answers(Answering):
+        def attribution(self) -> RegionAttribution:
+            return replace(super().attribution(), names=("cell",))
+
+
+@fault("guidance", "scores_are_not_negative")
+class Signed(Making):
+    class answers(Answering):
+        def attribution(self) -> RegionAttribution:
+            found = super().attribution()
+            return replace(found, scores=-found.scores)
+
+
+@fault("guidance", "works_with_labels_and_without")
+class Sparse(Making):
+    def of(self, task: Any, sources: Any, labels: Any = None) -> toys.ToyGuidance:
+        return super().of(task, sources, None if labels is None else labels[..., None].squeeze(1))
+
+
+@fault("guidance", "task_network_is_left_alone")
+class Leaving(Making):
+    class answers(Answering):
+        def task_gradient(self, image: Tensor) -> Tensor:
+            found = super().task_gradient(image)
+            self.task.eval()
+            return found
+
+
+@fault("guidance", "attribution_is_computed_once")
+class Recomputing(Making):
+    class answers(Answering):
+        def attribution(self) -> RegionAttribution:
+            return toys.ToyGuidance(self.task, self.sources, self.labels).attribution()
+
+
+@fault("guidance", "answers_are_detached")
+class Attached(Making):
+    def of(self, task: Any, sources: Any, labels: Any = None) -> toys.ToyGuidance:
+        made = super().of(task, sources, labels)
+        made.sources = sources
+        return made
+
+
+@fault("guidance", "answers_without_gradients_switched_on")
+class Trusting(Making):
+    class answers(Answering):
+        def task_gradient(self, image: Tensor) -> Tensor:
+            image = image.detach().requires_grad_()
+            with undisturbed(self.task):
+                (gradient,) = torch.autograd.grad(self.task(image).square().mean(dim=(1, 2, 3)).sum(), image)
+            return gradient
+
+
+@fault("guidance", "sources_are_left_alone")
+class Overexposing(Making):
+    def of(self, task: Any, sources: Any, labels: Any = None) -> toys.ToyGuidance:
+        with torch.no_grad():
+            for source in sources:
+                source.clamp_(max=0.5)
+        return super().of(task, sources, labels)
+
+
+@fault("guidance", "an_image_does_not_depend_on_its_neighbours")
+class Sharing(Making):
+    class answers(Answering):
+        def attribution(self) -> RegionAttribution:
+            found = super().attribution()
+            return replace(found, scores=found.scores / found.scores.sum(dim=0, keepdim=True).clamp_min(1e-12))
+
+
+@fault("guidance", "answers_repeat")
+class Fading(Making):
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        super().__init__(config, context)
+        self.factor = float(next(_builds))
+
+    def of(self, task: Any, sources: Any, labels: Any = None) -> toys.ToyGuidance:
+        return super().of(task, tuple(source / self.factor for source in sources), labels)
+
+
 # Pathways ---------------------------------------------------------------------------------------------------
 
 
 @fault("pathway", "there_is_a_path_for_every_source")
 class FirstOnly(good.Line):
-    def paths(self, sources: Any) -> Sequence[ImagePath]:
+    def paths(self, sources: Any) -> Sequence[AttributionPath]:
         return [self.path(sources, 0)]
 
 
 @fault("pathway", "points_and_increments_belong_together")
 class DoubleSteps(good.Line):
-    def path(self, sources: Any, index: int) -> ImagePath:
+    def path(self, sources: Any, index: int) -> AttributionPath:
         path = super().path(sources, index)
-        return ImagePath(path.points, path.increments.double())
+        return AttributionPath(path.points, path.increments.double())
 
 
 @fault("pathway", "path_ends_at_the_source")
 class Overshooting(good.Line):
-    def path(self, sources: Any, index: int) -> ImagePath:
+    def path(self, sources: Any, index: int) -> AttributionPath:
         path = super().path(sources, index)
-        return ImagePath(1.1 * path.points, 1.1 * path.increments)
+        return AttributionPath(1.1 * path.points, 1.1 * path.increments)
 
 
 @fault("pathway", "increments_add_up")
 class LongSteps(good.Line):
-    def path(self, sources: Any, index: int) -> ImagePath:
+    def path(self, sources: Any, index: int) -> AttributionPath:
         path = super().path(sources, index)
-        return ImagePath(path.points, path.points)
+        return AttributionPath(path.points, path.points)
 
 
 @fault("pathway", "sources_are_left_alone")
 class OverwritingLine(good.Line):
-    def path(self, sources: Any, index: int) -> ImagePath:
+    def path(self, sources: Any, index: int) -> AttributionPath:
         sources[index].clamp_(max=0.5)
         return super().path(sources, index)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fusekit.errors import DataError
 from fusekit.interfaces import (
+    AttributionPath,
     Batch,
     FusionDataset,
     Guidance,
@@ -35,13 +36,10 @@ from fusekit.interfaces import (
     UnfoldingState,
     WeightsImporter,
 )
-from fusekit.interfaces import (
-    Path as ImagePath,
-)
 from fusekit.interfaces.config import ComponentConfig
 from fusekit.plugin import hookimpl
 from fusekit.testing import toys
-from tests.testing.good_configs import Classifies, Plain, SceneConfig, TrainsBackbone
+from tests.testing.good_configs import AsksASegmenter, Classifies, Plain, SceneConfig, TrainsBackbone
 
 
 class Backbone(toys.ToyBackbone):
@@ -118,16 +116,20 @@ class IdealDistance(ReferenceMetric):
         return float((fused.double() - ideal.double()).abs().mean())
 
 
+class Saliency(toys.ToyGuidanceMaker):
+    Config: Any = AsksASegmenter
+
+
 class Line(Pathway):
     Config = Plain
 
     def start(self, sources: Sources, index: int) -> Tensor:
         return torch.zeros_like(sources[index])
 
-    def path(self, sources: Sources, index: int) -> ImagePath:
+    def path(self, sources: Sources, index: int) -> AttributionPath:
         start, end = self.start(sources, index), sources[index]
         points = torch.stack([start + share * (end - start) for share in (0.0, 0.5, 1.0)])
-        return ImagePath(points[1:], points[1:] - points[:-1])
+        return AttributionPath(points[1:], points[1:] - points[:-1])
 
 
 class Noise(FusionDataset):
@@ -220,6 +222,7 @@ GOOD: dict[str, type] = {
     "task": Task,
     "stage": Stage,
     "metric": Distance,
+    "guidance": Saliency,
     "pathway": Line,
     "dataset": Noise,
     "strategy": Towards,

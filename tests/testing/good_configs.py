@@ -18,6 +18,13 @@ class Classifies(ComponentConfig):
         return frozenset({"classification"})
 
 
+class AsksASegmenter(ComponentConfig):
+    size: int = Field(3, ge=1, description="something to choose")
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"task:segmentation"})
+
+
 class SceneConfig(DatasetConfig):
     def roles(self) -> tuple[str, ...]:
         return ("near", "far")

@@ -38,9 +38,9 @@ from fusekit_refusion.network import FusionNetwork
 from fusekit_refusion.objectives import SourcesObjective
 from fusekit_refusion.proposer import LossProposalModule
 from fusekit_refusion.reconstruction import ReconstructionModule
+from fusekit_uaafusion.attribution import AttributionGuidance, AttributionProposer
 from fusekit_uaafusion.config import JointConfig, StageConfig, UnfoldingConfig
 from fusekit_uaafusion.joint import JointTraining
-from fusekit_uaafusion.proposer import AttributionProposer
 from fusekit_uaafusion.stage import AttributionStage
 from fusekit_uaafusion.unfolding import UnfoldingBackbone
 from tests.networks import ROLES, TinySegmenter, class_table, scene
@@ -85,6 +85,7 @@ def joint_system(segmenter: TinySegmenter) -> FusionSystem:
     return FusionSystem(
         UnfoldingBackbone(UnfoldingConfig(stages=2, channels=2), context),
         proposer=AttributionProposer(),
+        guidance=AttributionGuidance(),
         task=segmenter,
         classes=class_table(4),
     )

@@ -6,11 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from fusekit.guidance.task import TaskGuidance
 from fusekit.interfaces import BuildContext, LossProposal
 from fusekit.training.fusion_loss import fusion_loss, gradient_strength, sobel
+from fusekit_uaafusion.attribution import AttributionProposer, TaskGuidance
 from fusekit_uaafusion.config import StageConfig, UnfoldingConfig
-from fusekit_uaafusion.proposer import AttributionProposer
 from fusekit_uaafusion.stage import AttributionStage
 from fusekit_uaafusion.unfolding import UnfoldingBackbone
 from tests.networks import ROLES, TinySegmenter, scene

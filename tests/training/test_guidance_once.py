@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import nn
 
-from fusekit.guidance import task as guidance_module
 from fusekit.interfaces import (
     Batch,
     Guidance,
@@ -27,7 +26,8 @@ from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import TrainSection
 from fusekit.training.trainer import Trainer
 from fusekit.training.updater import NonFiniteError
-from fusekit_uaafusion.weights import attribution_weights
+from fusekit_uaafusion import attribution as guidance_module
+from fusekit_uaafusion.attribution import attribution_weights
 from tests.golden.curves import CASES, NumberedBatches
 
 

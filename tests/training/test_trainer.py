@@ -31,9 +31,9 @@ from fusekit.training.updater import NonFiniteError, scheduled_rate
 from fusekit_baselines.rules import Mean
 from fusekit_tasks.config import SmpConfig
 from fusekit_tasks.segmentation import SmpSegmenter
+from fusekit_uaafusion.attribution import AttributionGuidance, AttributionProposer
 from fusekit_uaafusion.config import JointConfig, StageConfig, UnfoldingConfig
 from fusekit_uaafusion.joint import JointTraining
-from fusekit_uaafusion.proposer import AttributionProposer
 from fusekit_uaafusion.stage import AttributionStage
 from fusekit_uaafusion.unfolding import UnfoldingBackbone
 from tests.networks import ROLES, class_table, scene
@@ -66,6 +66,7 @@ def joint_system(seed: int = 0) -> FusionSystem:
         return FusionSystem(
             UnfoldingBackbone(UnfoldingConfig(stages=2, channels=2), context),
             proposer=AttributionProposer(),
+            guidance=AttributionGuidance(),
             task=SmpSegmenter(SmpConfig(), context),
             classes=class_table(4),
         )

@@ -13,6 +13,7 @@ import fusekit
 from fusekit.model.import_weights import import_weights
 from fusekit.model.model_file import load_system
 from fusekit.model.system import FusionSystem
+from fusekit_uaafusion.attribution import AttributionGuidance
 from tests.networks import TinySegmenter
 from tests.paths import parity
 
@@ -38,7 +39,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> FusionSystem:
     system, _ = load_system(file)
     task = TinySegmenter()
     task.net.load_state_dict(torch.load(released, weights_only=True)["task"])
-    system.task = task
+    system.task, system.guidance_maker = task, AttributionGuidance()
     return system
 
 

@@ -6,12 +6,10 @@ import pytest
 import torch
 
 from fusekit.errors import UsageError
-from fusekit.guidance.task import TaskGuidance
 from fusekit.interfaces import BuildContext, UnfoldingState
+from fusekit_uaafusion.attribution import AttributionProposer, TaskGuidance, UnfoldingPath
 from fusekit_uaafusion.blocks import ConvLSTM
 from fusekit_uaafusion.config import StageConfig, UnfoldingConfig, UnfoldingPathConfig
-from fusekit_uaafusion.pathway import UnfoldingPath
-from fusekit_uaafusion.proposer import AttributionProposer
 from fusekit_uaafusion.stage import AttributionStage
 from fusekit_uaafusion.unfolding import UnfoldingBackbone
 from tests.networks import ROLES, TinySegmenter, scene

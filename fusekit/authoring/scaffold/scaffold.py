@@ -118,6 +118,15 @@ _STARTS: dict[str, _Start] = {
         "Minimises the fusion loss with weights that are proposed, not learned",
         "train.strategy",
     ),
+    "guidance": _Start(
+        "saliency",
+        "saliency",
+        "Saliency",
+        "GuidanceContract",
+        '{"radius": 1}',
+        "What changes the mind of a network that segments, averaged over the regions of its classes",
+        "model.guidance",
+    ),
     "pathway": _Start(
         "from_mean",
         "pathway",
@@ -125,7 +134,7 @@ _STARTS: dict[str, _Start] = {
         "PathwayContract",
         '{"steps": 3}',
         "Straight line from the mean of the sources to the source",
-        "model.guidance.pathway",
+        "model.guidance.params.pathway",
     ),
     "objective": _Start(
         "coarse",

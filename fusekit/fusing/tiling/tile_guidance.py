@@ -6,6 +6,8 @@ reduced size; the tiles share its answers.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -62,7 +64,7 @@ class TileGuidance(Guidance):
         rows = (2 * rows + 1) * height // (2 * self.size[0])
         columns = (2 * columns + 1) * width // (2 * self.size[1])
         scores = reduced.scores * self._share(height, width)
-        return RegionAttribution(scores, reduced.regions[:, rows[:, None], columns])
+        return replace(reduced, scores=scores, regions=reduced.regions[:, rows[:, None], columns])
 
     def task_gradient(self, image: Tensor) -> Tensor:
         """The gradient at the same step of fusing the reduced image, (1, C, h, w)."""

@@ -141,7 +141,7 @@ class _Job:
 
     def _remember_guidance(self) -> RememberedGuidance | None:
         """Has the system fuse the image at a reduced size, and keeps what the task network says to it."""
-        if not self.system.backbone.uses_guidance:
+        if not self.system.guided:
             return None
         small = read_reduced(self.size, self.read, reduced_size(self.size, GUIDANCE_PIXELS, MIN_SIDE))
         sources = self._as_sources(small)

@@ -8,14 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from fusekit.guidance.config import StraightPathConfig
-from fusekit.guidance.straight import StraightPath
-from fusekit.guidance.task import TaskGuidance
 from fusekit.interfaces import BuildContext
 from fusekit_tasks.config import SmpConfig
 from fusekit_tasks.segmentation import SmpSegmenter
-from fusekit_uaafusion.config import UnfoldingPathConfig
-from fusekit_uaafusion.pathway import UnfoldingPath
+from fusekit_uaafusion.attribution import StraightPath, TaskGuidance, UnfoldingPath
+from fusekit_uaafusion.config import StraightPathConfig, UnfoldingPathConfig
 from tests.networks import TinySegmenter, class_table, scene
 
 
