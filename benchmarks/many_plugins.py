@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from fusekit.plugin.scaffold import KINDS_TO_START, write_plugin
+from fusekit.authoring.scaffold import KINDS_TO_START, write_plugin
 
 COMMANDS = (["--help"], ["plugins", "list"])
 LIMIT = 2.0

@@ -35,7 +35,7 @@ import fusekit
 from fusekit.fusing.tiling.boxes import cut
 from fusekit.fusing.tiling.tiles import SAMPLE, Box, fuse_in_tiles, tile_size
 from fusekit.interfaces import FusionBackbone
-from fusekit.recipe.system import FusionSystem
+from fusekit.model.system import FusionSystem
 
 Picture = npt.NDArray[np.uint8]
 

@@ -36,8 +36,8 @@ from times import TIMES_HEAD, times_beside
 from torch import Tensor, nn
 
 from fusekit.interfaces import Batch, BuildContext, ComponentRef, LossProposal, Sources
+from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import TrainSection
-from fusekit.recipe.system import FusionSystem
 from fusekit.training.fusion_loss import fusion_loss, gradient_strength
 from fusekit.training.trainer import Trainer
 from fusekit_refusion.config import MetaConfig, NetworkConfig, ProposerConfig, ReconstructionConfig

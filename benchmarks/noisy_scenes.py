@@ -25,8 +25,8 @@ from fusekit.interfaces import (
     SegmentationNetwork,
     Sources,
 )
+from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import TrainSection
-from fusekit.recipe.system import FusionSystem
 from fusekit.training.trainer import Trainer
 from fusekit_refusion.config import MetaConfig, NetworkConfig, ProposerConfig, ReconstructionConfig
 from fusekit_refusion.meta import MetaLearning

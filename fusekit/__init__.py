@@ -22,31 +22,31 @@ from fusekit._version import API_VERSION, __version__
 
 if TYPE_CHECKING:
     from fusekit.errors import FusekitError as FusekitError
-    from fusekit.fusing.job import fuse as fuse
     from fusekit.fusing.model import FusionModel as FusionModel
     from fusekit.fusing.model import load as load
     from fusekit.guidance.task import TaskGuidance as TaskGuidance
     from fusekit.memory import keep_memory as keep_memory
+    from fusekit.model.assembly import assemble as assemble
+    from fusekit.model.model_file import save_model as save_model
+    from fusekit.model.system import FusionSystem as FusionSystem
+    from fusekit.pipeline.fuse_files import fuse as fuse
     from fusekit.pipeline.run import run as run
-    from fusekit.recipe.assembly import assemble as assemble
-    from fusekit.recipe.model_file import save_model as save_model
     from fusekit.recipe.recipe import Recipe as Recipe
-    from fusekit.recipe.system import FusionSystem as FusionSystem
     from fusekit.training.trainer import Trainer as Trainer
 
 _HOME = {
     "FusekitError": "fusekit.errors",
     "FusionModel": "fusekit.fusing.model",
-    "FusionSystem": "fusekit.recipe.system",
+    "FusionSystem": "fusekit.model.system",
     "Recipe": "fusekit.recipe.recipe",
     "TaskGuidance": "fusekit.guidance.task",
     "Trainer": "fusekit.training.trainer",
-    "assemble": "fusekit.recipe.assembly",
-    "fuse": "fusekit.fusing.job",
+    "assemble": "fusekit.model.assembly",
+    "fuse": "fusekit.pipeline.fuse_files",
     "keep_memory": "fusekit.memory",
     "load": "fusekit.fusing.model",
     "run": "fusekit.pipeline.run",
-    "save_model": "fusekit.recipe.model_file",
+    "save_model": "fusekit.model.model_file",
 }
 
 __all__ = ["API_VERSION", "__version__", *sorted(_HOME)]

@@ -24,3 +24,8 @@ def choose_device(name: str = "auto") -> torch.device:
         first_line = str(error).splitlines()[0]
         raise UsageError(f"device {name!r} cannot be used: {first_line}", hint="try --device auto") from error
     return device
+
+
+def generators_of(device: torch.device) -> list[int]:
+    """The GPUs whose random state `torch.random.fork_rng` must keep, beside the CPU's, for work on a device."""
+    return [device.index or 0] if device.type == "cuda" else []

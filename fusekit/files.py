@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from fusekit.errors import DataError, RunError
@@ -46,6 +48,39 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="replace", newline="\n")
 
     write_atomically(path, write)
+
+
+_LONGEST_NAME = 200
+"""Bytes of a name; 255 is what file systems take, and suffixes and temporary files add to it."""
+
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+_LIKE_CHANGED = re.compile(r"~[0-9a-f]{8}$")
+
+
+def file_name(identifier: str, taken: Collection[str] = ()) -> str:
+    """A scene's identifier as a file name without suffix; different identifiers have different names.
+
+    An identifier that every common file system takes is its own name. Another has what does not go replaced by ``_``,
+    is cut to 200 bytes, and ends in ``~`` and eight digits of its SHA-256, without which names could meet.
+
+    Args:
+        identifier: Of the scene.
+        taken: Names that something else in the folder has.
+    """
+    name = "".join("_" if _unsafe(character) else character for character in identifier)
+    name = name.encode("utf-8", "replace")[:_LONGEST_NAME].decode("utf-8", "ignore")
+    name = re.sub(r"^\.+|[. ]+$", "_", name) or "_"
+    if _RESERVED.fullmatch(name):
+        name = f"_{name}"
+    if name == identifier and name not in taken and not _LIKE_CHANGED.search(name):
+        return name
+    digest = hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{name}~{digest}"
+
+
+def _unsafe(character: str) -> bool:
+    """Whether some file system, shell or line-based format cannot do with a character in a name."""
+    return character in '<>:"/\\|?*' or unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def file_digest(path: Path) -> str:

@@ -12,7 +12,7 @@ import os
 
 KEPT = 64 * 2**20
 """Blocks below so many bytes are kept. Larger ones still come from the kernel, for of those a heap with gaps would
-hold many more than are in use (``docs/decisions/0016-kept-memory.md``)."""
+hold many more than are in use (``docs/decisions/0021-kept-memory.md``)."""
 
 _OLD_LIMIT = 32 * 2**20  # the largest threshold that older versions of glibc accept
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # as <malloc.h> numbers them

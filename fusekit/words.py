@@ -1,9 +1,9 @@
-"""Suggestions for misspelt words. Imports no torch."""
+"""Words for messages: suggestions for misspelt ones, lists that stay short. Imports no torch."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
@@ -16,3 +16,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest known word, or nothing."""
     near = nearest(word, known)
     return f"; did you mean {near!r}?" if near is not None else ""
+
+
+def some(names: Sequence[str], shown: int = 10) -> str:
+    """The first names, and how many more there are."""
+    rest = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from fusekit.cli.options import Device, With, add_local_files
 from fusekit.errors import RunError, UsageError
+from fusekit.launch import launch
+from fusekit.recipe.fuse_options import FuseOptions
 
 if TYPE_CHECKING:
-    from fusekit.fusing.job import FuseResult
     from fusekit.pipeline.display import Display
+    from fusekit.pipeline.fuse_files import FuseResult
 
 _SHOWN = 20  # failures and notes that are printed one by one
-
-
-class RangeName(str, Enum):
-    """Output range."""
-
-    clip = "clip"
-    fixed = "fixed"
-    stretch = "stretch"
-
-
-class DepthName(str, Enum):
-    """Bits of a sample."""
-
-    keep = "keep"
-    eight = "8"
-    sixteen = "16"
 
 
 class FormatName(str, Enum):
@@ -45,11 +30,21 @@ class FormatName(str, Enum):
 
 
 class AlignName(str, Enum):
-    """How sources are laid on each other."""
+    """How sources are registered to each other."""
 
     off = "off"
     shift = "shift"
     homography = "homography"
+
+
+def _option(name: str, shown: str | None = None) -> Any:
+    """The command line's form of one of the options of fusing."""
+    field = FuseOptions.model_fields[name]
+    choices = "|".join(str(choice) for choice in get_args(field.annotation))
+    text = field.description or ""
+    if not text.partition(" ")[0].endswith(":"):  # as `clip: …` does, a choice in its own spelling
+        text = text[:1].upper() + text[1:]
+    return typer.Option(f"--{name.replace('_', '-')}", metavar=shown or choices, help=f"{text}.")
 
 
 def fuse(
@@ -66,34 +61,24 @@ def fuse(
         list[str] | None,
         typer.Option("--source", metavar="ROLE=PATH", help="A source by its role; may be repeated."),
     ] = None,
-    output_range: Annotated[
-        RangeName,
-        typer.Option(
-            "--range", help="clip: as the model gives it; fixed: --limits; stretch: each image's minimum and maximum."
-        ),
-    ] = RangeName.clip,
-    limits: Annotated[
-        str | None,
-        typer.Option("--limits", metavar="LOW,HIGH", help="What becomes black and white with --range fixed."),
-    ] = None,
-    colour: Annotated[
-        str, typer.Option("--colour", help="auto, luma (grey), channels (red, green, blue one by one), or a role.")
-    ] = "auto",
-    bit_depth: Annotated[DepthName, typer.Option("--bit-depth", help="keep: that of the deepest source.")] = (
-        DepthName.keep
-    ),
-    tile: Annotated[
-        str, typer.Option("--tile", help="auto: large images in tiles; off; or the side of the tiles.")
-    ] = "auto",
-    format_: Annotated[FormatName, typer.Option("--format", help="Of the files in a folder.")] = FormatName.png,
+    range_: Annotated[str, _option("range")] = "clip",
+    limits: Annotated[str | None, _option("limits", "LOW,HIGH")] = None,
+    colour: Annotated[str, _option("colour", "auto|luma|channels|ROLE")] = "auto",
+    bit_depth: Annotated[str, _option("bit_depth")] = "keep",
+    tile: Annotated[str, _option("tile", "auto|off|PIXELS")] = "auto",
+    format_: Annotated[
+        FormatName, typer.Option("--format", help="Output format when fusing folders.")
+    ] = FormatName.png,
     align: Annotated[
-        AlignName, typer.Option("--align", help="Estimate how the sources lie, and lay them on the largest.")
+        AlignName, typer.Option("--align", help="Register the sources to the largest one before fusing.")
     ] = AlignName.off,
     audio: Annotated[
         str | None,
-        typer.Option("--audio", metavar="ROLE|none", help="Whose sound a video gets; the first that has any."),
+        typer.Option(
+            "--audio", metavar="ROLE|none", help="Source whose audio track is copied (default: the first that has one)."
+        ),
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Scenes at a time.")] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Number of scenes fused in parallel.")] = 1,
     contact_sheet: Annotated[
         bool, typer.Option("--contact-sheet", help="Also draw a sheet of small pictures (folders).")
     ] = False,
@@ -104,23 +89,15 @@ def fuse(
 ) -> None:
     """Fuse images, folders of images, or videos.
 
-    Images of folders are paired by their names without extension; what is done is skipped, so a run that was
-    interrupted goes on where it was. Without --model: a Laplacian pyramid, which needs no training.
+    Images in folders are paired by file stem. Finished results are skipped, so an interrupted run resumes. Without
+    --model: a Laplacian pyramid, which needs no training.
 
     Example: fusekit fuse thermal/ visible/ -o fused/ --model runs/uaafusion-msrs
     """
     add_local_files(with_)
-    from fusekit.fusing.job import fuse as fuse_all
-    from fusekit.fusing.options import FuseOptions
     from fusekit.pipeline.display import Display
+    from fusekit.pipeline.fuse_files import fuse as fuse_all
 
-    options = FuseOptions(
-        output_range.value,
-        _limits(limits),
-        colour,
-        "keep" if bit_depth is DepthName.keep else int(bit_depth.value),  # type: ignore[arg-type]
-        tile if tile in ("auto", "off") else _side(tile),  # type: ignore[arg-type]
-    )
     display, start = Display(quiet=quiet), time.monotonic()
     with display.progress("fuse") as advance:
         done = fuse_all(
@@ -128,7 +105,6 @@ def fuse(
             out,
             named=_named(source or []),
             model=model,
-            options=options,
             align=align.value,
             file_format=format_.value,
             audio=audio,
@@ -137,6 +113,11 @@ def fuse(
             overwrite=overwrite,
             device=_own_device(device),
             advance=advance,
+            range=range_,
+            limits=_limits(limits),
+            colour=colour,
+            bit_depth=_word_or_number(bit_depth),
+            tile=_word_or_number(tile),
         )
     _render(done, display, time.monotonic() - start)
 
@@ -167,10 +148,11 @@ def _render(done: FuseResult, display: Display, seconds: float) -> None:
 
 def _own_device(device: str) -> str:
     """Under torchrun every process takes a GPU of its own."""
+    process = launch()
     import torch
 
-    if device == "auto" and "LOCAL_RANK" in os.environ and torch.cuda.is_available():
-        return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
+    if device == "auto" and process.world > 1 and torch.cuda.is_available():
+        return f"cuda:{process.local_rank % torch.cuda.device_count()}"
     return device
 
 
@@ -196,11 +178,8 @@ def _limits(text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
-def _side(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(f"--tile {text}: write auto, off, or a number of pixels") from None
+def _word_or_number(text: str) -> str | int:
+    return int(text) if text.isdecimal() else text
 
 
 def _tell(say: Callable[[str], None], sentences: list[str]) -> None:

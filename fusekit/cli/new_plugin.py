@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fusekit.plugin.scaffold import KINDS_TO_START, component_name, write_plugin
+from fusekit.authoring.scaffold import KINDS_TO_START, component_name, write_plugin
 
 
 def new(

@@ -15,12 +15,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from fusekit.authoring.doctor import Finding, examine
 from fusekit.cli.new_plugin import new
 from fusekit.cli.option_text import option_texts
 from fusekit.errors import PluginError
 from fusekit.interfaces.kinds import KINDS
 from fusekit.plugin.catalogue import catalogue
-from fusekit.plugin.doctor import Finding, examine
 from fusekit.plugin.loader import PluginReport
 from fusekit.plugin.registry import registry
 from fusekit.plugin.specs import ComponentSpec

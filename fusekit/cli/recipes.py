@@ -142,7 +142,7 @@ def summary(recipe: Recipe) -> str:
         f"  data: {model.data.use}{root}",
         f"  model: {', '.join(parts)}",
         f"  training: {', then '.join(training) or 'none'}",
-        f"  evaluation: {len(model.evaluate.metrics)} metrics, {len(model.evaluate.baselines)} baselines",
+        f"  evaluation: {len(model.evaluate.metrics or ())} metrics, {len(model.evaluate.baselines or ())} baselines",
     ]
     if recipe.synthetic_fallback is not None:
         lines.insert(2, f"  when_missing is in force: {recipe.synthetic_fallback}")

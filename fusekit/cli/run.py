@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Annotated
 import typer
 
 from fusekit.cli.options import Device, Override, With, add_local_files
+from fusekit.launch import launch
 
 _SECONDS_TO_SPEAK = 5.0
 
@@ -68,9 +68,10 @@ def _first_speaks() -> Iterator[None]:
     ``torchrun`` ends the others as soon as that one has spoken and ended. An error that it does not meet is
     spoken of after a moment.
     """
+    local_rank = launch().local_rank
     try:
         yield
     except Exception:
-        if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        if local_rank > 0:
             time.sleep(_SECONDS_TO_SPEAK)
         raise

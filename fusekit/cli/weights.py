@@ -21,7 +21,7 @@ def import_(
 
     Example: fusekit weights import uaafusion released.pth -o uaafusion.safetensors
     """
-    from fusekit.fusing.import_weights import import_weights
+    from fusekit.model.import_weights import import_weights
 
     card = import_weights(name, file, out, overwrite=overwrite)
     typer.echo(f"{out}: {card.model['backbone']['use']}")
@@ -35,6 +35,6 @@ def show(file: Annotated[Path, typer.Argument(help="A model file.")]) -> None:
     import json
     from dataclasses import asdict
 
-    from fusekit.recipe.model_file import read_card
+    from fusekit.model.model_file import read_card
 
     typer.echo(json.dumps(asdict(read_card(file)), indent=2))

@@ -1,1 +1,35 @@
-"""Data: image files, the colour policy, datasets, and the batches that training sees."""
+"""Images and scenes: what plugins and programs use of it is exported here, and loaded when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fusekit.data.cache import ByteCache as ByteCache
+    from fusekit.data.colour import luminance as luminance
+    from fusekit.data.colour import restore_colour as restore_colour
+    from fusekit.data.config import MSRS_TABLE as MSRS_TABLE
+    from fusekit.data.image_io import read_image as read_image
+    from fusekit.data.image_io import read_label as read_label
+    from fusekit.data.image_writing import write_image as write_image
+    from fusekit.data.training_data import TrainingData as TrainingData
+
+_HOME = {
+    "ByteCache": "cache",
+    "MSRS_TABLE": "config",
+    "TrainingData": "training_data",
+    "luminance": "colour",
+    "read_image": "image_io",
+    "read_label": "image_io",
+    "restore_colour": "colour",
+    "write_image": "image_writing",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

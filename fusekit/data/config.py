@@ -67,7 +67,8 @@ class FolderConfig(DatasetConfig):
     """Options shared by datasets that are folders of files with one stem per scene.
 
     A split is a folder name, put for ``{split}`` in the patterns, and may be narrowed by a list of stems.
-    Without a validation folder or list, the validation split is the test split.
+    Without a validation folder or list, the validation split is the test split, and training will not be
+    validated on it.
     """
 
     train_folder: BelowRoot | None = Field(
@@ -136,6 +137,34 @@ class FolderConfig(DatasetConfig):
 
     def _validates_on_test(self) -> bool:
         return self.val_folder is None and self.val_list is None
+
+    def same_place(self, one: SplitName, other: SplitName) -> bool:
+        """Whether the sources of two splits lie in the same folders, so that only lists can tell them apart."""
+        folders = self.split_folder(one), self.split_folder(other)
+        if None in folders:
+            return False
+        of_one, of_other = ([p.replace("{split}", str(f)) for p in self.source_patterns().values()] for f in folders)
+        return of_one == of_other
+
+    def unfit_for_validation(self) -> str | None:
+        """What the validation split is where it is, or contains, another one."""
+        give = "give it scenes of its own with data.params.val_folder or val_list"
+        if self._validates_on_test():
+            return f"{self.title()} has no validation split, so `val` is its test split; {give}"
+        names: dict[SplitName, str] = {"test": "test", "train": "training"}
+        for other, name in names.items():
+            if not self.same_place("val", other):
+                continue
+            mine, theirs = self.split_list("val"), self.split_list(other)
+            if mine == theirs:
+                return f"the validation split of {self.title()} is its {name} split; {give}"
+            if mine is None or theirs is None:
+                lacking = "val_list" if mine is None else f"{other}_list"
+                return (
+                    f"the validation split of {self.title()} shares scenes with its {name} split, which lies in the "
+                    f"same folder; tell them apart with data.params.{lacking}"
+                )
+        return None
 
     def provenance(self) -> Provenance:
         """Name of the data, and who labelled it."""
@@ -269,62 +298,6 @@ class PairsConfig(FolderConfig):
             palette=make_palette(len(self.class_names), self.unlabelled),
             ignore_index=self.ignore_index,
             unlabelled=self.unlabelled,
-        )
-
-
-class SyntheticConfig(DatasetConfig):
-    """Rendered street scenes with exact labels in the classes of MSRS."""
-
-    train: int = Field(64, ge=1, description="scenes in the training split")
-    val: int = Field(8, ge=1, description="scenes in the validation split")
-    test: int = Field(16, ge=1, description="scenes in the test split")
-    height: int = Field(480, ge=16, le=4096, description="height of the scenes, pixels")
-    width: int = Field(640, ge=16, le=4096, description="width of the scenes, pixels")
-    night: Literal["mixed", "day", "night"] = Field("mixed", description="time of day of the scenes")
-
-    def roles(self) -> tuple[str, ...]:
-        """Infrared, then visible."""
-        return ("infrared", "visible")
-
-    def classes(self) -> ClassTable | None:
-        """The nine classes of MSRS."""
-        return MSRS_TABLE
-
-    def provenance(self) -> Provenance:
-        """Rendered, with exact labels."""
-        return Provenance(
-            "synthetic scenes",
-            synthetic=True,
-            labels="exact",
-            note="Rendered by a program: numbers made with it say nothing about photographs.",
-        )
-
-
-class SyntheticPairsConfig(DatasetConfig):
-    """Rendered pairs of other kinds of fusion than infrared and visible, with the ideal fused image."""
-
-    task: Literal["multifocus", "multiexposure", "medical"] = Field(
-        "multifocus",
-        description="`multifocus`: a street photographed with near and far focus; `multiexposure`: a street, too "
-        "dark and too bright; `medical`: an invented head, as MRI and as PET in false colours",
-    )
-    train: int = Field(64, ge=1, description="pairs in the training split")
-    val: int = Field(8, ge=1, description="pairs in the validation split")
-    test: int = Field(16, ge=1, description="pairs in the test split")
-    height: int = Field(256, ge=32, le=4096, description="height of the images, pixels")
-    width: int = Field(256, ge=32, le=4096, description="width of the images, pixels")
-
-    def roles(self) -> tuple[str, ...]:
-        """Near and far, under and over, or MRI and PET."""
-        return {"multifocus": ("near", "far"), "multiexposure": ("under", "over"), "medical": ("mri", "pet")}[self.task]
-
-    def provenance(self) -> Provenance:
-        """Rendered, without labels; of which kind, and for the medical pairs that nobody was scanned."""
-        kind = {"multifocus": "multi-focus", "multiexposure": "multi-exposure", "medical": "MRI-PET-like"}[self.task]
-        made = "Drawn by a program, from nobody's scan" if self.task == "medical" else "Rendered by a program"
-        real = "scans" if self.task == "medical" else "photographs"
-        return Provenance(
-            f"synthetic {kind} pairs", synthetic=True, note=f"{made}: numbers made with it say nothing about {real}."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import tifffile
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fusekit.data import png
-from fusekit.data.raster import Raster, check_size, reading, upright_size
+from fusekit.data.raster import Raster, check_size, reading
 from fusekit.data.tiff import SIGNATURES as TIFF_SIGNATURES
 from fusekit.data.tiff import TiffSource
 from fusekit.errors import DataError
@@ -37,13 +38,14 @@ def read_raster(path: Path, *, indices: bool = False) -> Raster:
     with reading(path):
         start = _first_bytes(path)
         if start.startswith(png.SIGNATURE):
-            with path.open("rb") as file:
-                header = png.read_header(path, file)
-            if header.animated:
-                raise DataError(f"{path}: is an animation; one picture is expected")
-            if header.deep:
-                return png.decode_deep(path, header)
-            return _decode_with_pillow(path, indices=indices, stored_bits=header.depth)
+            samples = png.samples_of(path)
+            with _pillow(path) as image:
+                if getattr(image, "is_animated", False):
+                    raise DataError(f"{path}: is an animation; one picture is expected")
+                if samples.deep:
+                    check_size(path, image.height, image.width)
+                    return png.decode_deep(path, samples, _orientation(image))
+            return _decode_with_pillow(path, indices=indices, stored_bits=samples.depth)
         if start.startswith(TIFF_SIGNATURES):
             with tifffile.TiffFile(path) as tiff:
                 source = TiffSource(path, tiff)
@@ -58,23 +60,12 @@ def read_raster(path: Path, *, indices: bool = False) -> Raster:
         return _decode_with_pillow(path)
 
 
-def raster_size(path: Path) -> tuple[int, int]:
-    """(height, width) of the upright picture, from the header alone.
-
-    Raises:
-        DataError: The header cannot be read.
-    """
-    with reading(path):
-        start = _first_bytes(path)
-        if start.startswith(png.SIGNATURE):
-            with path.open("rb") as file:
-                header = png.read_header(path, file)
-            return upright_size(header.height, header.width, header.orientation)
-        if start.startswith(TIFF_SIGNATURES):
-            with tifffile.TiffFile(path) as tiff:
-                return TiffSource(path, tiff).size()
-        with _pillow(path) as image:
-            return upright_size(image.height, image.width, int(image.getexif().get(_ORIENTATION, 1)))
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation. Of a PNG without any before its pixels, Pillow looks behind them too."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except (OSError, SyntaxError, struct.error):  # unreadable metadata must not cost the image
+        return 1
 
 
 def _first_bytes(path: Path) -> bytes:

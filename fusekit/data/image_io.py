@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fusekit.data.decoding import raster_size, read_raster
+from fusekit.data.decoding import read_raster
 from fusekit.data.image_writing import write_image
 from fusekit.errors import DataError
 from fusekit.interfaces.context import ClassTable
 
-__all__ = ["IMAGE_SUFFIXES", "image_files", "image_size", "read_image", "read_label", "write_image"]
+__all__ = ["IMAGE_SUFFIXES", "image_files", "read_image", "read_label", "write_image"]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 """Lower-case suffixes of files that are taken for images."""
@@ -84,12 +84,3 @@ def read_label(path: str | Path, classes: ClassTable) -> Tensor:
             hint="Is this folder the one with the class maps, and is the class list the right one?",
         )
     return torch.from_numpy(np.ascontiguousarray(raster.pixels.astype(np.int64)))
-
-
-def image_size(path: str | Path) -> tuple[int, int]:
-    """(height, width) of an image as `read_image` would give it, from its header alone.
-
-    Raises:
-        DataError: The header cannot be read.
-    """
-    return raster_size(Path(path))

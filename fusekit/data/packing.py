@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from fusekit.data.raster import Raster
 from fusekit.data.transforms import Window
 from fusekit.errors import DataError
 from fusekit.interfaces.dataset import Sample
@@ -60,6 +61,13 @@ class PackedSample:
             part = (rows, slice(window.left, window.left + window.width))
         label = None if self.label is None else torch.from_numpy(self.label[part].astype(np.int64))
         return Sample(self.id, tuple(plane.unpack(part) for plane in self.planes), label)
+
+
+def as_raster(image: Tensor) -> Raster:
+    """An image (1 or 3, H, W) in [0, 1] as a file would hold it: with the lowest bit depth that keeps its values."""
+    plane = _pack(image.numpy())
+    pixels = plane.values[0] if len(plane.values) == 1 else plane.values.transpose(1, 2, 0)
+    return Raster(np.ascontiguousarray(pixels), plane.peak)
 
 
 def pack(sample: Sample) -> PackedSample:

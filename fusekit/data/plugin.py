@@ -24,18 +24,4 @@ def fusekit_components() -> list[ComponentSpec]:
             config="fusekit.data.config:PairsConfig",
             summary="Any folders of registered images, matched by file name, with or without class maps",
         ),
-        component(
-            "dataset",
-            "data.synthetic",
-            target="fusekit.data.datasets.synthetic:SyntheticDataset",
-            config="fusekit.data.config:SyntheticConfig",
-            summary="Rendered street scenes in infrared and visible light, with exact class maps",
-        ),
-        component(
-            "dataset",
-            "data.synthetic_pairs",
-            target="fusekit.data.datasets.synthetic_pairs:SyntheticPairsDataset",
-            config="fusekit.data.config:SyntheticPairsConfig",
-            summary="Rendered multi-focus, multi-exposure or MRI-PET-like pairs, with the ideal fused image",
-        ),
     ]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from fusekit.data.raster import IO_EXTRA, Raster, check_size, upright, upright_size
+from fusekit.data.raster import IO_EXTRA, Raster, check_size, upright
 from fusekit.errors import DataError
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -41,10 +41,6 @@ class TiffSource:
         tag = page.tags.get("Orientation")
         self._orientation = int(tag.value) if tag is not None else 1
         self.deep = page.bitspersample > 8 or page.sampleformat != _UNSIGNED
-
-    def size(self) -> tuple[int, int]:
-        """(height, width), upright."""
-        return upright_size(self._page.imagelength, self._page.imagewidth, self._orientation)
 
     def decode(self) -> Raster:
         """Decodes the page.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fusekit.evaluation.confusion import Confusion
-from fusekit.evaluation.metrics.grey import grey8
+from fusekit.evaluation.grey import grey8
 from fusekit.interfaces.metric import Metric, MetricValue, ReferenceMetric
 from fusekit.interfaces.task import SegmentationNetwork
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +19,19 @@ MOST_SCENES = 40
 _WIDTH = 280
 
 
-def write_contact_sheet(scenes: Sequence[Scene], folder: Path, suffix: str) -> Path:
+def write_contact_sheet(scenes: Sequence[Scene], folder: Path, output: Callable[[str], str]) -> Path:
     """Writes the sheet of the scenes that are done into their folder.
 
     Args:
         scenes: All scenes; of more than 40 an even selection is shown.
         folder: Of the results.
-        suffix: Of the results.
+        output: File name of a scene's result.
 
     Raises:
         DataError: No scene is done.
         RunError: The file cannot be written.
     """
-    done = [scene for scene in scenes if (folder / f"{scene.id}{suffix}").is_file()]
+    done = [scene for scene in scenes if (folder / output(scene.id)).is_file()]
     if not done:
         raise DataError(f"{folder}: no scene is done, so there is no contact sheet")
     chosen = [
@@ -40,7 +40,7 @@ def write_contact_sheet(scenes: Sequence[Scene], folder: Path, suffix: str) -> P
     pictures = []
     for scene in chosen:
         pictures += [(f"{scene.id}  {path.parent.name}", _small(path)) for path in scene.files.values()]
-        pictures.append((f"{scene.id}  fused", _small(folder / f"{scene.id}{suffix}")))
+        pictures.append((f"{scene.id}  fused", _small(folder / output(scene.id))))
     sheet = contact_sheet(pictures, columns=len(chosen[0].files) + 1, width=_WIDTH)
     path = folder / SHEET
     write_atomically(path, lambda temporary: sheet.save(temporary, format="PNG"))

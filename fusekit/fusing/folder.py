@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,13 +25,14 @@ from fusekit.data.decoding import read_raster
 from fusekit.data.image_writing import encode
 from fusekit.data.raster import Raster
 from fusekit.errors import FusekitError, RunError, UsageError
-from fusekit.files import file_digest, same_file
+from fusekit.files import file_digest, file_name, same_file
+from fusekit.fusing.contact_sheet import SHEET
 from fusekit.fusing.manifest import Entry, Manifest, refused
 from fusekit.fusing.model import FusionModel
-from fusekit.fusing.options import FuseOptions
 from fusekit.fusing.pairs import Scene
-from fusekit.fusing.picture import storable
+from fusekit.fusing.scenes import storable
 from fusekit.progress import Advance
+from fusekit.recipe.fuse_options import FuseOptions
 
 Prepare = Callable[[list[Raster], Scene], tuple[list[Raster], tuple[str, ...]]]
 """Looks at the sources of a scene before they are fused: gives them back, aligned perhaps, and notes about them."""
@@ -122,7 +123,7 @@ class FolderJob:
 
     def plain_settings(self) -> dict[str, Any]:
         """All settings that change results, as they stand in the manifest."""
-        return {**asdict(self.options), "suffix": self.suffix, **self.settings}
+        return {**self.options.model_dump(mode="json"), "suffix": self.suffix, **self.settings}
 
 
 @dataclass(frozen=True)
@@ -158,13 +159,13 @@ class _Runner:
             done = self._done(scene, sources)
             if done is not None:
                 return _Outcome(scene.id, notes=tuple(done.notes))
-            out = self.job.out / f"{scene.id}{self.job.suffix}"
+            out = self.job.out / output_name(scene.id, self.job.suffix)
             self._check_may_write(out, scene)
-            pictures = [read_raster(path) for path in scene.files.values()]
+            rasters = [read_raster(path) for path in scene.files.values()]
             if self.job.prepare is not None:
-                pictures, notes = self.job.prepare(pictures, scene)
-            options = storable(self.job.options, pictures, self.job.suffix)
-            fused = self.job.model.fuse_pictures(pictures, options)
+                rasters, notes = self.job.prepare(rasters, scene)
+            options = storable(self.job.options, rasters, self.job.suffix)
+            fused = self.job.model.fuse_rasters(rasters, options)
             body = encode(out, fused)
         except RunError:
             raise
@@ -250,6 +251,11 @@ def model_digest(model: FusionModel) -> str:
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def output_name(scene: str, suffix: str) -> str:
+    """File of a scene's result; never that of the contact sheet, which lies in the same folder."""
+    return file_name(scene, taken=(Path(SHEET).stem,)) + suffix
 
 
 def part_of(out: Path) -> Path:

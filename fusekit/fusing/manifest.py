@@ -131,7 +131,7 @@ def refused(path: Path, error: OSError) -> RunError:
 
 def _read(path: Path) -> Iterator[Entry]:
     try:
-        lines = path.read_text("utf-8", "replace").splitlines()
+        lines = path.read_text("utf-8", "replace").split("\n")  # U+2028 in a name ends no line
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error.strerror or error})") from error
     for line in lines:

@@ -8,16 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from fusekit.data.raster import Raster
 from fusekit.errors import DataError, UsageError
-from fusekit.fusing.colouring import Colouring
-from fusekit.fusing.fuse import role_names
-from fusekit.fusing.options import FuseOptions
-from fusekit.fusing.picture import fuse_pictures
-from fusekit.fusing.tiling import tile_size
-from fusekit.recipe.system import FusionSystem
+from fusekit.fusing.engine import Colouring, Engine
+from fusekit.fusing.scenes import RasterScene
 
 Pixels = npt.NDArray[Any]
 """(H, W) or (H, W, 3), uint8 or uint16."""
@@ -26,33 +21,25 @@ Pixels = npt.NDArray[Any]
 class FusionStream:
     """Fuses frames of one size and kind; made by `FusionModel.stream`.
 
-    What could differ from frame to frame is decided at the first one: which sources lend their colour, and by shape,
+    What could differ from frame to frame is decided at the first one: which sources give their chroma, and by shape,
     not by content, so that a camera that starts in the dark stays a colour camera. Results are written into the same
     array again and again.
 
     Args:
-        system: In evaluation mode, on `device`.
-        options: Range, colour and tiles.
-        device: Where the system is.
+        engine: What fuses.
         turn: Held while a frame is fused.
 
     Raises:
         UsageError: The range is ``stretch``, which flickers.
     """
 
-    def __init__(
-        self,
-        system: FusionSystem,
-        options: FuseOptions,
-        device: torch.device | str,
-        turn: AbstractContextManager[Any],
-    ) -> None:
-        if options.output_range == "stretch":
+    def __init__(self, engine: Engine, turn: AbstractContextManager[Any]) -> None:
+        if engine.options.range == "stretch":
             raise UsageError(
                 "range 'stretch' would flicker: every frame has another minimum and maximum",
                 hint="choose range fixed with limits, or clip",
             )
-        self._system, self._options, self._device, self._turn = system, options, device, turn
+        self._engine, self._turn = engine, turn
         self._kind: list[tuple[tuple[int, ...], np.dtype[Any]]] | None = None
         self._colouring: Colouring | None = None
         self._out: Pixels | None = None
@@ -65,43 +52,34 @@ class FusionStream:
             *frames: One per source, (H, W) or (H, W, 3), uint8 or uint16; like those of the first call.
 
         Returns:
-            (H, W) or (H, W, 3) of the depth of the deepest source. **The next call overwrites it**: copy what is kept.
+            (H, W) or (H, W, 3), with the bit depth that the options say. **The next call overwrites it**: copy what
+            is kept.
 
         Raises:
             DataError: Frames that cannot be fused, or unlike those of the first call.
         """
         if not frames:
             raise DataError("nothing to fuse: give one frame for each source")
-        pictures = [_frame(frame) for frame in frames]
+        rasters = [_frame(frame) for frame in frames]
         kind = [(frame.shape, frame.dtype) for frame in frames]
         if self._kind is None:
             self._decide(frames)
         elif kind != self._kind:
             raise DataError(f"this frame is {_shown(kind)}, those before were {_shown(self._kind)}")
+        scene = RasterScene(rasters, self._engine.options.bit_depth, out=self._out, buffers=self._buffers or None)
         with self._turn:
-            fused = fuse_pictures(
-                self._system,
-                pictures,
-                self._options,
-                device=self._device,
-                colouring=self._colouring,
-                out=self._out,
-                buffers=self._buffers or None,
-            )
+            fused = self._engine.fuse(scene, colouring=self._colouring).image
         self._out, self._kind = fused.pixels, kind
         return self._out
 
     def _decide(self, frames: Sequence[Pixels]) -> None:
-        flags = [frame.ndim == 3 for frame in frames]
-        roles = role_names(self._system, len(frames))
-        self._colouring = Colouring.choose(self._options.colour, flags, roles, self._system.backbone.colour)
-        height, width = frames[0].shape[:2]
-        if tile_size(self._system, height, width, self._options.tile) is None:
+        self._colouring = self._engine.colouring([frame.ndim == 3 for frame in frames])
+        if self._engine.tile(*frames[0].shape[:2]) is None:
             shapes = [(1, *frame.shape) if frame.ndim == 2 else (3, *frame.shape[:2]) for frame in frames]
             self._buffers = [np.empty(shape, np.float32) for shape in shapes]
 
     def close(self) -> None:
-        """Lets go of the memory."""
+        """Releases the buffers."""
         self._out = None
         self._buffers = []
 

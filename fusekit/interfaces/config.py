@@ -38,10 +38,21 @@ class ComponentConfig(BaseModel):
     def needs(self) -> frozenset[str]:
         """Kinds of part that must stand beside this component, such as ``{"task"}``; ``"labels"`` asks for labels.
 
+        ``"task:segmentation"`` asks for a task network whose Config says that it solves that (`solves`), as
+        whatever proposes from an attribution to regions does; ``"task"`` takes any.
+
         Checked before anything is built, so that a recipe that lacks a part is refused with a sentence.
         May depend on the options.
         """
         return frozenset()
+
+    def solves(self) -> frozenset[str]:
+        """What a task network solves: ``segmentation`` where its class is a `SegmentationNetwork`, as most are.
+
+        One that gives no class to every pixel says what it does instead, such as ``{"classification"}`` or
+        ``{"detection"}``; a component that asks for another is then refused to stand beside it.
+        """
+        return frozenset({"segmentation"})
 
     def class_count(self) -> int | None:
         """Number of classes that the parameters fix; must be the dataset's. None where they fix none."""
@@ -62,6 +73,10 @@ class ComponentConfig(BaseModel):
     def streams(self) -> frozenset[str]:
         """Streams of training data that a strategy draws from, which ``train.streams`` of a recipe may name."""
         return frozenset({"train"})
+
+    def losses(self) -> frozenset[str]:
+        """Losses that a strategy can tell without learning (`Strategy.losses`), for ``train.validate.loss``."""
+        return frozenset()
 
 
 class ComponentRef(BaseModel):

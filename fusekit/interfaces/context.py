@@ -63,11 +63,14 @@ class BuildContext:
     Attributes:
         roles: Roles of the sources in order, such as ``("infrared", "visible")``.
         classes: Class table of the dataset; None where the data has no labels.
+        pretrained: Whether pretrained weights that the options ask for are wanted. False where the weights of a
+            model file follow, which replace them: a component then starts from any weights, and looks for none.
         builder: Builds a nested component; use `build`.
     """
 
     roles: tuple[str, ...] = ("a", "b")
     classes: ClassTable | None = None
+    pretrained: bool = True
     builder: Callable[[str, ComponentRef], Any] = field(default=_no_builder, repr=False, compare=False)
 
     def build(self, kind: str, ref: ComponentRef) -> Any:

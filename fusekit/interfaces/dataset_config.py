@@ -48,3 +48,11 @@ class DatasetConfig(ComponentConfig):
         Cheap: looks for folders, reads no images.
         """
         return None
+
+    def unfit_for_validation(self) -> str | None:
+        """Why nothing may be chosen by the ``val`` split: it is not one of its own.
+
+        Returns:
+            A sentence that says what it is instead; None where it shares no scene with training and test.
+        """
+        return None

@@ -89,7 +89,12 @@ class TrainingContext(Protocol):
         ...
 
     def guidance(self, batch: Batch) -> Guidance | None:
-        """Guidance of the model's task network for one batch; None without a task network."""
+        """Guidance of the model's task network for one batch; None without a task network.
+
+        Within a step, the same batch object has one guidance, which computes each attribution once, with the
+        task network as it was when first asked. A change of the network is seen from the next step on; the
+        gradient of the task on an image, which is asked for image by image, is always of the network as it is.
+        """
         ...
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -102,7 +107,8 @@ class Strategy(ABC):
 
     Its ``Config`` says before anything is built which parts it needs (`ComponentConfig.needs`), which of them
     must have weights to learn (`ComponentConfig.trains`), and which streams of data it draws from
-    (`ComponentConfig.streams`).
+    (`ComponentConfig.streams`). A strategy that is to be validated by its losses names them there too
+    (`ComponentConfig.losses`).
     """
 
     Config: ClassVar[type[ComponentConfig]] = ComponentConfig
@@ -131,6 +137,20 @@ class Strategy(ABC):
             plan: Which step of the epoch's plan this is.
             batches: One batch of each stream that the plan draws from, on the training device.
         """
+
+    def losses(self, batch: Batch) -> Mapping[str, float]:
+        """What the losses of a batch are by now, without learning from it; for validation.
+
+        The trainer calls it between steps, with the parts in evaluation mode, their weights frozen and gradients
+        off, and puts all that back. It must change nothing, and wait for no other process.
+
+        Args:
+            batch: A batch that is not trained on, on the training device.
+
+        Returns:
+            At least the losses that ``Config.losses()`` names.
+        """
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """State beyond the parts' weights and the updaters (tensors and plain data only)."""

@@ -16,7 +16,8 @@ class TaskNetwork(nn.Module, ABC):
     """A network that solves a task on one image; a segmenter is one kind of it.
 
     It takes the images that fusekit has, one or three channels in [0, 1] at any H, W ≥ 16, and does its own
-    normalising, channel repeating and padding. Building it never downloads anything.
+    normalising, channel repeating and padding. Building it never downloads anything. One that gives no class to every
+    pixel says in its ``Config`` what it does instead (`ComponentConfig.solves`).
 
     Attributes:
         second_order: Whether its output can be differentiated twice with respect to the image. Strategies
@@ -42,7 +43,12 @@ class TaskNetwork(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The task's loss, a scalar, of `forward`'s output against the target."""
+        """The task's loss, a scalar, of `forward`'s output against the target.
+
+        Args:
+            logits: `forward`'s output.
+            target: Label maps (B, H, W) int64 of the data, whatever the task; it takes its own target from them.
+        """
 
     @abstractmethod
     def predict(self, logits: Tensor) -> Tensor:

@@ -15,21 +15,21 @@ from torch import Tensor
 from fusekit.data.image_io import read_image
 from fusekit.errors import DataError
 from fusekit.evaluation.benchmark import Benchmark, Method
-from fusekit.evaluation.metrics.ideal_plugin import DEFAULT as IDEAL_METRICS
 from fusekit.files import write_text
-from fusekit.fusing.fuse import fuse_scene
+from fusekit.fusing.engine import Engine
+from fusekit.fusing.scenes import TensorScene
 from fusekit.interfaces.config import ComponentRef
 from fusekit.interfaces.dataset import FusionDataset, Sample
 from fusekit.interfaces.metric import Metric, ReferenceMetric
 from fusekit.interfaces.task import SegmentationNetwork
+from fusekit.model.assembly import Builder
+from fusekit.model.model_file import load_system
+from fusekit.model.system import FusionSystem
 from fusekit.pipeline.display import Display
 from fusekit.pipeline.fuse_stage import chosen_scenes
 from fusekit.pipeline.run_folder import RunFolder
-from fusekit.recipe.assembly import Builder
-from fusekit.recipe.model_file import load_system
+from fusekit.recipe.fuse_options import FuseOptions
 from fusekit.recipe.recipe import Recipe
-from fusekit.recipe.schema import EvaluateSection
-from fusekit.recipe.system import FusionSystem
 
 MEASURED = "Scored is the fused luminance, rounded once to 8 bits, before chroma is put back; sources are BT.601 grey."
 IDEAL = (
@@ -52,14 +52,16 @@ def evaluate_stage(recipe: Recipe, folder: RunFolder, device: torch.device, disp
         name: builder.build("metric", ComponentRef(use=name)) for name in metric_names(recipe, dataset, scenes)
     }
     task = system.task if settings.task and isinstance(system.task, SegmentationNetwork) else None
-    rivals = _baselines(settings.baselines, system, builder)
+    rivals = _baselines(settings.baselines or [], system, builder)
     names = method_names(recipe.model.name, [name for name, _ in rivals])
     methods = [Method(name, is_model=position == 0) for position, name in enumerate(names)]
     benchmark = Benchmark(methods, metrics, task, device)
+    # In tiles or whole as the model, but in a range of their own, which rules keep.
+    engines = [Engine(rival, FuseOptions(tile=recipe.model.fuse.tile)) for _, rival in rivals]
     with display.progress("evaluate") as advance:
         for index in scenes:
             sample = dataset[index]
-            results = _results(folder, sample, [rival for _, rival in rivals])
+            results = _results(folder, sample, engines)
             benchmark.add_scene(sample.id, sample.images, sample.label, results, ideal=sample.ideal)
             advance(index + 1, len(scenes), sample.id)
     note = f"{MEASURED} {IDEAL}" if any(isinstance(m, ReferenceMetric) for m in metrics.values()) else MEASURED
@@ -79,21 +81,23 @@ def metric_names(recipe: Recipe, dataset: FusionDataset, scenes: Sequence[int]) 
         dataset: What is measured on.
         scenes: Which of its scenes.
     """
-    listed = list(recipe.model.evaluate.metrics)
-    if listed != EvaluateSection().metrics or not scenes or dataset[scenes[0]].ideal is None:
+    listed = recipe.model.evaluate.metrics or []
+    default = [spec.name for spec in recipe.registry.for_tables("metric")]
+    if listed != default or not scenes or dataset[scenes[0]].ideal is None:
         return listed
-    installed = {spec.name for spec in recipe.registry.specs("metric")}  # a plugin can be switched off
-    return listed + [name for name in IDEAL_METRICS if name in installed]
+    return listed + [spec.name for spec in recipe.registry.for_tables("metric", needs_ideal=True)]
 
 
-def _results(folder: RunFolder, sample: Sample, rivals: Sequence[FusionSystem]) -> Iterator[Tensor]:
+def _results(folder: RunFolder, sample: Sample, rivals: Sequence[Engine]) -> Iterator[Tensor]:
     """What the model made of a scene, then what each baseline makes of it."""
     path = folder.scene_file(folder.measured, sample.id)
     if not path.is_file():
         raise DataError(f"{path} is gone", hint="--stage fuse makes it again")
     yield read_image(path)
     for rival in rivals:
-        yield fuse_scene(rival, sample.images).measured
+        measured = rival.fuse(TensorScene(sample.images), measure=True).measured
+        assert measured is not None
+        yield measured
 
 
 def method_names(model: str, baselines: Sequence[str]) -> list[str]:
@@ -114,15 +118,15 @@ def method_names(model: str, baselines: Sequence[str]) -> list[str]:
 
 
 def _baselines(refs: Sequence[ComponentRef], system: FusionSystem, builder: Builder) -> list[tuple[str, FusionSystem]]:
-    """Baselines with their short names; a copy without a source stands for the copy of each."""
+    """Baselines with their short names; one that is made per source, without saying which, stands for each."""
     found = []
     for ref in refs:
-        if ref.use == "baselines.copy" and ref.params.get("source") is None:
+        name = ref.use.partition(".")[2]
+        if builder.registry.find("backbone", ref.use).per_source and ref.params.get("source") is None:
             for role in system.roles:
                 one = ComponentRef(use=ref.use, params={**ref.params, "source": role})
-                found.append((f"copy {role}", _rival(one, system, builder)))
+                found.append((f"{name} {role}", _rival(one, system, builder)))
         else:
-            name = ref.use.removeprefix("baselines.")
             shown = name if not ref.params else f"{name} {json.dumps(ref.params, sort_keys=True)}"
             found.append((shown, _rival(ref, system, builder)))
     return found

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from fusekit.data.image_io import read_image, read_label, write_image
 from fusekit.errors import UsageError
-from fusekit.evaluation.report.data import Picture
-from fusekit.evaluation.report.pictures import colour_labels, heat, to_uint8
 from fusekit.files import write_atomically, write_text
 from fusekit.fusing.model import FusionModel
 from fusekit.fusing.sheet import contact_sheet
 from fusekit.interfaces.task import SegmentationNetwork
-from fusekit.pipeline.scene_pictures import proposed_weights, segment
+from fusekit.pipeline.scene_pictures import Asked, segment
+from fusekit.report.data import Picture
+from fusekit.report.pictures import colour_labels, heat, to_uint8
 
 
 def explain_scene(model: FusionModel, images: Sequence[Path], out: Path, *, label: Path | None = None) -> list[Path]:
@@ -44,16 +44,18 @@ def explain_scene(model: FusionModel, images: Sequence[Path], out: Path, *, labe
     if len(images) != len(model.roles):
         raise UsageError(f"give {len(model.roles)} images, in this order: {', '.join(model.roles)}")
     read = [read_image(path) for path in images]
-    scene = model.fuse_scene(read)
+    scene = model.fuse_scene(read, tile="off")
+    assert scene.sources is not None
+    assert scene.measured is not None
     labels = read_label(label, task.classes)[None].to(model.device) if label is not None else None
     guidance = system.guidance(scene.sources, labels)
     assert guidance is not None
     attribution = guidance.attribution()
     regions = attribution.regions[0].cpu()
     total = attribution.total()[0].float().cpu()
-    weights = proposed_weights(system, scene)
-    pictures = [Picture(role, to_uint8(image.numpy())) for role, image in zip(model.roles, read, strict=True)]
-    pictures.append(Picture("fused", to_uint8(scene.image.numpy())))
+    weights = Asked(system, scene.sources, scene.guidance, scene.output).weights()
+    pictures = [Picture(role, to_uint8(image)) for role, image in zip(model.roles, read, strict=True)]
+    pictures.append(Picture("fused", to_uint8(scene.image)))
     scale = float(total.max()) or 1.0
     for role, values in zip(model.roles, total, strict=True):
         pictures.append(Picture(f"attribution-{role}", heat((values / scale).numpy())))

@@ -1,4 +1,4 @@
-"""The fusing stage of a run: every scene of the split, chroma back in place."""
+"""The fusing stage of a run: every scene of the split through the engine, as `fusekit fuse` fuses it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import shutil
 import torch
 
 from fusekit.data.image_io import write_image
-from fusekit.evaluation.metrics import grey8
-from fusekit.fusing.fuse import fuse_scene
+from fusekit.data.image_writing import write_raster
+from fusekit.data.packing import as_raster
+from fusekit.evaluation.grey import grey8
+from fusekit.fusing.engine import Engine
+from fusekit.fusing.scenes import RasterScene, storable
 from fusekit.interfaces.dataset import FusionDataset
+from fusekit.model.assembly import build_dataset
+from fusekit.model.model_file import load_system
 from fusekit.pipeline.display import Display
 from fusekit.pipeline.run_folder import RunFolder
-from fusekit.recipe.assembly import build_dataset
-from fusekit.recipe.model_file import load_system
 from fusekit.recipe.recipe import Recipe
 
 
@@ -25,10 +28,13 @@ def chosen_scenes(recipe: Recipe) -> tuple[FusionDataset, range]:
 
 
 def fuse_stage(recipe: Recipe, folder: RunFolder, device: torch.device, display: Display) -> None:
-    """Writes ``fused/ID.png`` (in colour) and ``measured/ID.png`` (8-bit grey, what metrics score) for every scene.
+    """Writes ``fused/ID.png`` (as the recipe's ``fuse`` section wants it) and ``measured/ID.png`` for every scene.
+
+    The latter is the fused luminance as 8-bit grey, which metrics score.
 
     Raises:
         DataError: A scene cannot be read.
+        UsageError: An option that the model or the size of an image does not allow.
         RunError: A file cannot be written.
     """
     system, _ = load_system(folder.model, device=device, components=recipe.registry)
@@ -39,8 +45,12 @@ def fuse_stage(recipe: Recipe, folder: RunFolder, device: torch.device, display:
     with display.progress("fuse") as advance:
         for index in scenes:
             sample = dataset[index]
-            fused = fuse_scene(system, sample.images, output_range=recipe.model.fuse.range, device=device)
-            write_image(folder.scene_file(folder.fused, sample.id), fused.image)
+            rasters = [as_raster(image) for image in sample.images]
+            out = folder.scene_file(folder.fused, sample.id)
+            options = storable(recipe.model.fuse, rasters, out.suffix)
+            fused = Engine(system, options, device=device).fuse(RasterScene(rasters, options.bit_depth), measure=True)
+            write_raster(out, fused.image)
+            assert fused.measured is not None
             # Rounded here and nowhere else, by the rule that baselines go through too.
             write_image(folder.scene_file(folder.measured, sample.id), grey8(fused.measured)[None] / 255.0)
             if bool(fused.measured.max() - fused.measured.min() < 1 / 255):

@@ -10,8 +10,16 @@ from typing import Any
 import torch
 
 from fusekit._version import __version__
+from fusekit.data.image_io import read_image
 from fusekit.evaluation.benchmark import restored
-from fusekit.evaluation.report.data import (
+from fusekit.model.model_file import load_system
+from fusekit.model.system import FusionSystem
+from fusekit.pipeline.display import Display
+from fusekit.pipeline.fuse_stage import chosen_scenes
+from fusekit.pipeline.run_folder import RunFolder
+from fusekit.pipeline.scene_pictures import scene_pictures
+from fusekit.recipe.recipe import Recipe
+from fusekit.report.data import (
     Curve,
     MethodRow,
     MetricColumn,
@@ -22,14 +30,7 @@ from fusekit.evaluation.report.data import (
     TaskRow,
     TaskTable,
 )
-from fusekit.evaluation.report.render import write_report
-from fusekit.pipeline.display import Display
-from fusekit.pipeline.fuse_stage import chosen_scenes
-from fusekit.pipeline.run_folder import RunFolder
-from fusekit.pipeline.scene_pictures import scene_pictures
-from fusekit.recipe.model_file import load_system
-from fusekit.recipe.recipe import Recipe
-from fusekit.recipe.system import FusionSystem
+from fusekit.report.render import write_report
 from fusekit.training.log import TrainingLog
 
 
@@ -78,6 +79,9 @@ def stamps(recipe: Recipe) -> tuple[Stamp, ...]:
         )
     if provenance.note and not provenance.synthetic:
         found.append(Stamp("About the data", provenance.note))
+    unfit = recipe.data_config.unfit_for_validation() if recipe.model.fuse.split == "val" else None
+    if unfit is not None:
+        found.append(Stamp("Validation split", f"{unfit[:1].upper()}{unfit[1:].partition(';')[0]}."))
     return tuple(found)
 
 
@@ -104,6 +108,13 @@ def _facts(recipe: Recipe, folder: RunFolder, system: FusionSystem) -> tuple[tup
     if steps:
         facts.append(("Training steps", ", ".join(f"{phase} {count}" for phase, count in steps.items())))
         facts.append(("Training time", f"{record.get('training_seconds', 0):.0f} s on {record.get('device', '?')}"))
+    chosen = [
+        f"{phase} {found['measure']} {found['best']:.4g} after step {found['best_step']}, {found['weights']} kept"
+        for phase, found in record.get("validation", {}).items()
+        if found["best_step"] is not None
+    ]
+    if chosen:
+        facts.append(("Best by validation", "; ".join(chosen)))
     facts.append(("Output range", recipe.model.fuse.range))
     facts.append(("Seed", str(recipe.model.seed)))
     facts.append(("fusekit", __version__))
@@ -128,8 +139,10 @@ def _scenes(recipe: Recipe, folder: RunFolder, system: FusionSystem, device: tor
             system,
             sample.images,
             sample.label,
+            fused=read_image(folder.scene_file(folder.fused, sample.id)),
+            measured=read_image(folder.scene_file(folder.measured, sample.id)),
+            own_range=recipe.model.fuse.range == "clip",
             device=device,
-            output_range=recipe.model.fuse.range,
             ideal=sample.ideal,
         )
         rows.append(SceneRow(sample.id, pictures))
@@ -177,12 +190,30 @@ def _task_table(task: Mapping[str, Any]) -> TaskTable:
 
 
 def training_curves(log: TrainingLog) -> tuple[Curve, ...]:
-    """A curve for each phase and loss, with the steps that logged that loss: not every step has every loss."""
+    """A curve for each phase and loss, with the steps that logged that loss: not every step has every loss.
+
+    Validations are curves of their own; a metric has its own chart, because its units are not those of the losses.
+    """
     lines: dict[tuple[str, str], list[tuple[int, float]]] = {}
+    best: dict[tuple[str, str], int] = {}
+    metrics: set[tuple[str, str]] = set()
     for record in log.read():
         for name, value in record["losses"].items():
-            lines.setdefault((record["phase"], name), []).append((record["step"], value))
+            key = (record["phase"], name)
+            lines.setdefault(key, []).append((record["step"], restored(value)))
+            validation = record.get("validation", {})
+            if validation.get("metric"):
+                metrics.add(key)
+            if validation.get("best"):
+                best[key] = record["step"]
     return tuple(
-        Curve(phase, name, tuple(s for s, _ in points), tuple(v for _, v in points))
+        Curve(
+            phase,
+            name,
+            tuple(s for s, _ in points),
+            tuple(v for _, v in points),
+            best=best.get((phase, name)),
+            own_chart=(phase, name) in metrics,
+        )
         for (phase, name), points in lines.items()
     )

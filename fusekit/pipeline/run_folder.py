@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from fusekit._version import __version__
-from fusekit.errors import DataError, RunError, UsageError
-from fusekit.files import write_text
+from fusekit.errors import RunError, UsageError
+from fusekit.files import file_name, write_text
 from fusekit.recipe.recipe import Recipe
 
 Stage = Literal["train", "fuse", "evaluate"]
@@ -100,8 +99,8 @@ class RunFolder:
         self.update({"done": {**kept, stage: fingerprints(recipe)[stage]}})
 
     def scene_file(self, folder: Path, scene: str) -> Path:
-        """File of a scene's picture, always inside the folder."""
-        return folder / f"{safe_name(scene)}.png"
+        """File of a scene's image, always inside the folder, and no other scene's."""
+        return folder / f"{file_name(scene)}.png"
 
 
 def fingerprints(recipe: Recipe) -> dict[str, str]:
@@ -116,15 +115,3 @@ def fingerprints(recipe: Recipe) -> dict[str, str]:
         chained = hashlib.sha256(text.encode()).hexdigest()
         digests[stage] = chained
     return digests
-
-
-def safe_name(scene: str) -> str:
-    """A scene's identifier as a file name: letters, digits, ``._-`` kept, all else made ``_``.
-
-    Raises:
-        DataError: Nothing is left of it.
-    """
-    name = re.sub(r"[^\w.\-]", "_", scene).lstrip(".")
-    if not name:
-        raise DataError(f"scene identifier {scene!r} cannot be a file name")
-    return name[:200]

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import torch
 
 from fusekit.data.training_data import TrainingData, check_divisible, scene_cache
 from fusekit.errors import UsageError
-from fusekit.interfaces.dataset import FusionDataset
+from fusekit.model.assembly import assemble, build_strategy
+from fusekit.model.model_file import save_model
+from fusekit.model.system import FusionSystem
 from fusekit.pipeline.display import Display, format_losses
 from fusekit.pipeline.run_folder import RunFolder
-from fusekit.recipe.assembly import assemble, build_dataset, build_strategy
-from fusekit.recipe.model_file import save_model
+from fusekit.pipeline.validation import TrainingScenes, divide_scenes, make_validator
 from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.schema import SamplingSection, TrainSection
-from fusekit.recipe.system import FusionSystem
 from fusekit.training import distributed
 from fusekit.training.checkpoint import CheckpointFolder
 from fusekit.training.trainer import Trainer
+from fusekit.words import some
 
 
 def phases(recipe: Recipe) -> dict[str, TrainSection]:
@@ -50,11 +52,17 @@ def train_stage(recipe: Recipe, folder: RunFolder, device: torch.device, *, resu
         for section in todo.values():  # now, and not after hours of pre-training
             check_divisible(section.batch, processes)
         system = assemble(recipe).to(device)
-        dataset = build_dataset(recipe, "train") if todo else None
-        steps = {}
+        scenes = divide_scenes(recipe, todo) if todo else None
+        if scenes is not None and scenes.held_out:
+            display.say(f"held out for validation: {some(scenes.held_out)}")
+        steps: dict[str, int] = {}
+        validation: dict[str, dict[str, Any]] = {}
         for phase, section in todo.items():
-            assert dataset is not None
-            steps[phase] = _train_phase(phase, section, recipe, system, dataset, folder, device, resume, display)
+            assert scenes is not None
+            trainer = _train_phase(phase, section, recipe, system, scenes, folder, device, resume, display)
+            steps[phase] = trainer.steps_done
+            if trainer.validator is not None:
+                validation[phase] = _outcome(trainer)
     if not distributed.is_first():
         return
     provenance = recipe.data_config.provenance()
@@ -68,13 +76,16 @@ def train_stage(recipe: Recipe, folder: RunFolder, device: torch.device, *, resu
             "data": provenance.name,
             "synthetic": provenance.synthetic,
             "labels": provenance.labels,
+            **({"validation": validation} if validation else {}),
         },
     )
     folder.update(
         {
             "steps": steps,
             "training_seconds": round(folder.record().get("training_seconds", 0) + time.monotonic() - began, 1),
-            "training_scenes": len(dataset) if dataset is not None else 0,
+            "training_scenes": len(scenes.trained) if scenes is not None else 0,
+            "held_out": list(scenes.held_out) if scenes is not None else [],
+            "validation": validation,
             "device": str(device),
             "processes": processes,
         }
@@ -86,19 +97,19 @@ def _train_phase(
     section: TrainSection,
     recipe: Recipe,
     system: FusionSystem,
-    dataset: FusionDataset,
+    scenes: TrainingScenes,
     folder: RunFolder,
     device: torch.device,
     resume: bool,
     display: Display,
-) -> int:
+) -> Trainer:
     cache = scene_cache()
     processes = distributed.world_size()
     with display.progress(f"{phase}: reading") as advance:
 
         def cut(sampling: SamplingSection) -> TrainingData:
             return TrainingData(
-                dataset,
+                scenes.trained,
                 sampling,
                 section.batch,
                 seed=recipe.model.seed,
@@ -110,10 +121,14 @@ def _train_phase(
 
         data = cut(section.sampling)
         streams = {name: cut(sampling) for name, sampling in section.streams.items()}
+    strategy = build_strategy(recipe, section, system)
+    validator = None
+    if section.validation is not None:
+        validator = make_validator(recipe, section, scenes.validated[phase], system, strategy, device)
     with display.progress(phase) as advance:
         trainer = Trainer(
             system,
-            build_strategy(recipe, section, system),
+            strategy,
             data,
             section,
             streams=streams,
@@ -122,9 +137,47 @@ def _train_phase(
             seed=recipe.model.seed,
             device=device,
             progress=lambda _, done, total, losses: advance(done, total, format_losses(losses)),
+            validator=validator,
         )
         shared = f", each shared by {processes} processes" if processes > 1 else ""
         display.say(
             f"{phase}: {trainer.total_steps} steps of {section.batch} samples{shared}, {len(data)} samples in a pass"
         )
-        return trainer.fit(resume=resume)
+        trainer.fit(resume=resume)
+    _tell_validation(trainer, display)
+    return trainer
+
+
+def _outcome(trainer: Trainer) -> dict[str, Any]:
+    """What came of a phase's validation, plain data for ``run.json`` and the model file."""
+    validator, settings, standing = trainer.validator, trainer.section.validation, trainer.standing
+    assert validator is not None
+    assert settings is not None
+    return {
+        "measure": validator.name,
+        "scenes": len(validator),
+        "best_step": standing.step,
+        "best": standing.value,
+        "weights": "best" if settings.weights == "best" and standing.step is not None else "last",
+        "ended_early": standing.stopped and trainer.steps_done < trainer.total_steps,
+    }
+
+
+def _tell_validation(trainer: Trainer, display: Display) -> None:
+    if trainer.validator is None:
+        return
+    found, steps = _outcome(trainer), trainer.steps_done
+    if found["ended_early"]:
+        display.say(f"{trainer.phase}: ended after {steps} of {trainer.total_steps} steps: nothing got better")
+    if found["best_step"] is None:
+        if steps:
+            display.warn(
+                f"{trainer.phase}: {found['measure']} was never finite on the {found['scenes']} validation scenes, so "
+                "the last weights go on"
+            )
+        return
+    kept = "these weights go on" if found["weights"] == "best" else "the last weights go on, as the recipe says"
+    display.say(
+        f"{trainer.phase}: best {found['measure']} {found['best']:.4g} on {found['scenes']} validation scenes after "
+        f"step {found['best_step']} of {steps}; {kept}"
+    )

@@ -67,6 +67,10 @@ class Registry:
             key=lambda s: (s.kind, s.name),
         )
 
+    def for_tables(self, kind: str, *, needs_ideal: bool = False) -> list[ComponentSpec]:
+        """Metrics or backbones that stand in tables unless a recipe chooses others, in the order of declaration."""
+        return [s for s in self._specs.values() if s.kind == kind and s.in_tables and s.needs_ideal == needs_ideal]
+
     def find(self, kind: str, name: str) -> ComponentSpec:
         """The component of that kind and name.
 

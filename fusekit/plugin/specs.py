@@ -25,6 +25,9 @@ class ComponentSpec:
     summary: str
     config: str | None = None
     paper: str | None = None
+    in_tables: bool = False
+    needs_ideal: bool = False
+    per_source: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -51,6 +54,9 @@ def component(
     summary: str,
     config: str | None = None,
     paper: str | None = None,
+    in_tables: bool = False,
+    needs_ideal: bool = False,
+    per_source: bool = False,
 ) -> ComponentSpec:
     """Declares a component.
 
@@ -63,8 +69,13 @@ def component(
             that use the component are then validated without importing torch. The class still carries the
             same object as its ``Config``.
         paper: Where the method was published, such as ``"arXiv 2502.01467"``.
+        in_tables: Of a metric or backbone: it is a column, or a baseline's row, of every table whose recipe does not
+            choose them.
+        needs_ideal: Of a metric: it compares with the known ideal, and is such a column only where the data has one.
+        per_source: Of a backbone with the option ``source``, a role: as a baseline without that option it is a row
+            for each source.
 
     Raises:
         ValueError: The kind is unknown, or a name or target has another form.
     """
-    return ComponentSpec(kind, name, target, summary, config, paper)
+    return ComponentSpec(kind, name, target, summary, config, paper, in_tables, needs_ideal, per_source)

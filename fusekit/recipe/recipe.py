@@ -189,6 +189,7 @@ class _Variant:
             frame = validate_plain(RecipeModel, tree.plain())
         except ValidationError as error:
             raise RecipeProblems(problems_of(error, RecipeModel, tree)) from None
+        frame = _with_tables(frame, registry)
         check_requirements(frame, tree)
         components = validate_components(frame, registry, tree)
         check_wiring(frame, components, tree)
@@ -224,6 +225,16 @@ class _Variant:
     ) -> Recipe:
         plain = resolved_plain(self.frame, self.components)
         return Recipe(plain, self.frame, self.components, registry, text, source, synthetic_fallback, missing)
+
+
+def _with_tables(frame: RecipeModel, registry: Registry) -> RecipeModel:
+    """The frame with the columns and baselines that plugins declare, where it chooses none."""
+    chosen: dict[str, Any] = {}
+    if frame.evaluate.metrics is None:
+        chosen["metrics"] = [spec.name for spec in registry.for_tables("metric")]
+    if frame.evaluate.baselines is None:
+        chosen["baselines"] = [ComponentRef(use=spec.name) for spec in registry.for_tables("backbone")]
+    return frame.model_copy(update={"evaluate": frame.evaluate.model_copy(update=chosen)})
 
 
 def _data_error(written: _Variant, sentence: str, still: str | None) -> DataError:

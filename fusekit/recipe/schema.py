@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from fusekit.interfaces.config import (
     BackboneRef,
@@ -18,6 +18,7 @@ from fusekit.interfaces.config import (
     StrategyRef,
     TaskRef,
 )
+from fusekit.recipe.fuse_options import FuseOptions
 
 # Names of runs and phases become folders, which must stay inside the folder of the run.
 _FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -112,6 +113,43 @@ class ScheduleSection(Section):
     warmup: int = Field(0, ge=0, description="steps of linear warm-up from zero, before any schedule")
 
 
+class ValidationSection(Section):
+    """How a phase finds out, while it trains, how good its weights are on scenes that it does not train on."""
+
+    metric: MetricName | None = Field(
+        None, description="metric component that scores the fused validation scenes, as the evaluation does"
+    )
+    loss: str | None = Field(None, description="or a loss of the strategy, by name, on the validation scenes")
+    every: int | None = Field(None, ge=1, description="steps between validations; once an epoch when absent")
+    limit: int | None = Field(None, ge=1, description="only the first so many validation scenes")
+    holdout: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="share of the training scenes that no phase trains on and this one is validated on, in place of "
+        "the `val` split",
+    )
+    range: Literal["clip", "stretch"] = Field("clip", description="range of fused images, as in `fuse.range`")
+    weights: Literal["best", "last"] = Field(
+        "best", description="which weights go on, to the next phase and into the model file"
+    )
+    patience: int | None = Field(
+        None, ge=1, description="end the phase after so many validations in a row without improvement"
+    )
+    min_delta: float = Field(0.0, ge=0, description="least change of the value that `patience` takes for improvement")
+
+    @model_validator(mode="after")
+    def _one_measure(self) -> ValidationSection:
+        if (self.metric is None) == (self.loss is None):
+            raise ValueError("give either `metric` (of the fused images) or `loss` (of the strategy), and not both")
+        return self
+
+    @property
+    def measure(self) -> str:
+        """Name of the metric or loss."""
+        return self.metric or self.loss or ""
+
+
 class TrainSection(Section):
     """One training phase."""
 
@@ -130,35 +168,27 @@ class TrainSection(Section):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast of forward passes")
     checkpoint_every: int | None = Field(None, ge=1, description="steps between checkpoints; once an epoch when absent")
     keep: int = Field(2, ge=1, description="checkpoints kept")
+    validation: ValidationSection | None = Field(
+        None, alias="validate", description="validation while training; none when absent"
+    )
 
 
-class FuseSection(Section):
-    """What is fused after training."""
+class FuseSection(FuseOptions):
+    """What is fused after training, and how it should look."""
 
     split: Literal["train", "val", "test"] = Field("test", description="which split is fused")
     limit: int | None = Field(None, ge=1, description="only the first so many scenes")
-    range: Literal["clip", "stretch"] = Field(
-        "clip", description="clip: the network's own range; stretch: per-image min to max, as papers' scripts"
-    )
 
 
 class EvaluateSection(Section):
     """What is measured on the fused images."""
 
-    metrics: list[MetricName] = Field(
-        default_factory=lambda: [
-            f"strict.{name}" for name in ("en", "sd", "sf", "ag", "mi", "cc", "scd", "vif", "qabf", "ssim")
-        ],
-        description="names of metric components",
+    metrics: list[MetricName] | None = Field(
+        None, description="names of metric components; when absent those that plugins declare for tables"
     )
-    baselines: list[BackboneRef] = Field(
-        default_factory=lambda: [
-            ComponentRef(use="baselines.copy"),
-            ComponentRef(use="baselines.mean"),
-            ComponentRef(use="baselines.max"),
-            ComponentRef(use="baselines.laplacian"),
-        ],
-        description="methods that stand beside the model in every table",
+    baselines: list[BackboneRef] | None = Field(
+        None,
+        description="methods that stand beside the model in every table; when absent those that plugins declare for it",
     )
     task: bool = Field(True, description="score the model's task network on fused and on single sources")
     pictures: int = Field(4, ge=0, description="scenes shown in the report")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import metadata
 
@@ -16,12 +17,19 @@ from fusekit.plugin.loader import DISTRIBUTION
 from fusekit.recipe.components import Component, ask, placed
 from fusekit.recipe.fields import field_kind, fields_of
 from fusekit.recipe.problems import Problem, RecipeProblems, TreePath, dotted
-from fusekit.recipe.schema import ModelSection, RecipeModel
+from fusekit.recipe.schema import ModelSection, RecipeModel, TrainSection
 from fusekit.recipe.tree import Node
+from fusekit.recipe.validating import validation_problems
 from fusekit.words import nearest
 
 LABELS = "labels"
 """What a component may need that is no part but a property of the data."""
+
+SEGMENTS = "task:segmentation"
+"""The need for a task network that gives every pixel a class."""
+
+ROLE = r"^[^/\\\x00-\x1f]{1,100}$"
+"""What a role may be: files are called after it, so it is no path."""
 
 _NOUNS = {
     "backbone": "a fusion backbone",
@@ -74,22 +82,31 @@ def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node
         PluginError: A component asks for something that recipes do not have.
     """
     dataset = next(c for c in components if c.reference.path == ("data",))
+    task = next((c for c in components if c.reference.path == ("model", part_fields()["task"])), None)
     classes: ClassTable | None = ask(dataset, "classes")
-    problems: list[Problem] = []
+    problems = [
+        Problem(
+            dotted(dataset.reference.use_path),
+            f"{dataset.label} has the role {role[:60]!r}, which cannot stand in the name of a file",
+            str(tree.where(dataset.reference.use_path)),
+        )
+        for role in ask(dataset, "roles")
+        if re.fullmatch(ROLE, role) is None
+    ]
     for component in components:
         if component.config is None:
             continue
         try:
-            missing = _missing_parts(component, frame, classes is not None)
+            missing = _missing(component, frame, task, labelled=classes is not None)
             rigid = _parts_without_weights(component, components)
-            streams = _unknown_streams(component, frame, tree)
+            of_phase = _problems_of_phase(component, frame, dataset, tree)
             count = _class_count(component)
         except PluginError as error:
             raise placed(error, component.reference, tree) from error
         place = component.reference.use_path
         problems += [
             Problem(dotted(place), f"{component.label} needs {what}", str(tree.where(place)))
-            for what in (_lack(need, dataset) for need in missing)
+            for what in (_lack(need, dataset, task) for need in missing)
         ]
         problems += [
             Problem(
@@ -100,7 +117,7 @@ def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node
             )
             for part in rigid
         ]
-        problems += streams
+        problems += of_phase
         if classes is not None and count is not None and count != len(classes):
             problems.append(_count_problem(component, count, dataset, classes, tree))
     if problems:
@@ -112,20 +129,33 @@ def part_fields() -> dict[str, str]:
     return {kind: key for key, info in fields_of(ModelSection).items() if (kind := field_kind(info)) is not None}
 
 
-def _missing_parts(component: Component, frame: RecipeModel, labelled: bool) -> list[str]:
+def _missing(component: Component, frame: RecipeModel, task: Component | None, *, labelled: bool) -> list[str]:
+    """What a component needs and the recipe does not have."""
     fields = part_fields()
-    needs = set(ask(component, "needs"))
-    if component.reference.kind == "task":
-        needs.add(LABELS)
-    unknown = sorted(needs - set(fields) - {LABELS})
-    if unknown:
-        raise PluginError(
-            f"{component.label} cannot be used: it needs {unknown[0]!r}, which is no part of a recipe; "
-            f"parts are {', '.join([*fields, LABELS])}",
-            hint="it is the plugin that needs mending",
-        )
+    needs = set(ask(component, "needs")) | _needs_of_place(component)
+    for need in sorted(needs - set(fields) - {LABELS}):
+        if not need.startswith("task:"):
+            raise PluginError(
+                f"{component.label} cannot be used: it needs {need!r}, which is no part of a recipe; "
+                f"parts are {', '.join([*fields, LABELS])}",
+                hint="it is the plugin that needs mending",
+            )
     present = {kind for kind, key in fields.items() if getattr(frame.model, key) is not None}
-    return sorted(needs - present - ({LABELS} if labelled else set()))
+    if labelled:
+        present.add(LABELS)
+    if task is not None:
+        present |= {f"task:{solved}" for solved in ask(task, "solves")}
+    missing = needs - present
+    return sorted(missing - {"task"} if any(need.startswith("task:") for need in missing) else missing)
+
+
+def _needs_of_place(component: Component) -> set[str]:
+    """What any component needs that stands where it does."""
+    if component.reference.path == ("model", "guidance", "pathway"):  # along which regions are attributed
+        return {SEGMENTS}
+    if component.reference.kind == "task" and SEGMENTS.removeprefix("task:") in ask(component, "solves"):
+        return {LABELS}
+    return set()
 
 
 def _parts_without_weights(strategy: Component, components: Sequence[Component]) -> list[Component]:
@@ -136,13 +166,21 @@ def _parts_without_weights(strategy: Component, components: Sequence[Component])
     return [c for c in components if c.reference.path in wanted and c.config is not None and not ask(c, "has_weights")]
 
 
-def _unknown_streams(strategy: Component, frame: RecipeModel, tree: Node) -> list[Problem]:
-    """Streams that a phase's samplings name and its strategy never draws from."""
+def _problems_of_phase(strategy: Component, frame: RecipeModel, dataset: Component, tree: Node) -> list[Problem]:
+    """What a training phase wants of its strategy and of the data, and does not find there."""
     if strategy.reference.kind != "strategy":
         return []
-    phase = strategy.reference.path[:-1]
-    section = frame.train if phase == ("train",) else frame.pretrain[str(phase[-1])]
+    place = strategy.reference.path[:-1]
+    section = frame.train if place == ("train",) else frame.pretrain[str(place[-1])]
     assert section is not None
+    return [
+        *_unknown_streams(strategy, section, place, tree),
+        *validation_problems(strategy, section, dataset, place, tree),
+    ]
+
+
+def _unknown_streams(strategy: Component, section: TrainSection, phase: TreePath, tree: Node) -> list[Problem]:
+    """Streams that a phase's samplings name and its strategy never draws from."""
     known = ask(strategy, "streams")
     problems = []
     for name in section.streams:
@@ -154,9 +192,16 @@ def _unknown_streams(strategy: Component, frame: RecipeModel, tree: Node) -> lis
     return problems
 
 
-def _lack(need: str, dataset: Component) -> str:
+def _lack(need: str, dataset: Component, task: Component | None) -> str:
     if need == LABELS:
         return f"labels; {dataset.label} has none: choose data with a class table"
+    kind, _, wanted = need.partition(":")
+    if wanted:
+        lack = "the recipe has none: add model.task"
+        if task is not None:
+            solved = ", ".join(sorted(ask(task, "solves"))) or "something else"
+            lack = f"{task.label} is one for {solved}: choose another"
+        return f"{_NOUNS[kind]} for {wanted}; {lack}"
     return f"{_NOUNS.get(need, need)}; the recipe has none: add model.{part_fields()[need]}"
 
 

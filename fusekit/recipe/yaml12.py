@@ -1,28 +1,20 @@
 """YAML 1.2 with positions: what a recipe file may say, and nothing else. Imports no torch.
 
-ruamel.yaml tokenises; values are made here from its events, by the core schema of YAML 1.2. So `1e-4` is a
-number, `no` is text, equal keys are an error, and a tag can construct nothing.
+ruamel.yaml composes nodes with positions; values are made of them here, by the core schema of YAML 1.2. So `1e-4` is
+a number, `no` is text, equal keys are an error, and a tag can construct nothing.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+import warnings
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    DocumentStartEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-)
+from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from fusekit.recipe.problems import Problem, RecipeProblems
 from fusekit.recipe.tree import Mark, Node
@@ -37,12 +29,10 @@ _INT = re.compile(r"[-+]?[0-9]{1,400}")
 _BASED = re.compile(r"0o[0-7]{1,400}|0x[0-9a-fA-F]{1,400}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_PLAIN_TAGS = {
-    "tag:yaml.org,2002:str": str,
-    "tag:yaml.org,2002:map": dict,
-    "tag:yaml.org,2002:seq": list,
-    "!": str,
-}
+_STANDARD = "tag:yaml.org,2002:"
+_TEXT = f"{_STANDARD}str"
+_GUESSED = {_STANDARD + kind for kind in ("null", "bool", "int", "float", "timestamp", "value", "merge")}
+_COLLECTIONS = (f"{_STANDARD}map", f"{_STANDARD}seq")
 
 
 def read_yaml(path: Path) -> tuple[str, Node]:
@@ -62,7 +52,7 @@ def read_yaml(path: Path) -> tuple[str, Node]:
         reason = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error))
         raise RecipeProblems([Problem("", f"cannot be read: {reason}", name)]) from None
     if len(raw) > MAX_BYTES:
-        raise RecipeProblems([Problem("", f"larger than {MAX_BYTES >> 20} MiB; that is no recipe", name)])
+        raise RecipeProblems([Problem("", f"larger than {MAX_BYTES >> 20} MiB; that is too large for a recipe", name)])
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -96,13 +86,18 @@ def parse_yaml(text: str, source: str) -> Node | None:
     Raises:
         RecipeProblems: Syntax errors (the first), or everything that recipes do not allow.
     """
-    builder = _Builder(YAML(typ="safe", pure=True).parse(text), source)
+    reader = _Reader(source)
     try:
-        root = builder.document()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML 1.2 allows it: the nearest above counts
+            composed = YAML(typ="safe", pure=True).compose(text)
     except YAMLError as error:
         raise RecipeProblems([_syntax_problem(error, source, text)]) from None
-    if builder.problems:
-        raise RecipeProblems(builder.problems)
+    except RecursionError:
+        raise RecipeProblems([Problem("", f"nested deeper than {MAX_DEPTH} levels", source)]) from None
+    root = reader.node(composed, 0) if composed is not None else None
+    if reader.problems:
+        raise RecipeProblems(reader.problems)
     return root
 
 
@@ -173,7 +168,9 @@ def _syntax_problem(error: YAMLError, source: str, text: str) -> Problem:
         said = str(error).splitlines()[0]
     context = getattr(error, "context", None)
     message = f"not YAML: {said}" + (f" ({context})" if context and context != said else "")
-    if "cannot start any token" in said and "\\t" in said:
+    if "another document" in said:
+        message = "a recipe is one document; remove what follows `---`"
+    elif "cannot start any token" in said and "\\t" in said:
         message = "not YAML: a tab cannot indent; use spaces"
     elif said.startswith("mapping values are not allowed"):
         message = "not YAML: a second `:` on this line; put text that contains `: ` in quotes"
@@ -186,104 +183,81 @@ def _line(text: str, number: int) -> str:
     return "".join(text.split("\n")[number : number + 1])
 
 
-class _Builder:
-    """Turns parser events into nodes."""
+class _Reader:
+    """Turns composed nodes into ours, and refuses what recipes do not allow."""
 
-    def __init__(self, events: Iterator[Any], source: str) -> None:
-        self.events = events
+    def __init__(self, source: str) -> None:
         self.source = source
         self.problems: list[Problem] = []
-        self.anchors: dict[str, tuple[Node, int]] = {}
-        self.open_anchors: set[str] = set()
         self.count = 0
+        self.read: dict[int, tuple[Node, int]] = {}  # what an alias refers to is composed once: its node, and how many
+        self.open: set[int] = set()
 
-    def document(self) -> Node | None:
-        root = None
-        for event in self.events:
-            if isinstance(event, DocumentStartEvent):
-                if root is not None:
-                    self.fail(event, "a recipe is one document; remove what follows `---`")
-                    break
-                root = self.node(next(self.events), 0)
-        return root
-
-    def mark(self, event: Any) -> Mark:
-        return Mark(self.source, event.start_mark.line + 1, event.start_mark.column + 1)
-
-    def fail(self, event: Any, message: str) -> None:
-        self.problems.append(Problem("", message, str(self.mark(event))))
-
-    def stop(self, event: Any, message: str) -> RecipeProblems:
-        return RecipeProblems([*self.problems, Problem("", message, str(self.mark(event)))])
-
-    def node(self, event: Any, depth: int) -> Node:
+    def node(self, found: Any, depth: int) -> Node:
         if depth > MAX_DEPTH:
-            raise self.stop(event, f"nested deeper than {MAX_DEPTH} levels")
-        if isinstance(event, AliasEvent):
-            return self.alias(event)
+            raise self.stop(found, f"nested deeper than {MAX_DEPTH} levels")
+        if id(found) in self.open:
+            raise self.stop(found, f"*{found.anchor} stands inside what it refers to")
+        if id(found) in self.read:
+            node, size = self.read[id(found)]
+            self.grow(found, size)
+            return node
         start = self.count
-        self.grow(event, 1)
-        anchor = event.anchor
-        if anchor is not None:
-            self.open_anchors.add(anchor)
-        wanted = self.tag(event)
-        if isinstance(event, ScalarEvent):
-            quoted = event.style is not None or wanted is str
-            node = Node(event.value if quoted else parse_scalar(event.value), self.mark(event))
-        elif isinstance(event, SequenceStartEvent):
-            node = Node(self.sequence(depth), self.mark(event))
-        else:
-            node = Node(self.mapping(depth), self.mark(event))
-        if anchor is not None:
-            self.open_anchors.discard(anchor)
-            self.anchors[anchor] = (node, self.count - start)
+        self.grow(found, 1)
+        self.open.add(id(found))
+        node = Node(self.value(found, depth), self.mark(found))
+        self.open.discard(id(found))
+        self.read[id(found)] = node, self.count - start
         return node
 
-    def grow(self, event: Any, nodes: int) -> None:
-        self.count += nodes
-        if self.count > MAX_NODES:
-            raise self.stop(event, f"more than {MAX_NODES} values; that is no recipe")
+    def value(self, found: Any, depth: int) -> Any:
+        if isinstance(found, ScalarNode):
+            return self.scalar(found)
+        if found.tag not in _COLLECTIONS:
+            self.fail_tag(found)
+        if isinstance(found, SequenceNode):
+            return [self.node(item, depth + 1) for item in found.value]
+        return self.mapping(found, depth)
 
-    def tag(self, event: Any) -> type | None:
-        if event.tag is None:
-            return None
-        wanted = _PLAIN_TAGS.get(str(event.tag))
-        shape = str if isinstance(event, ScalarEvent) else dict if isinstance(event, MappingStartEvent) else list
-        if wanted is not shape:
-            shown = str(event.tag).replace("tag:yaml.org,2002:", "!!")
-            self.fail(event, f"tag {shown!r} is not allowed: recipes are plain data")
-        return wanted
+    def scalar(self, found: ScalarNode) -> Any:
+        if found.tag == _TEXT:  # quoted, tagged, or like nothing else
+            return found.value
+        if found.style is not None or found.tag not in _GUESSED:
+            self.fail_tag(found)
+        return parse_scalar(found.value)
 
-    def alias(self, event: Any) -> Node:
-        if event.anchor in self.open_anchors:
-            raise self.stop(event, f"*{event.anchor} stands inside what it refers to")
-        if event.anchor not in self.anchors:
-            raise self.stop(event, f"*{event.anchor} refers to nothing above it")
-        node, nodes = self.anchors[event.anchor]
-        self.grow(event, nodes)
-        return node
-
-    def sequence(self, depth: int) -> list[Node]:
-        items = []
-        while not isinstance(event := next(self.events), SequenceEndEvent):
-            items.append(self.node(event, depth + 1))
-        return items
-
-    def mapping(self, depth: int) -> dict[str, Node]:
+    def mapping(self, found: MappingNode, depth: int) -> dict[str, Node]:
         entries: dict[str, Node] = {}
-        while not isinstance(event := next(self.events), MappingEndEvent):
-            key = self.node(event, depth + 1)
-            value = self.node(next(self.events), depth + 1)
+        for of_key, of_value in found.value:
+            key, value = self.node(of_key, depth + 1), self.node(of_value, depth + 1)
             if not isinstance(key.value, str):
                 is_what = describe(key.value)
                 advice = "write it in quotes" if not isinstance(key.value, dict | list) else "keys are text"
-                self.fail(event, f"this key is {is_what}; {advice}")
-            elif key.value == "<<" and event.style is None:
-                self.fail(event, "merge keys are not YAML 1.2; use `extends`, or repeat the values")
+                self.fail(of_key, f"this key is {is_what}; {advice}")
+            elif key.value == "<<" and of_key.style is None:
+                self.fail(of_key, "merge keys are not YAML 1.2; use `extends`, or repeat the values")
             elif key.value in entries:
                 first = entries[key.value].key_at
                 assert first is not None
-                self.fail(event, f"key {key.value!r} stands twice in one mapping; first in line {first.line}")
+                self.fail(of_key, f"key {key.value!r} stands twice in one mapping; first in line {first.line}")
             else:
-                entries[key.value] = Node(value.value, value.at, self.mark(event))
+                entries[key.value] = Node(value.value, value.at, self.mark(of_key))
         return entries
+
+    def grow(self, found: Any, nodes: int) -> None:
+        self.count += nodes
+        if self.count > MAX_NODES:
+            raise self.stop(found, f"more than {MAX_NODES} values; that is too large for a recipe")
+
+    def mark(self, found: Any) -> Mark:
+        return Mark(self.source, found.start_mark.line + 1, found.start_mark.column + 1)
+
+    def fail(self, found: Any, message: str) -> None:
+        self.problems.append(Problem("", message, str(self.mark(found))))
+
+    def fail_tag(self, found: Any) -> None:
+        shown = str(found.tag).replace(_STANDARD, "!!")
+        self.fail(found, f"tag {shown!r} is not allowed: recipes are plain data")
+
+    def stop(self, found: Any, message: str) -> RecipeProblems:
+        return RecipeProblems([*self.problems, Problem("", message, str(self.mark(found)))])

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from fusekit.errors import PluginError, UsageError
 from fusekit.interfaces.config import ComponentConfig, ComponentRef
 from fusekit.interfaces.context import ClassTable
+from fusekit.model.assembly import Builder
 from fusekit.plugin.imports import one_line
 from fusekit.plugin.loader import LOCAL_NAMESPACE, PluginReport
 from fusekit.plugin.registry import Registry
 from fusekit.plugin.registry import registry as installed
-from fusekit.recipe.assembly import Builder
 from fusekit.recipe.strict import validate_plain
 from fusekit.testing.expect import expect
 from fusekit.testing.gaps import respects_known_gaps

@@ -10,8 +10,8 @@ import torch
 
 from fusekit.errors import DataError
 from fusekit.interfaces.context import ClassTable
+from fusekit.model.assembly import build_system, model_section
 from fusekit.plugin.imports import one_line
-from fusekit.recipe.assembly import build_system, model_section
 from fusekit.testing.component import ComponentContract
 from fusekit.testing.expect import expect
 
@@ -59,6 +59,7 @@ class ImporterContract(ComponentContract):
             roles=made.roles,
             classes=ClassTable.from_plain(dict(made.classes)) if made.classes is not None else None,
             components=self.components(),
+            pretrained=False,
         )
         try:
             system.load_state_dict(dict(made.state))

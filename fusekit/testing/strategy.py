@@ -13,13 +13,14 @@ from unittest import SkipTest
 import torch
 from torch import Tensor
 
+from fusekit.guidance.task import undisturbed
 from fusekit.interfaces.strategy import StepPlan, StepRecord, Strategy
 from fusekit.interfaces.types import Batch
+from fusekit.model.system import FusionSystem
 from fusekit.plugin.imports import one_line
 from fusekit.recipe.components import configure
 from fusekit.recipe.fields import references
 from fusekit.recipe.schema import TrainSection
-from fusekit.recipe.system import FusionSystem
 from fusekit.testing.component import ComponentContract
 from fusekit.testing.expect import expect, expect_same
 from fusekit.testing.samples import BatchesByNumber
@@ -63,6 +64,16 @@ class StrategyContract(ComponentContract):
         """The parts, untrained."""
         return toy_system(self.model, self.roles, self.classes, self.components(), seed)
 
+    def section(self) -> TrainSection:
+        """Settings of the training."""
+        plain = {
+            "optimiser": {"lr": 1e-2},
+            **self.train,
+            "strategy": {"use": self.name, "params": dict(self.params)},
+            "epochs": 2,
+        }
+        return TrainSection.model_validate(plain)
+
     def run(
         self,
         *,
@@ -76,17 +87,11 @@ class StrategyContract(ComponentContract):
         training = _Training(self.system(seed))
         _shorten(strategy)
         _watch(strategy, training)
-        plain = {
-            "optimiser": {"lr": 1e-2},
-            **self.train,
-            "strategy": {"use": self.name, "params": dict(self.params)},
-            "epochs": 2,
-        }
         trainer = Trainer(
             training.system,
             strategy,
             BatchesByNumber(self.roles, self.classes),
-            TrainSection.model_validate(plain),
+            self.section(),
             folder=folder,
             seed=7,
         )
@@ -170,6 +175,24 @@ class StrategyContract(ComponentContract):
         drawn = {stream for step in self.make().plan(2) for stream in step.draws}
         declared = self.config().streams()
         expect(drawn <= declared, f"streams: expected some of {sorted(declared)}, found {sorted(drawn)}")
+
+    def test_losses_are_those_it_declares(self) -> None:
+        """It tells the losses that its Config names, as finite numbers, and changes nothing by telling them."""
+        names = self.config().losses()
+        if not names:
+            raise SkipTest("its Config names no losses to be validated by")
+        system, strategy = self.system(), self.make()
+        data = BatchesByNumber(self.roles, self.classes)
+        strategy.setup(Trainer(system, strategy, data, self.section()))
+        before = {name: value.clone() for name, value in system.state_dict().items()}
+        with undisturbed(system), torch.no_grad():
+            told = strategy.losses(data.batch("validate", 0, 0))
+        absent = names - set(told)
+        expect(not absent, f"losses: expected {', '.join(sorted(names))}, found {', '.join(sorted(told)) or 'none'}")
+        bad = [name for name in sorted(names) if not math.isfinite(told[name])]
+        expect(not bad, f"losses: expected finite numbers, found others at {', '.join(bad)}")
+        for name, value in system.state_dict().items():
+            expect_same(f"{name} after telling losses", value, before[name])
 
     def test_resuming_equals_going_on(self) -> None:
         """Stopped after a step and resumed from its checkpoint, it ends with the same weights to the last bit."""

@@ -53,6 +53,15 @@ class TaskContract(ModuleContract):
                 else:
                     expect(len(logits) == batch, f"{where}: expected {batch} results, found {len(logits)}")
 
+    def test_options_say_what_it_solves(self) -> None:
+        """Its Config says that it solves segmentation where it is a `SegmentationNetwork`, and only there."""
+        says, segments = "segmentation" in self.config().solves(), issubclass(self.component(), SegmentationNetwork)
+        expect(
+            says == segments,
+            f"solves() of the Config: expected segmentation {'in it' if segments else 'to be absent'}, as the class "
+            f"is {'a' if segments else 'no'} SegmentationNetwork, found {sorted(self.config().solves())}",
+        )
+
     def test_logits_are_finite(self) -> None:
         """The output is float32 and finite."""
         with torch.no_grad():

@@ -18,9 +18,9 @@ from fusekit.interfaces.reconstruction import ReconstructionHead
 from fusekit.interfaces.strategy import Updater, UpdateRule
 from fusekit.interfaces.task import SegmentationNetwork
 from fusekit.interfaces.types import Batch, FusionOutput, LossProposal, Sources
+from fusekit.model.assembly import Builder
+from fusekit.model.system import FusionSystem
 from fusekit.plugin.registry import Registry
-from fusekit.recipe.assembly import Builder
-from fusekit.recipe.system import FusionSystem
 
 
 def _score(channels: int = 1) -> nn.Sequential:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,12 @@ class Position:
     Attributes:
         step: Steps done.
         finished: Whether the phase is over.
+        best: Step of the best weights by validation so far; None without any.
     """
 
     step: int
     finished: bool = False
+    best: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,10 @@ class CheckpointFolder:
 
     Args:
         folder: Where they are.
-        keep: How many are kept.
+        keep: How many are kept; all when None.
     """
 
-    def __init__(self, folder: Path, keep: int = 2) -> None:
+    def __init__(self, folder: Path, keep: int | None = 2) -> None:
         self.folder = folder
         self.keep = keep
 
@@ -59,7 +61,7 @@ class CheckpointFolder:
         Raises:
             RunError: It cannot be written; earlier checkpoints are kept.
         """
-        target = self.folder / f"{_PREFIX}{position.step:08d}"
+        target = self.path(position.step)
         aside = self.folder / f".{target.name}.tmp"
         try:
             shutil.rmtree(aside, ignore_errors=True)
@@ -77,31 +79,42 @@ class CheckpointFolder:
                 f"cannot write checkpoint {target}: {error}",
                 hint="make room and run again with --resume; earlier checkpoints are kept",
             ) from error
-        for old in self.paths()[: -self.keep]:
-            shutil.rmtree(old, ignore_errors=True)
+        if self.keep is not None:
+            for old in self.paths()[: -self.keep]:
+                shutil.rmtree(old, ignore_errors=True)
         return target
+
+    def path(self, step: int) -> Path:
+        """Where the checkpoint of a step is, or would be."""
+        return self.folder / f"{_PREFIX}{step:08d}"
+
+    def keep_only(self, steps: Collection[int | None]) -> None:
+        """Drops the checkpoints of all other steps."""
+        for path in set(self.paths()) - {self.path(step) for step in steps if step is not None}:
+            shutil.rmtree(path, ignore_errors=True)
 
     def paths(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
         return sorted(p for p in self.folder.glob(f"{_PREFIX}*") if (p / "position.json").is_file())
 
+    def positions(self) -> list[Position]:
+        """Where the checkpoints stand, oldest first."""
+        return [Position(**json.loads((p / "position.json").read_text(encoding="utf-8"))) for p in self.paths()]
+
     def position(self) -> Position | None:
         """Where the newest checkpoint stands; None where there is none."""
-        paths = self.paths()
-        if not paths:
-            return None
-        return Position(**json.loads((paths[-1] / "position.json").read_text(encoding="utf-8")))
+        return next(reversed(self.positions()), None)
 
-    def load(self) -> Checkpoint | None:
-        """The newest checkpoint, or None.
+    def load(self, step: int | None = None) -> Checkpoint | None:
+        """The newest checkpoint, or that of a step; None where there is none.
 
         Raises:
             RunError: It is damaged.
         """
-        position = self.position()
+        position = next((p for p in reversed(self.positions()) if step in (None, p.step)), None)
         if position is None:
             return None
-        path = self.paths()[-1]
+        path = self.path(position.step)
         try:
             return Checkpoint(position, load_file(path / "weights.safetensors"), load_tree(path / "state.safetensors"))
         except (OSError, SafetensorError, KeyError, ValueError) as error:

@@ -8,7 +8,6 @@ All processes must do the same things in the same order, for each of these funct
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -18,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from fusekit.errors import RunError, UsageError
+from fusekit.launch import check_meeting_point, launch
 
 Item = TypeVar("Item")
 
@@ -34,14 +34,14 @@ def world_size() -> int:
 
 def launched() -> bool:
     """Whether ``torchrun`` started this process beside others."""
-    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return launch().world > 1
 
 
 def is_first() -> bool:
     """Whether this process writes files and speaks; known before the processes join, and after they part."""
     if _several():
         return rank() == 0
-    return not launched() or int(os.environ["RANK"]) == 0
+    return launch().rank == 0
 
 
 @contextmanager
@@ -58,7 +58,8 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
         The device of this process.
 
     Raises:
-        UsageError: There are fewer GPUs than processes, or the device is neither a CUDA GPU nor the CPU.
+        UsageError: There are fewer GPUs than processes, the device is neither a CUDA GPU nor the CPU, or the
+            environment does not say where the processes meet.
         RunError: The others are not there.
     """
     if not launched() or _several():
@@ -69,6 +70,7 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
         torch.cuda.set_device(device)
     elif device.type != "cpu":
         raise UsageError(f"several processes cannot train on device {device.type!r}", hint="try --device cpu")
+    check_meeting_point()
     with _contact():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     yield device
@@ -165,13 +167,13 @@ def _several() -> bool:
 
 def _own_gpu() -> torch.device:
     """The GPU of this process; all processes of a machine complain alike where there are too few."""
-    there, wanted = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    there, wanted = torch.cuda.device_count(), launch().local_world
     if there < wanted:
         raise UsageError(
             f"{wanted} processes of this machine want a GPU each, and there are {there}",
             hint=f"start fewer (--nproc-per-node {there}), or train on the CPU with --device cpu",
         )
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cuda", launch().local_rank)
 
 
 class _MeanOverRanks(torch.autograd.Function):
@@ -222,6 +224,6 @@ def _contact() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise RunError(
-            f"process {os.environ.get('RANK', '?')} lost contact with the others: {str(error).partition(chr(10))[0]}",
+            f"process {launch().rank} lost contact with the others: {str(error).partition(chr(10))[0]}",
             hint="the process that ended first says why; --resume continues from the last checkpoint",
         ) from error

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
+from fusekit.devices import generators_of
 from fusekit.errors import RunError
 from fusekit.interfaces.guidance import Guidance
 from fusekit.interfaces.strategy import StepPlan, Strategy, UpdateRule
 from fusekit.interfaces.types import Batch
-from fusekit.recipe.schema import TrainSection
-from fusekit.recipe.system import FusionSystem
+from fusekit.model.system import FusionSystem
+from fusekit.recipe.schema import TrainSection, ValidationSection
 from fusekit.seeds import stream_seed
 from fusekit.training import distributed
+from fusekit.training.best import BestWeights
 from fusekit.training.checkpoint import CheckpointFolder, Position
+from fusekit.training.guidance_once import GuidanceOnce
 from fusekit.training.log import TrainingLog
+from fusekit.training.standing import Standing
 from fusekit.training.updater import GradientUpdater, NonFiniteError, scheduled_rate
+from fusekit.training.validation import Validator, measure_all
 
 
 class BatchSource(Protocol):
@@ -51,6 +58,13 @@ class Trainer:
     Inside of `fusekit.training.distributed.process_group` all processes train together: each with its own trainer
     and its share of every batch, with equal weights after every step. The first writes all files.
 
+    With a validator, the parts are measured between steps, which changes nothing of the steps. The best weights are
+    kept beside the checkpoints, and at the end of the phase the parts have them, unless the section wants the last.
+
+    Attributes:
+        standing: What validation has come to.
+        steps_done: Steps of the phase that are done.
+
     Args:
         system: The parts; trained in place.
         strategy: The algorithm.
@@ -62,6 +76,7 @@ class Trainer:
         seed: Root seed.
         device: Where to train.
         progress: Called after every step, in the first process.
+        validator: What the section's ``validate`` asks for.
     """
 
     def __init__(
@@ -77,7 +92,10 @@ class Trainer:
         seed: int = 0,
         device: torch.device | str = "cpu",
         progress: Progress | None = None,
+        validator: Validator | None = None,
     ) -> None:
+        if (validator is None) != (section.validation is None):
+            raise ValueError("a validator goes with a section that says `validate`, and the other way round")
         self.system = system.to(device)
         self.strategy = strategy
         self.data = data
@@ -92,7 +110,12 @@ class Trainer:
             CheckpointFolder(folder / "checkpoints" / phase, section.keep) if folder is not None else None
         )
         self.log = TrainingLog(folder / "metrics.jsonl") if folder is not None else None
+        self.validator = validator
+        self.standing = Standing()
+        self.steps_done = 0
+        self.best = BestWeights(self.checkpoints.folder / "best" if self.checkpoints is not None else None)
         self.updaters: dict[str, GradientUpdater] = {}
+        self._guidance = GuidanceOnce(lambda batch: self.system.guidance(batch.sources, batch.labels))
         self.backbone = system.backbone
         self.proposer = system.proposer
         self.reconstruction = system.reconstruction
@@ -116,8 +139,8 @@ class Trainer:
         return made
 
     def guidance(self, batch: Batch) -> Guidance | None:
-        """Guidance of the model's task network for one batch; None without a task network."""
-        return self.system.guidance(batch.sources, batch.labels)
+        """Guidance of the model's task network for one batch, the same in a whole step; None without one."""
+        return self._guidance(batch)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The recipe's precision: bf16 autocast, or nothing."""
@@ -129,7 +152,7 @@ class Trainer:
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole phase."""
+        """Steps of the whole phase, unless validation ends it before."""
         steps = self.section.epochs * len(self.plan)
         return steps if self.section.max_steps is None else min(steps, self.section.max_steps)
 
@@ -148,7 +171,7 @@ class Trainer:
             RunError: The disk is full, a checkpoint does not fit, or another process is gone.
         """
         first = distributed.is_first()
-        with torch.random.fork_rng(devices=_devices(self.device)):
+        with torch.random.fork_rng(devices=generators_of(self.device)):
             self.strategy.setup(self)
             step = self._restore() if resume else 0
             distributed.copy_from_first([*self.system.parameters(), *self.system.buffers()])
@@ -156,13 +179,18 @@ class Trainer:
                 self.log.rewind(self.phase, step)
             last = self.total_steps if stop_after is None else min(stop_after, self.total_steps)
             every = self.section.checkpoint_every or len(self.plan)
-            while step < last:
+            while step < last and not self.standing.stopped:
                 self._one_step(step)
                 step += 1
+                if self.validator is not None and self._validates(step):
+                    self._validate(step, self.validator)
                 if step % every == 0 and step < last:
                     self._save(step)
             self._save(step)
+            if self._over(step):
+                self._take_best()
         self.system.eval()
+        self.steps_done = step
         return step
 
     def _one_step(self, step: int) -> None:
@@ -181,7 +209,8 @@ class Trainer:
         torch.manual_seed(stream_seed(self.seed, self.phase, "step", step, *_others_stream()))
         began = time.perf_counter()
         try:
-            record = self.strategy.step(planned, batches)
+            with self._guidance.step():
+                record = self.strategy.step(planned, batches)
         except NonFiniteError as error:
             raise self._diverged(error, step, planned, batches) from error
         distributed.copy_from_first(self.system.buffers())  # statistics are of each process's own images
@@ -203,6 +232,64 @@ class Trainer:
         if self.progress is not None:
             self.progress(self.phase, step + 1, self.total_steps, losses)
 
+    # Validation -------------------------------------------------------------------------------------------
+
+    @property
+    def _validation(self) -> ValidationSection:
+        assert self.section.validation is not None
+        return self.section.validation
+
+    def _validates(self, step: int) -> bool:
+        """At its interval and after the last step of the phase, wherever a training is interrupted."""
+        return step % (self._validation.every or len(self.plan)) == 0 or step == self.total_steps
+
+    def _validate(self, step: int, validator: Validator) -> None:
+        """Measures the weights as they are after a step, and keeps them if they are the best so far."""
+
+        def measure(number: int) -> float:
+            with self._guidance.step():
+                return validator.measure(number)
+
+        began = time.perf_counter()
+        values = measure_all(len(validator), measure, self.system, seed=self.seed, phase=self.phase, device=self.device)
+        value = validator.mean(values)
+        self.standing = self.standing.after(step, value, validator.higher_is_better, self._validation)
+        if not distributed.is_first():
+            return
+        if self.standing.step == step:
+            self.best.keep(step, self.system.state_dict(), self._state())
+        if self.log is not None:
+            self.log.append(
+                {
+                    "phase": self.phase,
+                    "step": step,
+                    "epoch": (step - 1) // len(self.plan),
+                    "name": "validation",
+                    "losses": {f"validation {validator.name}": value if math.isfinite(value) else None},
+                    "validation": {
+                        "metric": validator.is_metric,
+                        "best": self.standing.step == step,
+                        "finite": math.isfinite(value),
+                        "scenes": len(values),
+                        "undefined": sum(math.isnan(v) for v in values),
+                    },
+                    "seconds": round(time.perf_counter() - began, 4),
+                }
+            )
+
+    def _over(self, step: int) -> bool:
+        return step >= self.total_steps or self.standing.stopped
+
+    def _take_best(self) -> None:
+        """Gives the parts the best weights, if the recipe wants them and there are any."""
+        if self.standing.step is None or self._validation.weights == "last":
+            return
+        if distributed.is_first():
+            self.system.load_state_dict(self.best.weights(self.standing.step))
+        distributed.copy_from_first([*self.system.parameters(), *self.system.buffers()])
+
+    # What goes into a step, and what is kept of it ---------------------------------------------------------
+
     def _batches(self, planned: StepPlan, epoch: int, within: int) -> list[Batch]:
         """One batch of each stream that the step draws from; every stream goes on where it was."""
         return [
@@ -222,12 +309,15 @@ class Trainer:
         return {
             "updaters": {name: updater.state_dict() for name, updater in self.updaters.items()},
             "strategy": self.strategy.state_dict(),
+            "validation": asdict(self.standing),
         }
 
     def _save(self, step: int) -> None:
         if self.checkpoints is not None and distributed.is_first():
-            position = Position(step, finished=step >= self.total_steps)
+            position = Position(step, finished=self._over(step), best=self.standing.step)
             self.checkpoints.save(position, self.system.state_dict(), self._state())
+            # An older checkpoint may be what a resume goes back to, so its best weights stay too.
+            self.best.forget_but([kept.best for kept in self.checkpoints.positions()])
 
     def _restore(self) -> int:
         distributed.wait_for_all()  # the first process may still be writing what all are to read
@@ -244,11 +334,15 @@ class Trainer:
             for name, updater in self.updaters.items():
                 updater.load_state_dict(found.state["updaters"][name])
             self.strategy.load_state_dict(found.state["strategy"])
-        except (KeyError, RuntimeError, ValueError) as error:
+            if self.validator is not None:
+                self.standing = Standing(**found.state["validation"])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise RunError(
                 f"the checkpoint of phase {self.phase!r} does not fit this recipe: {error}",
                 hint="a run is resumed with the recipe that it was started with",
             ) from error
+        if self.standing.step is not None:
+            self.best.check(self.standing.step)
         return found.position.step
 
     def _diverged(
@@ -275,7 +369,3 @@ def _others_stream() -> tuple[str | int, ...]:
     """What tells a process's random numbers from the first one's, which are those of a single process."""
     rank = distributed.rank()
     return ("process", rank) if rank else ()
-
-
-def _devices(device: torch.device) -> list[int]:
-    return [device.index or 0] if device.type == "cuda" else []

@@ -20,6 +20,8 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             target="fusekit_baselines.rules:Copy",
             config="fusekit_baselines.config:CopyConfig",
             summary="Copies one source",
+            in_tables=True,
+            per_source=True,
         ),
         component(
             "backbone",
@@ -27,6 +29,7 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             target="fusekit_baselines.rules:Mean",
             config=_OPTIONLESS,
             summary="Mean of the sources",
+            in_tables=True,
         ),
         component(
             "backbone",
@@ -34,6 +37,7 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             target="fusekit_baselines.rules:Maximum",
             config=_OPTIONLESS,
             summary="Pixelwise maximum of the sources",
+            in_tables=True,
         ),
         component(
             "backbone",
@@ -42,6 +46,7 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             config="fusekit_baselines.config:LaplacianConfig",
             summary="Laplacian pyramid: the strongest detail of every scale over the mean of the rest",
             paper="Burt and Adelson, IEEE Trans. Communications 1983",
+            in_tables=True,
         ),
         component(
             "loss-proposer",

@@ -12,10 +12,12 @@ from fusekit.interfaces.config import ComponentConfig, ComponentRef, Field, Obje
 class TransformerConfig(ComponentConfig):
     """Size of a network of transformer blocks."""
 
-    channels: int = Field(16, ge=1, description="feature channels of a source's encoder; a multiple of `heads`")
-    heads: int = Field(8, ge=1, description="heads of the channel attention")
-    blocks: int = Field(2, ge=1, description="transformer blocks of an encoder, and of the decoder")
-    expansion: int = Field(2, ge=1, description="width of the feed-forward as a multiple of the channels")
+    channels: int = Field(
+        16, ge=1, le=4096, description="feature channels of a source's encoder; a multiple of `heads`"
+    )
+    heads: int = Field(8, ge=1, le=1024, description="heads of the channel attention")
+    blocks: int = Field(2, ge=1, le=256, description="transformer blocks of an encoder, and of the decoder")
+    expansion: int = Field(2, ge=1, le=64, description="width of the feed-forward as a multiple of the channels")
     arithmetic: Literal["fused", "released"] = Field(
         "fused",
         description="order of operations: `fused` is faster and rounds less; `released` gives the output of released "
@@ -40,7 +42,9 @@ class ProposerConfig(TransformerConfig):
 class ReconstructionConfig(TransformerConfig):
     """Options of the reconstruction module."""
 
-    channels: int = Field(24, ge=1, description="feature channels of encoder and decoders; a multiple of `heads`")
+    channels: int = Field(
+        24, ge=1, le=4096, description="feature channels of encoder and decoders; a multiple of `heads`"
+    )
 
 
 class SourcesObjectiveConfig(ComponentConfig):
@@ -104,6 +108,9 @@ class MetaConfig(ComponentConfig):
 
     def streams(self) -> frozenset[str]:
         return frozenset({"meta_train", "meta_test", "fusion"} | ({"judge"} if self.judge_batches == "own" else set()))
+
+    def losses(self) -> frozenset[str]:
+        return frozenset({"fusion", "intensity", "gradient", "judge"})
 
 
 class ReleaseImporterConfig(ComponentConfig):

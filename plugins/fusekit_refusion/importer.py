@@ -78,8 +78,11 @@ def _without_copies(released: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights without the prefix of a data-parallel wrapper and without the second name of each convolution.
 
     Raises:
-        DataError: The two copies of a convolution differ, so that nobody can say which is meant.
+        DataError: The two copies of a convolution differ, so that nobody can say which is meant; or a key is no text.
     """
+    odd = [key for key in released if not isinstance(key, str)]
+    if odd:
+        raise DataError(f"released weights have the key {odd[0]!r}, which is no name of a weight")
     plain = {re.sub(r"^module\.", "", key): value for key, value in released.items()}
     kept = {key: value for key, value in plain.items() if not key.endswith(".conv.weight")}
     for key, value in plain.items():

@@ -113,11 +113,7 @@ class MetaLearning(Strategy):
 
     def learn_fusion(self, batch: Batch, judged: Batch) -> StepRecord:
         """θ_F learns with the loss as it is proposed by now, θ_J on the fused image; θ_P rests."""
-        with self.training.autocast():
-            with torch.no_grad():
-                proposal = self.proposer(batch.sources, guidance=self.training.guidance(batch))
-            fused = self.fuse(batch).image
-            fusion = self.fusion_loss(fused, batch, proposal)
+        fused, fusion = self.fused_with_loss(batch)
         self.update_backbone(fusion)
         losses = {"fusion": fusion.total, **fusion.terms}
 
@@ -127,6 +123,23 @@ class MetaLearning(Strategy):
             self.update_judge(judgement)
             losses |= judgement.terms
         return StepRecord({name: loss.item() for name, loss in losses.items()})
+
+    def fused_with_loss(self, batch: Batch) -> tuple[Tensor, LossTerms]:
+        """Fused images, and the fusion loss as it is proposed by now."""
+        with self.training.autocast():
+            with torch.no_grad():
+                proposal = self.proposer(batch.sources, guidance=self.training.guidance(batch))
+            fused = self.fuse(batch).image
+            return fused, self.fusion_loss(fused, batch, proposal)
+
+    # Validation -------------------------------------------------------------------------------------------
+
+    def losses(self, batch: Batch) -> Mapping[str, float]:
+        fused, fusion = self.fused_with_loss(batch)
+        with self.training.autocast():
+            judged = self.objective.loss(self.judge, fused, batch)
+        told = {"fusion": fusion.total, **fusion.terms, "judge": judged.total}
+        return {name: loss.item() for name, loss in told.items()}
 
     # What both use ----------------------------------------------------------------------------------------
 

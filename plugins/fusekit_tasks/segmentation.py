@@ -26,6 +26,7 @@ _SET_BY_FUSEKIT = {
     "in_channels": "use `channels`",
     "classes": "it comes from the dataset's class table",
     "activation": "use `activation` beside `options`",
+    "aux_params": "a second output is not used",
 }
 
 
@@ -46,7 +47,8 @@ class SmpSegmenter(SegmentationNetwork):
         self.channels, self.activation, self.balance = config.channels, config.activation, config.balance
         if config.ignore_unlabelled and self.classes.unlabelled is not None:
             self.ignored = self.ignored | {self.classes.unlabelled}
-        self.net = _create(config, len(self.classes))
+        wanted = config.weights if context is None or context.pretrained else None
+        self.net = _create(config, len(self.classes), wanted)
         self._second_order: bool | None = None
 
     @property
@@ -98,19 +100,19 @@ class SmpSegmenter(SegmentationNetwork):
         return (image * luma[:, None, None]).sum(dim=1, keepdim=True)
 
 
-def _create(config: SmpConfig, classes: int) -> nn.Module:
-    """Builds the network; every refusal says what to change in the recipe."""
+def _create(config: SmpConfig, classes: int, weights: str | None) -> nn.Module:
+    """Builds the network, from pretrained encoder weights if any; every refusal says what to change in the recipe."""
     from fusekit_tasks.pretrained import require_cached
 
     arguments: dict[str, Any] = dict(config.options)
     _check_options(config)
-    if config.weights is not None:
-        require_cached(config.encoder, config.weights)
+    if weights is not None:
+        require_cached(config.encoder, weights)
     try:
         return smp.create_model(
             config.architecture,
             encoder_name=config.encoder,
-            encoder_weights=config.weights,
+            encoder_weights=weights,
             in_channels=config.channels,
             classes=classes,
             **arguments,
@@ -125,7 +127,11 @@ def _create(config: SmpConfig, classes: int) -> nn.Module:
 
 
 def _check_options(config: SmpConfig) -> None:
-    """Refuses misspelt options: the library passes what it does not know to the encoder, which ignores it."""
+    """Takes the architecture's named arguments only.
+
+    The library passes what it does not know to the encoder. There some ignore it, and those of timm read weights of
+    any file that it names.
+    """
     found = smp.MODEL_ARCHITECTURES_MAPPING.get(config.architecture.lower())
     if found is None:
         raise UsageError(
@@ -133,11 +139,12 @@ def _check_options(config: SmpConfig) -> None:
             f"{did_you_mean(config.architecture, smp.MODEL_ARCHITECTURES_MAPPING)}",
             hint=f"architectures: {', '.join(sorted(smp.MODEL_ARCHITECTURES_MAPPING))}",
         )
-    known = set(inspect.signature(found.__init__).parameters) - {"self", "kwargs"}
+    arguments = inspect.signature(found.__init__).parameters.values()
+    known = {argument.name for argument in arguments if argument.kind is not argument.VAR_KEYWORD} - {"self"}
     for option in config.options:
         if option in _SET_BY_FUSEKIT:
             raise UsageError(f"tasks.smp: option {option!r} is set by fusekit", hint=_SET_BY_FUSEKIT[option])
-        if option not in known and not config.encoder.startswith("tu-"):
+        if option not in known:
             raise UsageError(
                 f"tasks.smp cannot build {config.architecture!r}: it has no option {option!r}"
                 f"{did_you_mean(option, known)}",

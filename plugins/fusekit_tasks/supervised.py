@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -31,7 +31,16 @@ class SupervisedTask(Strategy):
         self.update = training.updater("task", self.task)
 
     def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
-        batch = batches[0]
+        self.task.train()
+        loss = self.loss(batches[0])
+        self.update(loss)
+        return StepRecord({"task": loss.item()})
+
+    def losses(self, batch: Batch) -> Mapping[str, float]:
+        return {"task": self.loss(batch).item()}
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The task's loss on every image that is made of a batch's scenes."""
         if batch.labels is None:
             raise ValueError("tasks.supervised needs labels; the dataset has none")
         images = list(batch.sources) if "sources" in self.inputs else []
@@ -39,11 +48,8 @@ class SupervisedTask(Strategy):
             images.append(torch.stack(batch.sources).mean(dim=0))
         if "mixture" in self.inputs:
             images.append(_mixture(batch.sources))
-        self.task.train()
         with self.training.autocast():
-            loss = self.task.loss(self.task(torch.cat(images)), batch.labels.repeat(len(images), 1, 1))
-        self.update(loss)
-        return StepRecord({"segmentation": loss.item()})
+            return self.task.loss(self.task(torch.cat(images)), batch.labels.repeat(len(images), 1, 1))
 
 
 def _mixture(sources: Sources) -> Tensor:

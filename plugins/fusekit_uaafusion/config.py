@@ -8,7 +8,7 @@ from fusekit.interfaces.config import ComponentConfig, ComponentRef, Field, Stag
 class StageConfig(ComponentConfig):
     """Options of one unfolding stage."""
 
-    channels: int = Field(32, ge=1, description="feature channels; must equal the backbone's")
+    channels: int = Field(32, ge=1, le=4096, description="feature channels; must equal the backbone's")
     gradient_step: bool = Field(
         True,
         description="take the gradient step towards the weighted sources; "
@@ -20,8 +20,8 @@ class StageConfig(ComponentConfig):
 class UnfoldingConfig(ComponentConfig):
     """Options of the unfolding backbone."""
 
-    stages: int = Field(5, ge=1, description="number of unfolding stages")
-    channels: int = Field(32, ge=2, description="feature channels of the long and short memory")
+    stages: int = Field(5, ge=1, le=1000, description="number of unfolding stages")
+    channels: int = Field(32, ge=2, le=4096, description="feature channels of the long and short memory")
     stage: StageRef = Field(ComponentRef(use="uaafusion.stage"), description="what every stage is")
     share_stages: bool = Field(False, description="one set of weights for all stages")
 
@@ -32,7 +32,7 @@ class AttributionConfig(ComponentConfig):
     epsilon: float = Field(1e-8, gt=0, description="added to each attribution before they are compared")
 
     def needs(self) -> frozenset[str]:
-        return frozenset({"task"})
+        return frozenset({"task:segmentation"})
 
     def has_weights(self) -> bool:
         return False
@@ -41,20 +41,20 @@ class AttributionConfig(ComponentConfig):
 class UnfoldingPathConfig(ComponentConfig):
     """Options of the unfolding path."""
 
-    steps: int = Field(5, ge=1, description="number of iterates, the number of unfolding stages")
+    steps: int = Field(5, ge=1, le=1000, description="number of iterates, the number of unfolding stages")
     step_length: float = Field(0.5, gt=0, le=1, description="share of the way that one iterate goes")
 
 
 class JointConfig(ComponentConfig):
     """Options of joint training."""
 
-    task_weight: float = Field(0.1, ge=0, description="weight of the segmentation loss")
+    task_weight: float = Field(0.1, ge=0, description="weight of the task loss")
     task_rate: float = Field(
-        1.0, ge=0, description="learning rate of the segmentation network as a share of the fusion network's"
+        1.0, ge=0, description="learning rate of the task network as a share of the fusion network's"
     )
     freeze_statistics: bool = Field(
         False,
-        description="keep the segmentation network's batch-norm statistics as they are; "
+        description="keep the task network's batch-norm statistics as they are; "
         "wanted where batches are too small to estimate them",
     )
     intensity: float = Field(1.0, ge=0, description="weight of the intensity term of the fusion loss")
@@ -65,6 +65,9 @@ class JointConfig(ComponentConfig):
 
     def trains(self) -> frozenset[str]:
         return frozenset({"backbone"} | ({"task"} if self.task_weight and self.task_rate else set()))
+
+    def losses(self) -> frozenset[str]:
+        return frozenset({"total", "intensity", "gradient"} | ({"task"} if self.task_weight else set()))
 
 
 class ReleaseImporterConfig(ComponentConfig):

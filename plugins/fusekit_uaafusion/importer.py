@@ -105,6 +105,9 @@ def _split(released: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
             break
 
     def clean(state: Mapping[str, Any]) -> dict[str, Tensor]:
+        odd = [key for key, value in state.items() if isinstance(value, Tensor) and not isinstance(key, str)]
+        if odd:
+            raise DataError(f"released weights have the key {odd[0]!r}, which is no name of a weight")
         return {re.sub(r"^module\.", "", k): v for k, v in state.items() if isinstance(v, Tensor)}
 
     return clean(fusion), clean(task)

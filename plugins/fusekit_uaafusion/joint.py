@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -39,9 +39,18 @@ class JointTraining(Strategy):
         self.update = training.updater("joint", *trained)
 
     def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
-        batch = batches[0]
         self.backbone.train()
+        if self.task is not None:
+            self.task.train(mode=not self.config.freeze_statistics)
+        loss = self.loss(batches[0])
+        self.update(loss)
+        return StepRecord(_numbers(loss))
 
+    def losses(self, batch: Batch) -> Mapping[str, float]:
+        return _numbers(self.loss(batch))
+
+    def loss(self, batch: Batch) -> LossTerms:
+        """L_f + 0.1 · L_seg of a batch."""
         # Attribution of the current segmentation network, computed once for the loss and the backbone.
         guidance = self.training.guidance(batch)
         with self.training.autocast():
@@ -60,11 +69,12 @@ class JointTraining(Strategy):
 
             # L_seg: mean of the segmentation losses on the fused image and on every source.
             if self.task is not None and batch.labels is not None:
-                self.task.train(mode=not self.config.freeze_statistics)
                 images = (fused, *batch.sources)
                 losses = [self.task.loss(self.task(image), batch.labels) for image in images]
-                terms["segmentation"] = torch.stack(losses).mean()
-                total = total + self.config.task_weight * terms["segmentation"]
+                terms["task"] = torch.stack(losses).mean()
+                total = total + self.config.task_weight * terms["task"]
+        return LossTerms(total, terms)
 
-        self.update(LossTerms(total, terms))
-        return StepRecord({"total": total.item(), **{name: term.item() for name, term in terms.items()}})
+
+def _numbers(loss: LossTerms) -> dict[str, float]:
+    return {"total": loss.total.item(), **{name: term.item() for name, term in loss.terms.items()}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fusekit.errors import UsageError
 from fusekit.interfaces import BuildContext, Guidance, LossProposal, LossProposer, Sources
 from fusekit_uaafusion.config import AttributionConfig
 from fusekit_uaafusion.weights import attribution_weights
@@ -24,8 +25,12 @@ class AttributionProposer(LossProposer):
         """Weights (B, N, H, W) of a batch.
 
         Raises:
-            ValueError: There is no guidance, because the model has no task network.
+            UsageError: There is no guidance: the model has no task network, or one that does not segment.
         """
         if guidance is None:
-            raise ValueError("uaafusion.attribution proposes from guidance: give the model a task network")
+            raise UsageError(
+                "uaafusion.attribution proposes from what a segmentation network attributes to regions, and this "
+                "model has none",
+                hint="choose a task network that segments (a SegmentationNetwork), or a loss proposer that asks none",
+            )
         return LossProposal(attribution_weights(guidance, self.epsilon))

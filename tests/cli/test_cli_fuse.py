@@ -13,11 +13,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from fusekit.data.config import SyntheticConfig
-from fusekit.data.datasets.synthetic import SyntheticDataset
 from fusekit.data.decoding import read_raster
 from fusekit.data.image_writing import to_levels, write_raster
 from fusekit.data.raster import Raster
+from fusekit_scenes.config import StreetsConfig
+from fusekit_scenes.streets import Streets
 from tests.data.files import levels, png16_rgb, png_bytes, save
 from tests.data.test_image_io import BAD
 
@@ -249,12 +249,12 @@ FAILS: dict[str, Case] = {
     "fixed without limits": wrong(*AB, *TO, "--range", "fixed", says=("needs limits",)),
     "limits without fixed": wrong(*AB, *TO, "--limits", "0,1", says=("takes no limits",)),
     "limits turned round": wrong(*AB, *TO, "--range", "fixed", "--limits", "0.8,0.1", says=("lower must be below",)),
-    "limits beyond": wrong(*AB, *TO, "--range", "fixed", "--limits", "0,2", says=("within [0, 1]",)),
-    "limits nan": wrong(*AB, *TO, "--range", "fixed", "--limits", "nan,1", says=("within [0, 1]",)),
+    "limits beyond": wrong(*AB, *TO, "--range", "fixed", "--limits", "0,2", says=("both within 0 and 1",)),
+    "limits nan": wrong(*AB, *TO, "--range", "fixed", "--limits", "nan,1", says=("both within 0 and 1",)),
     "limits in words": wrong(*AB, *TO, "--range", "fixed", "--limits", "low,high", says=("LOW,HIGH",)),
     "three limits": wrong(*AB, *TO, "--range", "fixed", "--limits", "0,1,2", says=("LOW,HIGH",)),
-    "tile too small": wrong(*AB, *TO, "--tile", "3", says=("64 pixels or more",)),
-    "tile in words": wrong(*AB, *TO, "--tile", "big", says=("auto, off, or a number",)),
+    "tile too small": wrong(*AB, *TO, "--tile", "3", says=("must be at least 64",)),
+    "tile in words": wrong(*AB, *TO, "--tile", "big", says=("not the text 'big'; or: a whole number is wanted",)),
     "depth unknown": wrong(*AB, *TO, "--bit-depth", "12", says=("12",)),
     "colour unknown": wrong(*AB, *TO, "--colour", "sepia", says=("neither a choice nor a role", "auto, luma")),
     "no jobs": wrong(*AB, *TO, "--jobs", "0", says=("--jobs",)),
@@ -389,7 +389,7 @@ def test_results_of_other_settings_are_replaced_only_when_asked(fusekit: Call, h
 
 def test_alignment_from_the_command_line(fusekit: Call, here: Path) -> None:
     pytest.importorskip("cv2")
-    scene = SyntheticDataset(SyntheticConfig(height=240, width=320, night="day"), None, "test", seed=1)[0]
+    scene = Streets(StreetsConfig(height=240, width=320, night="day"), None, "test", seed=1)[0]
     infrared, visible = (to_levels(image, np.dtype(np.uint16)) for image in scene.images)
     visible = np.roll(visible, (-4, 9), axis=(0, 1))
     for folder, picture in (("ir", infrared), ("vi", visible)):

@@ -28,7 +28,7 @@ Call = Callable[..., Any]
 def recipe(tmp_path: Path) -> Callable[..., Path]:
     """Writes a small recipe."""
 
-    def write(backbone: str = "baselines.mean", data: str = "data.synthetic") -> Path:
+    def write(backbone: str = "baselines.mean", data: str = "scenes.streets") -> Path:
         path = tmp_path / "mine.yaml"
         path.write_text(MINE.format(backbone=backbone, data=data))
         return path

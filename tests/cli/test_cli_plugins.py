@@ -52,7 +52,7 @@ def test_show_a_plugin(fusekit: Call) -> None:
         "  entry point  fusekit_uaafusion",
     ]
     at = lines.index("uaafusion.unfolding  backbone")
-    assert "    stages: 5   (integer ≥ 1)" in lines[at:]
+    assert "    stages: 5   (integer ≥ 1, ≤ 1000)" in lines[at:]
     assert "    stage: {use: uaafusion.stage}   (a stage)" in lines[at:]
     assert "its options: fusekit plugins show uaafusion.stage" in done.out
     assert "uaafusion.release  importer" in lines

@@ -127,10 +127,14 @@ def test_files_that_hold_something_else(fusekit: Call, weights: Path, tmp_path: 
         (excessive, "hold 1 tensors this importer does not know: ['blockflow.1.conv3.conv_unit.0.bias']"),
         (misshapen, "does not fit the model: backbone.source_features.0.0.bias is (7,), the model has (2,)"),
         ([1, 2], "expected a state dict, found list"),
+        ({**released(), 7: torch.zeros(1)}, "have the key 7, which is no name of a weight"),
+        ({"fusion": {7: torch.zeros(1)}}, "have the key 7, which is no name of a weight"),
     ]:
         torch.save(content, file)
         code, err = refused(fusekit, tmp_path, "uaafusion", file)
         assert (code, message in err) == (4, True), err
+    torch.save({7: torch.zeros(1)}, file)
+    assert "have the key 7" in refused(fusekit, tmp_path, "refusion", file)[1]
     for damage in (b"", b"text", weights.read_bytes()[:200]):
         file.write_bytes(damage)
         assert refused(fusekit, tmp_path, "uaafusion", file)[0] == 4

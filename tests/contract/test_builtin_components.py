@@ -175,19 +175,19 @@ class TestPairs(kit.DatasetContract):
 
 
 class TestSynthetic(kit.DatasetContract):
-    name = "data.synthetic"
+    name = "scenes.streets"
     params = {"train": 2, "val": 2, "test": 2, "height": 32, "width": 40}
     samples = 1
 
 
 class TestSyntheticPairs(kit.DatasetContract):
-    name = "data.synthetic_pairs"
+    name = "scenes.ideal_pairs"
     params = {"train": 2, "val": 2, "test": 2, "height": 32, "width": 32}
     samples = 1
 
 
 class TestSyntheticScans(kit.DatasetContract):
-    name = "data.synthetic_pairs"
+    name = "scenes.ideal_pairs"
     params = {"task": "medical", "train": 2, "val": 2, "test": 2, "height": 32, "width": 32}
     samples = 1
 

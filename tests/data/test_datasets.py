@@ -11,14 +11,15 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from fusekit.data.config import MSRS_TABLE, MsrsConfig, PairsConfig, SyntheticConfig, make_palette
+from fusekit.data.config import MSRS_TABLE, MsrsConfig, PairsConfig, make_palette
 from fusekit.data.datasets.folders import natural_key
 from fusekit.data.datasets.msrs import MsrsDataset
 from fusekit.data.datasets.pairs import PairsDataset
-from fusekit.data.datasets.synthetic import SyntheticDataset
 from fusekit.data.image_io import read_image
 from fusekit.data.plugin import fusekit_components
 from fusekit.errors import DataError
+from fusekit_scenes.config import StreetsConfig
+from fusekit_scenes.streets import Streets
 from tests.data.files import levels, save
 from tests.paths import shared_data
 
@@ -106,6 +107,18 @@ def test_sizes_within_a_scene_must_agree(msrs: Path, folder: str) -> None:
     with pytest.raises(DataError, match="18x21") as raised:
         MsrsDataset(MsrsConfig(), msrs, "train")[1]
     assert "18x20" in raised.value.message
+
+
+def test_validation_shares_no_scene_with_training_and_test(msrs: Path) -> None:
+    (msrs / "train.txt").write_text("00123N\n")
+    (msrs / "test.txt").write_text("00010D\n")
+    config = MsrsConfig(train_folder="test", train_list="train.txt", test_list="test.txt", val_list="val.txt")
+    (msrs / "val.txt").write_text("00004N\n")
+    assert tuple(MsrsDataset(config, msrs, "val").ids) == ("00004N",)
+    for text, other in (("00004N\n00010D\n", "test split: 00010D"), ("00123N\n", "training split: 00123N")):
+        (msrs / "val.txt").write_text(text)
+        with pytest.raises(DataError, match=f"1 scenes are in both the validation and the {other}"):
+            MsrsDataset(config, msrs, "val")
 
 
 def test_lists_narrow_a_split_and_keep_their_order(msrs: Path) -> None:
@@ -237,29 +250,29 @@ def test_real_pairs_of_other_datasets() -> None:
 
 
 def test_synthetic_scenes_are_seeded_and_splits_differ() -> None:
-    config = SyntheticConfig(train=2, val=1, test=1, height=48, width=64)
+    config = StreetsConfig(train=2, val=1, test=1, height=48, width=64)
     assert config.missing(None) is None
     assert config.provenance().synthetic
     assert config.provenance().labels == "exact"
-    train = SyntheticDataset(config, None, "train", seed=3)
+    train = Streets(config, None, "train", seed=3)
     assert tuple(train.ids) == ("train_00000", "train_00001")
     sample = train[0]
     assert [tuple(image.shape) for image in sample.images] == [(1, 48, 64), (3, 48, 64)]
     assert sample.label is not None
     assert sample.label.dtype == torch.int64
     assert int(sample.label.max()) < len(MSRS_TABLE)
-    again = SyntheticDataset(config.model_copy(update={"train": 1}), None, "train", seed=3)[0]
+    again = Streets(config.model_copy(update={"train": 1}), None, "train", seed=3)[0]
     assert torch.equal(again.images[1], sample.images[1])
     assert torch.equal(train[0].images[1], sample.images[1])
-    for other in (SyntheticDataset(config, None, "test", seed=3)[0], train[1], train[-1]):
+    for other in (Streets(config, None, "test", seed=3)[0], train[1], train[-1]):
         assert not torch.equal(other.images[1], sample.images[1])
-    assert not torch.equal(SyntheticDataset(config, None, "train", seed=4)[0].images[1], sample.images[1])
+    assert not torch.equal(Streets(config, None, "train", seed=4)[0].images[1], sample.images[1])
     with pytest.raises(IndexError):
         train[2]
 
 
 def test_the_renderer_has_the_classes_of_the_table() -> None:
-    from fusekit.data.synthetic import MSRS_CLASSES
+    from fusekit_scenes.render import MSRS_CLASSES
 
     assert [name.replace(" ", "_") for name in MSRS_CLASSES] == list(MSRS_TABLE.names)
 
@@ -276,7 +289,7 @@ def test_palettes_tell_classes_apart() -> None:
 
 def test_components_resolve_and_options_need_no_torch() -> None:
     specs = fusekit_components()
-    assert [spec.name for spec in specs] == ["data.msrs", "data.pairs", "data.synthetic", "data.synthetic_pairs"]
+    assert [spec.name for spec in specs] == ["data.msrs", "data.pairs", "scenes.streets", "scenes.ideal_pairs"]
     script = (
         "import importlib, sys\n"
         "from fusekit.data.plugin import fusekit_components\n"

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from fusekit.data.config import MSRS_TABLE
-from fusekit.data.image_io import image_size, read_image, read_label, write_image
+from fusekit.data.image_io import read_image, read_label, write_image
 from fusekit.errors import DataError, RunError, UsageError
 from tests.data.files import levels, png16_rgb, png_bytes, save
 
@@ -91,7 +91,6 @@ def test_every_bit_is_kept(
     peak = np.iinfo(meant.dtype).max
     planes = meant[None] if meant.ndim == 2 else meant.transpose(2, 0, 1)
     assert np.array_equal((image.numpy() * np.float32(peak)).round().astype(meant.dtype), planes)
-    assert image_size(path) == tuple(image.shape[-2:])
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
@@ -152,7 +151,6 @@ def test_orientation_is_honoured(tmp_path: Path, orientation: int, kind: str) ->
     stored = {"PNG16": RGB16, "TIFF16": GREY16, "JPEG": np.asarray(Image.open(path))}.get(kind, RGB8)
     image = read_image(path)
     assert torch.equal(image, expected(np.ascontiguousarray(turns[orientation](stored))))
-    assert image_size(path) == tuple(image.shape[-2:])
 
 
 def _cut(body: bytes, share: float = 0.5) -> bytes:
@@ -228,11 +226,10 @@ def test_bad_files_are_refused_with_path_and_cause(tmp_path: Path, body: bytes, 
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
-    for read in (read_image, image_size):
-        with pytest.raises(DataError, match="no such file"):
-            read(tmp_path / "absent.png")
-        with pytest.raises(DataError, match="is a folder"):
-            read(tmp_path)
+    with pytest.raises(DataError, match="no such file"):
+        read_image(tmp_path / "absent.png")
+    with pytest.raises(DataError, match="is a folder"):
+        read_image(tmp_path)
 
 
 def test_deep_colour_without_decoder_is_refused_naming_the_extra(
@@ -242,7 +239,6 @@ def test_deep_colour_without_decoder_is_refused_naming_the_extra(
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
     with pytest.raises(DataError, match=r"image-fusekit\[io\]"):
         read_image(tmp_path / "a.png")
-    assert image_size(tmp_path / "a.png") == (20, 24)
     with pytest.raises(UsageError, match=r"image-fusekit\[io\]"):
         write_image(tmp_path / "b.png", expected(RGB16), bit_depth=16)
 
@@ -372,9 +368,3 @@ def test_an_unwritable_place_is_an_error_with_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(RunError, match="nothing was written"):
         write_image(tmp_path / "file" / "a.png", expected(GREY8))
-
-
-def test_size_needs_the_header_only(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    path.write_bytes(png_bytes(300, 200, 8, 2, b"nothing like pixels"))
-    assert image_size(path) == (200, 300)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from fusekit.data.synthetic import render_scene
+from fusekit_scenes.render import render_scene
 
 
 def write_msrs(root: Path, *, scenes: int = 2, size: tuple[int, int] = (64, 96)) -> None:

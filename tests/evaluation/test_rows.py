@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from fusekit.evaluation.benchmark import Benchmark, Method
-from fusekit.evaluation.metrics.information import Entropy
 from fusekit.pipeline.evaluate_stage import method_names
 from fusekit.pipeline.run import Run
+from fusekit_metrics.information import Entropy
 from tests.evaluation.toy import toy_run
 from tests.networks import TinySegmenter, scene
 

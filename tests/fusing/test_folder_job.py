@@ -22,8 +22,8 @@ import fusekit
 from fusekit.data.decoding import read_raster
 from fusekit.errors import RunError, UsageError
 from fusekit.fusing.folder import FolderJob, FolderResult, file_digest, part_of
-from fusekit.fusing.options import FuseOptions
 from fusekit.fusing.pairs import Scene, pair_folders
+from fusekit.recipe.fuse_options import FuseOptions
 from tests.data.files import levels, save
 
 
@@ -202,7 +202,7 @@ def test_a_second_run_into_the_same_folder_is_refused(tmp_path: Path, scenes: li
 def test_one_scene_of_a_failing_model_costs_only_itself(
     tmp_path: Path, scenes: list[Scene], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fuse = fusekit.FusionModel.fuse_pictures
+    fuse = fusekit.FusionModel.fuse_rasters
     seen: Iterator[int] = iter(range(100))
 
     def sometimes(self: Any, *arguments: Any, **options: Any) -> Any:
@@ -213,7 +213,7 @@ def test_one_scene_of_a_failing_model_costs_only_itself(
             raise MemoryError
         return fuse(self, *arguments, **options)
 
-    monkeypatch.setattr(fusekit.FusionModel, "fuse_pictures", sometimes)
+    monkeypatch.setattr(fusekit.FusionModel, "fuse_rasters", sometimes)
     result: FolderResult = job(tmp_path / "out").run(scenes)
     assert result.failed == {
         "002": "RuntimeError: a plugin's fault",

@@ -11,7 +11,6 @@ import fusekit
 from fusekit.data.decoding import read_raster
 from fusekit.errors import DataError, UsageError
 from fusekit.fusing.folder import model_digest
-from fusekit.fusing.options import FuseOptions
 from tests.data.files import levels, save
 
 A, B = levels((20, 24), np.uint8, 1), levels((20, 24), np.uint8, 2)
@@ -34,7 +33,7 @@ def test_folders_tell_what_failed_and_raise_nothing(tmp_path: Path) -> None:
         save(tmp_path / "vi" / f"{name}.png", image)
     (tmp_path / "vi" / "2.png").write_bytes(b"")
     seen: list[str] = []
-    call = {"model": fusekit.load("mean"), "options": FuseOptions(bit_depth=16), "file_format": "tif"}
+    call = {"model": fusekit.load("mean"), "bit_depth": 16, "file_format": "tif"}
     done = fusekit.fuse(
         [tmp_path / "ir", tmp_path / "vi"],
         tmp_path / "out",
@@ -64,3 +63,17 @@ def test_mistakes_are_the_errors_of_fusekit(tmp_path: Path) -> None:
 def test_the_digest_of_a_model_is_of_what_it_is() -> None:
     assert model_digest(fusekit.load("mean")) == model_digest(fusekit.load("baselines.mean"))
     assert model_digest(fusekit.load("mean")) != model_digest(fusekit.load("max"))
+
+
+@pytest.mark.parametrize(("jobs", "looks"), [(1, 5), (3, 5)])
+def test_of_a_folder_the_first_scenes_are_looked_at_for_a_shift(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int, looks: int
+) -> None:
+    """Looking costs more than fusing by a rule, and a rig that is shifted is shifted in every scene."""
+    seen: list[object] = []
+    monkeypatch.setattr("fusekit.registration.registration.looks_shifted", lambda *pair: seen.append(pair))
+    for number in range(7):
+        save(tmp_path / "ir" / f"{number}.png", A)
+        save(tmp_path / "vi" / f"{number}.png", B)
+    done = fusekit.fuse([tmp_path / "ir", tmp_path / "vi"], tmp_path / "out", model="mean", jobs=jobs)
+    assert (len(done.fused), len(seen)) == (7, looks)

@@ -17,7 +17,7 @@ from fusekit.data.colour import luminance
 from fusekit.errors import DataError, UsageError
 from fusekit.fusing.model import FusionModel
 from fusekit.interfaces.context import ClassTable
-from fusekit.recipe.system import FusionSystem
+from fusekit.model.system import FusionSystem
 from fusekit_uaafusion.config import UnfoldingConfig
 from fusekit_uaafusion.unfolding import UnfoldingBackbone
 from tests.data.files import levels
@@ -87,9 +87,9 @@ def test_colour_choices() -> None:
 def test_ranges() -> None:
     model = fusekit.load("mean")
     dim = (GREY // 4 + 60).astype(np.uint8)
-    wide = model.fuse(dim, dim, output_range="stretch")
+    wide = model.fuse(dim, dim, range="stretch")
     assert (wide.min(), wide.max()) == (0, 255)
-    fixed = model.fuse(dim, dim, output_range="fixed", limits=(0.2, 0.6))
+    fixed = model.fuse(dim, dim, range="fixed", limits=(0.2, 0.6))
     np.testing.assert_allclose(fixed, np.clip((dim / 255 - 0.2) / 0.4, 0, 1) * 255, atol=0.51)
     assert model.fuse(dim, dim, bit_depth=16).dtype == np.uint16
 
@@ -127,9 +127,9 @@ def test_what_cannot_be_is_refused_in_one_sentence() -> None:
         ((GREY, "x.png"), {}, DataError, "must all be paths"),
         ((torch.rand(2, 20, 20),) * 2, {}, DataError, "1 or 3 channels"),
         ((torch.rand(2, 1, 20, 20), torch.rand(3, 1, 20, 20)), {}, DataError, "batches differ"),
-        ((GREY, GREY), {"output_range": "wide"}, UsageError, "'wide' is not known"),
+        ((GREY, GREY), {"range": "wide"}, UsageError, "not the text 'wide'"),
         ((GREY, GREY), {"colour": "sepia"}, UsageError, "neither a choice nor a role"),
-        ((GREY, GREY), {"tile": 3}, UsageError, "64 pixels or more"),
+        ((GREY, GREY), {"tile": 3}, UsageError, "at least 64"),
         ((GREY, GREY), {"out": "x.jpg"}, UsageError, "PNG or TIFF"),
     ):
         with pytest.raises(error, match=says):
@@ -175,7 +175,7 @@ def test_a_stream_uses_its_memory_again_and_keeps_its_colour() -> None:
             stream.fuse(GREY[:20], RGB[:20])
         with pytest.raises(DataError, match="frames must be"):
             stream.fuse(GREY / 255.0, RGB)
-    with pytest.raises(UsageError, match="flicker"), model.stream(output_range="stretch"):
+    with pytest.raises(UsageError, match="flicker"), model.stream(range="stretch"):
         pass
 
 
@@ -199,7 +199,7 @@ def test_tiles_give_the_same_picture(rule: str, colour: str) -> None:
     assert whole.dtype == np.uint16
     assert np.abs(whole.astype(int) - tiled).max() <= 1, "one of 65536 levels, of rounding"
     with pytest.raises(UsageError, match="'stretch' does not go with tiles"):
-        model.fuse(infrared, visible, tile=64, output_range="stretch")
+        model.fuse(infrared, visible, tile=64, range="stretch")
 
 
 def test_tiles_with_a_task_network(guided: FusionModel) -> None:

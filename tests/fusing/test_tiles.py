@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import pytest
 import torch
@@ -12,15 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fusekit.errors import DataError, UsageError
-from fusekit.fusing.tiling.boxes import cut, widened
+from fusekit.fusing.engine import Engine
+from fusekit.fusing.scenes import TensorScene
+from fusekit.fusing.tiling.boxes import Box, cut, widened
 from fusekit.fusing.tiling.joining import Joiner
 from fusekit.fusing.tiling.reduced import read_reduced, reduced_size
 from fusekit.fusing.tiling.shared_statistics import SharedSums
 from fusekit.fusing.tiling.tile_guidance import RememberedGuidance, TileGuidance
-from fusekit.fusing.tiling.tiles import Box, fuse_in_tiles, tile_size
+from fusekit.fusing.tiling.tiles import fuse_in_tiles
 from fusekit.guidance.task import TaskGuidance
 from fusekit.interfaces import FusionBackbone, FusionOutput, Guidance, Sources
-from fusekit.recipe.system import FusionSystem
+from fusekit.model.system import FusionSystem
+from fusekit.recipe.fuse_options import fuse_options
 from fusekit_baselines.rules import Maximum, Mean
 from fusekit_refusion.config import NetworkConfig
 from fusekit_refusion.network import FusionNetwork
@@ -239,15 +243,19 @@ def test_what_cannot_be_fused_is_refused() -> None:
 
 def test_tile_sizes() -> None:
     system = FusionSystem(Mean())
-    assert tile_size(system, 1024, 1024, "auto") is None
-    assert tile_size(system, 1024, 1025, "auto") == 384
-    assert tile_size(system, 8192, 8192, "off") is None
-    assert tile_size(system, 400, 8000, 300) == 300
-    assert tile_size(system, 300, 200, 300) is None
-    with pytest.raises(UsageError, match="the least is 64"):
-        tile_size(system, 300, 200, 63)
+
+    def side(height: int, width: int, tile: Literal["auto", "off"] | int) -> int | None:
+        return Engine(system, fuse_options(tile=tile)).tile(height, width)
+
+    assert side(1024, 1024, "auto") is None
+    assert side(1024, 1025, "auto") == 384
+    assert side(8192, 8192, "off") is None
+    assert side(400, 8000, 300) == 300
+    assert side(300, 200, 300) is None
+    with pytest.raises(UsageError, match="at least 64"):
+        side(300, 200, 63)
     system.backbone.reach = 400
-    assert tile_size(system, 2000, 2000, "auto") == 800
+    assert side(2000, 2000, "auto") == 800
 
 
 def test_guidance_of_an_image_that_need_not_be_reduced_is_the_untiled_one() -> None:
@@ -328,3 +336,9 @@ def test_reduced_images_are_means_over_areas(size: tuple[int, int]) -> None:
     for found, source in zip(read_reduced(size, reader(sources), target), sources, strict=True):
         torch.testing.assert_close(found, F.adaptive_avg_pool2d(source, target), rtol=0, atol=1e-6)
     assert reduced_size(size, 10**6, 16) == size
+
+
+def test_a_batch_is_not_taken_for_its_first_scene() -> None:
+    batch = torch.rand(2, 1, 80, 80)
+    with pytest.raises(UsageError, match="batch is not fused in tiles"):
+        Engine(FusionSystem(Mean()), fuse_options(tile=64)).fuse(TensorScene([batch, batch]))

@@ -19,7 +19,7 @@ def small_recipe(name: str = "small", **changes: Any) -> fusekit.Recipe:
         "name": name,
         "seed": 3,
         "data": {
-            "use": "data.synthetic",
+            "use": "scenes.streets",
             "params": {"train": 4, "val": 1, "test": 3, "height": 48, "width": 64},
         },
         "model": {

@@ -10,8 +10,8 @@ import pytest
 
 import fusekit
 from fusekit.data.training_data import TrainingData
+from fusekit.model.assembly import build_dataset, build_strategy
 from fusekit.plugin.registry import registry
-from fusekit.recipe.assembly import build_dataset, build_strategy
 from fusekit.recipe.problems import RecipeProblems
 from fusekit.training.trainer import Trainer
 
@@ -80,7 +80,7 @@ def recipe(backbone: str, proposer: str, task: str | None, strategy: str) -> fus
             "schema": 1,
             "name": "composed",
             "data": {
-                "use": "data.synthetic",
+                "use": "scenes.streets",
                 "params": {"train": 2, "val": 1, "test": 1, "height": 32, "width": 32},
             },
             "model": model,

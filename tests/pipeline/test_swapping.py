@@ -145,7 +145,7 @@ def test_parameter_free_backbone_needs_no_training(tmp_path: Path) -> None:
             "schema": 1,
             "name": "mean",
             "data": {
-                "use": "data.synthetic",
+                "use": "scenes.streets",
                 "params": {"train": 1, "val": 1, "test": 1, "height": 48, "width": 64},
             },
             "model": {"backbone": {"use": "baselines.mean"}},

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fusekit.authoring.doctor import Finding, examine
 from fusekit.errors import PluginError, UsageError
-from fusekit.plugin.doctor import Finding, examine
 from fusekit.plugin.loader import PluginPolicy, PluginReport, load_plugins
 from fusekit.plugin.registry import Registry
 from fusekit.plugin.specs import ComponentSpec, component

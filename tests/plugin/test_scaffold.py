@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from fusekit.authoring.scaffold import KINDS_TO_START, component_name, write_plugin
 from fusekit.cli.new_plugin import new
 from fusekit.errors import UsageError
 from fusekit.interfaces.kinds import KINDS
 from fusekit.plugin.discovery import discover
 from fusekit.plugin.loader import PluginPolicy, load_plugins
-from fusekit.plugin.scaffold import KINDS_TO_START, component_name, write_plugin
 from tests.paths import REPOSITORY
 
 NAMES = {kind: f"my-{kind}" for kind in KINDS_TO_START} | {"metric": "gap2"}

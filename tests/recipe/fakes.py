@@ -65,6 +65,16 @@ class CountedConfig(ComponentConfig):
         return {"nine": 9, "nineteen": 19}.get(self.table)
 
 
+class ClassifierConfig(ComponentConfig):
+    def solves(self) -> frozenset[str]:
+        return frozenset({"classification"})
+
+
+class RegionsConfig(ComponentConfig):
+    def needs(self) -> frozenset[str]:
+        return frozenset({"task:segmentation"})
+
+
 class StrictConfig(ComponentConfig):
     sizes: int | list[int] = Field(1, description="one size, or several")
     even: int = Field(2, description="an even number")
@@ -142,6 +152,11 @@ class SceneConfig(UnlabelledConfig):
         return NINE
 
 
+class AstrayConfig(SceneConfig):
+    def roles(self) -> tuple[str, ...]:
+        return ("赤外線", "../up")
+
+
 class LoopConfig(ComponentConfig):
     inner: BackboneRef = Field(ComponentRef(use="fake.loop"), description="wraps itself by default")
 
@@ -165,12 +180,15 @@ _KINDS = [
     ("reconstruction", "fake.head", "Empty"),
     ("task", "fake.segmenter", "SegmenterConfig"),
     ("task", "fake.counted", "CountedConfig"),
+    ("task", "fake.classifier", "ClassifierConfig"),
+    ("loss-proposer", "fake.regions", "RegionsConfig"),
     ("strategy", "fake.joint", "Empty"),
     ("strategy", "fake.meta", "MetaConfig"),
     ("strategy", "fake.odd", "OddConfig"),
     ("dataset", "fake.folders", "FoldersConfig"),
     ("dataset", "fake.unlabelled", "UnlabelledConfig"),
     ("dataset", "fake.scenes", "SceneConfig"),
+    ("dataset", "fake.astray", "AstrayConfig"),
     ("dataset", "fake.wrong", "NotADataset"),
 ]
 
@@ -181,9 +199,13 @@ def specs() -> list[ComponentSpec]:
         component(kind, name, target=f"{__name__}:Nothing", summary=f"a {kind}", config=f"{__name__}:{config}")
         for kind, name, config in _KINDS
     ]
-    metrics = [component("metric", f"strict.{n}", target=f"{__name__}:Nothing", summary=n) for n in METRICS]
+    metrics = [
+        component("metric", f"strict.{n}", target=f"{__name__}:Nothing", summary=n, in_tables=True) for n in METRICS
+    ]
     lines = [
-        component("backbone", f"baselines.{n}", target=f"{__name__}:N", summary=n, config=f"{__name__}:Empty")
+        component(
+            "backbone", f"baselines.{n}", target=f"{__name__}:N", summary=n, config=f"{__name__}:Empty", in_tables=True
+        )
         for n in ("copy", "mean", "max", "laplacian")
     ]
     return made + metrics + lines

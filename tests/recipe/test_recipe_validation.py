@@ -163,6 +163,26 @@ def test_missing_parts(tmp_path: Path) -> None:
     assert "pretrain.warm.strategy.use" in refused(tmp_path, pretrain)[0]
 
 
+def test_what_asks_for_regions_wants_a_task_network_that_segments(tmp_path: Path) -> None:
+    regions = MINIMAL + "  proposer: {use: fake.regions}\n"
+    needs = "recipe.yaml:6:19 model.proposer.use: loss-proposer 'fake.regions' needs a task network for segmentation; "
+    classifier = "  task: {use: fake.classifier}\n"
+    assert refused(tmp_path, regions) == [needs + "the recipe has none: add model.task"]
+    assert refused(tmp_path, regions + classifier) == [
+        needs + "task 'fake.classifier' is one for classification: choose another"
+    ]
+    (line,) = refused(tmp_path, MINIMAL + classifier + "  guidance: {pathway: {use: fake.line}}\n")
+    assert "pathway 'fake.line' needs a task network for segmentation" in line
+    Recipe.load(write(tmp_path, regions + "  task: {use: fake.segmenter}\n"), (), REGISTRY)
+    # By itself it needs neither regions nor label maps.
+    Recipe.load(write(tmp_path, MINIMAL.replace("scenes", "unlabelled") + classifier), (), REGISTRY)
+
+
+def test_a_role_is_no_path(tmp_path: Path) -> None:
+    (line,) = refused(tmp_path, MINIMAL.replace("fake.scenes", "fake.astray"))
+    assert line.startswith("recipe.yaml:3:13 data.use: dataset 'fake.astray' has the role '../up', which cannot stand")
+
+
 def test_a_strategy_is_refused_parts_that_cannot_learn(tmp_path: Path) -> None:
     parts = "  proposer: {use: fake.fixed}\n  reconstruction: {use: fake.head}\n"
     assert refused(tmp_path, MINIMAL.replace("fake.unfolding", "fake.rule") + parts + TRAIN % "fake.meta") == [

@@ -94,9 +94,10 @@ def test_aliases_repeat_values() -> None:
         ("a: !!python/object:os.system x\n", "r.yaml:1:4: tag '!!python/object:os.system' is not allowed"),
         ("a: !mine {b: 1}\n", "tag '!mine' is not allowed"),
         ("a: !!int '1'\n", "tag '!!int' is not allowed"),
-        ("a: *b\n", "*b refers to nothing above it"),
+        ("a: *b\n", "r.yaml:1:4: not YAML: found undefined alias 'b'"),
         ("a: &a [*a]\n", "*a stands inside what it refers to"),
         ("a: " + "[" * 60 + "]" * 60, "nested deeper than"),
+        ("[" * 100_000, "nested deeper than"),
     ],
 )
 def test_refused(text: str, message: str) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fusekit.interfaces import Batch, BuildContext, TaskNetwork
-from fusekit.recipe.system import FusionSystem
+from fusekit.model.system import FusionSystem
 from fusekit.training.checkpoint import CheckpointFolder
 from fusekit.training.updater import NonFiniteError
 from fusekit_tasks.config import SmpConfig

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from fusekit.interfaces import Batch, BuildContext, ComponentRef, TaskNetwork
+from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import TrainSection
-from fusekit.recipe.system import FusionSystem
 from fusekit.training.trainer import Trainer
 from fusekit_refusion.config import MetaConfig, NetworkConfig, ProposerConfig, ReconstructionConfig
 from fusekit_refusion.meta import MetaLearning

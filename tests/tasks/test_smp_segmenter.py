@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
+from pydantic import ValidationError
 
 from fusekit.errors import UsageError
 from fusekit.interfaces import BuildContext
@@ -87,6 +90,54 @@ def test_pretrained_weights_are_never_fetched_by_surprise(monkeypatch: pytest.Mo
     with pytest.raises(UsageError, match="not on this machine") as caught:
         build(architecture="unet", encoder="resnet18", weights="imagenet")
     assert "FUSEKIT_ALLOW_DOWNLOAD" in (caught.value.hint or "")
+
+
+def test_a_model_file_wants_no_pretrained_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FUSEKIT_ALLOW_DOWNLOAD", raising=False)
+    config = SmpConfig(architecture="unet", encoder="resnet18", weights="imagenet")
+    SmpSegmenter(config, BuildContext(classes=class_table(5), pretrained=False))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "option"),
+    [("tu-resnet18", {"drop_path_rate": 0.1}), ("tu-resnet18", {"features_only": False}), ("resnet18", {"kwargs": 1})],
+)
+def test_options_are_the_architectures_named_arguments(encoder: str, option: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="it has no option"):
+        build(architecture="unet", encoder=encoder, options=option)
+
+
+def test_arguments_of_the_architecture_reach_it() -> None:
+    assert build(options={"encoder_output_stride": 8}).net.encoder._output_stride == 8  # type: ignore[union-attr]
+    narrow = build(
+        architecture="unet",
+        encoder="tu-resnet18",
+        options={"encoder_depth": 3, "decoder_channels": [32, 16, 8], "decoder_attention_type": "scse"},
+    )
+    assert narrow.net.segmentation_head[0].in_channels == 8  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"encoder": "tu-hf-hub:evil/model"}, "'tu-hf-hub:evil/model' is not a valid encoder name"),
+        ({"encoder": "tu-local-dir:/tmp"}, "not a valid encoder name"),
+        ({"encoder": "resnet18\n"}, "not a valid encoder name"),
+        ({"encoder": ""}, "not a valid encoder name"),
+        ({"options": {"checkpoint_path": "weights.pth"}}, "says where weights come from"),
+        ({"options": {"pretrained": True}}, "says where weights come from"),
+        ({"options": {"decoder_interpolation": "/etc/hostname"}}, "is not a plain name"),
+        ({"options": {"decoder_channels": [64, 10**9]}}, "numbers may go up to 4096"),
+        ({"options": {"decoder_channels": [1] * 1000}}, "at most 64 items"),
+        ({"options": {"decoder_channels": [[[[1]]]]}}, "3 levels deep"),
+        ({"options": {"upsampling": float("nan")}}, "numbers may go up to 4096"),
+    ],
+)
+def test_what_leads_elsewhere_or_has_no_bound_is_refused_before_anything_is_imported(
+    value: dict[str, object], says: str
+) -> None:
+    with pytest.raises(ValidationError, match=re.escape(says)):
+        SmpConfig.model_validate(value)
 
 
 @pytest.mark.parametrize("options", [{"architecture": "unnet"}, {"encoder": "resnet1"}, {"options": {"colour": 3}}])

@@ -8,7 +8,7 @@ import math
 import os
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from fusekit.interfaces import (
 from fusekit.interfaces import Path as ImagePath
 from fusekit.testing import toys
 from tests.testing import good
-from tests.testing.good_configs import Plain, SceneConfig, TrainsBackbone
+from tests.testing.good_configs import Classifies, Plain, SceneConfig, TrainsBackbone
 
 _builds = itertools.count(1)
 
@@ -354,6 +354,16 @@ class GreyOnly(good.Task):
     def forward(self, image: Tensor) -> Tensor:
         found: Tensor = self.net(image)
         return found
+
+
+@fault("task", "options_say_what_it_solves")
+class ShyTask(good.Task):
+    Config = Classifies
+
+
+@fault("task", "options_say_what_it_solves")
+class BoastfulClassifier(good.Classifier):
+    Config = Plain
 
 
 @fault("task", "logits_are_finite")
@@ -698,6 +708,12 @@ class OverwritingStrategy(good.Towards):
 class Straying(good.Towards):
     def plan(self, batches: int) -> Sequence[StepPlan]:
         return [StepPlan("train", ("elsewhere",))] * batches
+
+
+@fault("strategy", "losses_are_those_it_declares")
+class Untold(good.Towards):
+    def losses(self, batch: Batch) -> Mapping[str, float]:
+        return {"length": 0.0}
 
 
 @fault("strategy", "resuming_equals_going_on")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusekit.errors import DataError
@@ -27,6 +28,7 @@ from fusekit.interfaces import (
     StepPlan,
     StepRecord,
     Strategy,
+    TaskNetwork,
     TrainingContext,
     UnfoldingStage,
     UnfoldingState,
@@ -37,7 +39,7 @@ from fusekit.interfaces import (
 )
 from fusekit.interfaces.config import ComponentConfig
 from fusekit.testing import toys
-from tests.testing.good_configs import Plain, SceneConfig, TrainsBackbone
+from tests.testing.good_configs import Classifies, Plain, SceneConfig, TrainsBackbone
 
 
 class Backbone(toys.ToyBackbone):
@@ -54,6 +56,27 @@ class Reconstruction(toys.ToyReconstruction):
 
 class Task(toys.ToyTask):
     Config = Plain
+
+
+class Classifier(TaskNetwork):
+    """Says of a whole image which class it shows."""
+
+    Config: Any = Classifies
+
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        super().__init__(config, context)
+        self.net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Tanh())
+        self.scores = nn.Linear(4, len(context.classes))
+
+    def forward(self, image: Tensor) -> Tensor:
+        scores: Tensor = self.scores(self.net(image.mean(dim=1, keepdim=True)).mean(dim=(2, 3)))
+        return scores
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(logits, target)
+
+    def predict(self, logits: Tensor) -> Tensor:
+        return logits.argmax(dim=1)
 
 
 class Stage(UnfoldingStage):
@@ -144,6 +167,9 @@ class Towards(Strategy):
         loss = self.loss(batches[0])
         self.update(loss)
         return StepRecord({"distance": loss.item()})
+
+    def losses(self, batch: Batch) -> Mapping[str, float]:
+        return {"distance": self.loss(batch).item()}
 
 
 class Recovery(Objective):

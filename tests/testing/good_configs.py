@@ -13,6 +13,11 @@ class Plain(ComponentConfig):
     size: int = Field(3, ge=1, description="something to choose")
 
 
+class Classifies(ComponentConfig):
+    def solves(self) -> frozenset[str]:
+        return frozenset({"classification"})
+
+
 class SceneConfig(DatasetConfig):
     def roles(self) -> tuple[str, ...]:
         return ("near", "far")
@@ -33,3 +38,6 @@ class TrainsBackbone(ComponentConfig):
 
     def trains(self) -> frozenset[str]:
         return frozenset({"backbone"})
+
+    def losses(self) -> frozenset[str]:
+        return frozenset({"distance"})

@@ -14,7 +14,7 @@ from fusekit.plugin.specs import ComponentSpec, component
 from fusekit.testing.check import CONTRACTS, check_component
 from tests.testing import faulty
 from tests.testing.faulty import FAULTS, Fault, released
-from tests.testing.good import GOOD, IdealDistance
+from tests.testing.good import GOOD, Classifier, IdealDistance
 
 
 def spec_of(kind: str, name: str, target: type, config: str | None = None) -> ComponentSpec:
@@ -46,7 +46,7 @@ def test_a_fault_fails_its_check_alone(fault: Fault) -> None:
     assert re.search(wording, failed[fault.check], re.S), failed
 
 
-@pytest.mark.parametrize(("kind", "target"), [*GOOD.items(), ("metric", IdealDistance)])
+@pytest.mark.parametrize(("kind", "target"), [*GOOD.items(), ("metric", IdealDistance), ("task", Classifier)])
 def test_a_good_component_passes(kind: str, target: type) -> None:
     spec = spec_of(kind, "faulty.part", target, _config_of(target))
     attributes = {"released": released} if kind == "importer" else {}

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ from fusekit.data.training_data import TrainingData
 from fusekit.errors import UsageError
 from fusekit.interfaces import Batch, BuildContext, StepPlan, StepRecord, Strategy, TrainingContext
 from fusekit.interfaces.dataset import FusionDataset, Sample
+from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import SamplingSection, TrainSection
-from fusekit.recipe.system import FusionSystem
 from fusekit.training import distributed
 from fusekit.training.differentiable import differentiable_step
 from fusekit.training.trainer import Trainer
 from fusekit.training.updater import NonFiniteError
+from fusekit.training.validation import LossOfStrategy
 from fusekit_baselines.rules import Mean
 from fusekit_refusion.config import MetaConfig, NetworkConfig, ProposerConfig, ReconstructionConfig
 from fusekit_refusion.meta import MetaLearning
@@ -130,6 +132,42 @@ def train(case: str, folder: Path | None, *, seed: int = 0, **options: Any) -> F
     return system
 
 
+class ThreeScenes:
+    """Validation scenes, one a batch; three, which two processes cannot share equally."""
+
+    def __init__(self) -> None:
+        self.read: list[int] = []
+
+    def __len__(self) -> int:
+        return 3
+
+    def batch(self, stream: str, epoch: int, index: int) -> Batch:
+        self.read.append(index)
+        sources, labels = scene(1, 16, 16, seed=900 + index, dtype=torch.float64)
+        return Batch(sources, labels, (f"validation-{index}",))
+
+
+def validated(folder: Path, *, resume: bool = False, stop_after: int | None = None) -> dict[str, Any]:
+    """A joint training that gets worse with its high rate, until patience ends it; what it comes to."""
+    torch.manual_seed(distributed.rank())
+    system = joint_system(TinySegmenter(4)).double()
+    strategy, scenes = JointTraining(JointConfig(), BuildContext()), ThreeScenes()
+    section = TrainSection.model_validate(
+        {
+            "strategy": {"use": "uaafusion.joint"},
+            "epochs": 20,
+            "checkpoint_every": 2,
+            "optimiser": {"name": "sgd", "lr": 1.0, "momentum": 0.9},
+            "validate": {"loss": "total", "every": 1, "patience": 3},
+        }
+    )
+    validator = LossOfStrategy(strategy, "total", scenes, CPU)  # type: ignore[arg-type]
+    trainer = Trainer(system, strategy, SharedScenes(), section, folder=folder, seed=7, validator=validator)
+    steps = trainer.fit(resume=resume, stop_after=stop_after)
+    torch.save(system.state_dict(), folder / f"weights {distributed.rank()}.pt")
+    return {"steps": steps, "standing": asdict(trainer.standing), "read": scenes.read}
+
+
 class Exploding(Strategy):
     """Fine for two steps; then the loss or its slope is not finite, in the last process only."""
 
@@ -222,6 +260,11 @@ def process(number: int, folder: Path) -> None:
     (folder / f"drawn {number}.json").write_text(json.dumps(drawn()))
     (folder / f"used {number}.json").write_text(json.dumps(partly_used()))
 
+    (folder / f"validated {number}.json").write_text(json.dumps(validated(folder / "validated")))
+    validated(folder / "validated, cut", stop_after=3)
+    found = validated(folder / "validated, cut", resume=True)
+    (folder / f"validated, cut {number}.json").write_text(json.dumps(found))
+
     torch.save(train("restless", folder / "straight").state_dict(), folder / f"straight {number}.pt")
     train("restless", folder / "cut", stop_after=4)
     resumed = train("restless", folder / "cut", seed=99, resume=True)
@@ -304,6 +347,29 @@ def test_resume_is_bit_exact_with_statistics_and_dropout(two: Path) -> None:
     assert steps == [1, 2, 3, 4, 5, 6]
 
 
+def test_processes_share_validation_and_agree_on_best_and_end(two: Path, tmp_path: Path) -> None:
+    alone = validated(tmp_path)
+    assert alone["standing"]["stopped"]
+    assert 0 < alone["standing"]["step"] < alone["steps"] < 40
+    for run in ("validated", "validated, cut"):
+        first, second = (json.loads((two / f"{run} {number}.json").read_text()) for number in range(WORLD))
+        assert first["standing"] == second["standing"]
+        assert first["standing"] == pytest.approx(alone["standing"], rel=1e-9)
+        assert first["steps"] == second["steps"] == alone["steps"]
+        assert (set(first["read"]), set(second["read"])) == ({0, 2}, {1})
+        weights = [torch.load(two / run / f"weights {number}.pt") for number in range(WORLD)]
+        assert largest_difference(*weights) == 0.0
+        assert largest_difference(weights[0], torch.load(tmp_path / "weights 0.pt")) < 1e-9
+        kept = [path.name for path in (two / run / "checkpoints" / "train" / "best").iterdir()]
+        assert kept == [f"step-{alone['standing']['step']:08d}"]
+    logs = [
+        [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in (two / "validated", two / "validated, cut", tmp_path)
+    ]
+    for log in logs[:2]:
+        assert [(r["step"], r["name"]) for r in log] == [(r["step"], r["name"]) for r in logs[2]]
+
+
 # Shares of a batch -----------------------------------------------------------------------------------------
 
 
@@ -375,7 +441,7 @@ RECIPE = """
 schema: 1
 name: tiny
 seed: 3
-data: {use: data.synthetic, params: {train: 4, val: 1, test: 2, height: 48, width: 64}}
+data: {use: scenes.streets, params: {train: 4, val: 1, test: 2, height: 48, width: 64}}
 model:
   backbone: {use: refusion.network, params: {channels: 4, heads: 2, blocks: 1}}
   proposer: {use: refusion.proposer, params: {channels: 4, heads: 2, blocks: 1}}
@@ -429,13 +495,13 @@ def test_torchrun_says_once_that_a_batch_cannot_be_divided(tmp_path: Path) -> No
 
 FAULTY = """
 import os
-from fusekit.data.config import SyntheticConfig
-from fusekit.data.datasets.synthetic import SyntheticDataset
+from fusekit_scenes.config import StreetsConfig
+from fusekit_scenes.streets import Streets
 from fusekit.errors import DataError
 from fusekit.plugin import component, hookimpl
 
-class Faulty(SyntheticDataset):
-    Config = SyntheticConfig
+class Faulty(Streets):
+    Config = StreetsConfig
     def __getitem__(self, index):
         if os.environ["RANK"] == "1":
             raise DataError("this scene cannot be read by process 1")

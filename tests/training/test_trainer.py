@@ -22,8 +22,8 @@ from fusekit.interfaces import (
     Strategy,
     TrainingContext,
 )
+from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import TrainSection
-from fusekit.recipe.system import FusionSystem
 from fusekit.training.checkpoint import CheckpointFolder
 from fusekit.training.trainer import Trainer
 from fusekit.training.tree_file import load_tree, save_tree

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 import fusekit
-from fusekit.fusing.import_weights import import_weights
-from fusekit.recipe.model_file import load_system
-from fusekit.recipe.system import FusionSystem
+from fusekit.model.import_weights import import_weights
+from fusekit.model.model_file import load_system
+from fusekit.model.system import FusionSystem
 from tests.networks import TinySegmenter
 from tests.paths import parity
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fusekit.errors import UsageError
 from fusekit.guidance.task import TaskGuidance
 from fusekit.interfaces import BuildContext, UnfoldingState
 from fusekit_uaafusion.blocks import ConvLSTM
@@ -126,5 +127,5 @@ def test_proposal_weights_sum_to_one_and_are_equal_where_nothing_is_attributed()
 
 
 def test_proposer_without_task_network_says_so() -> None:
-    with pytest.raises(ValueError, match="give the model a task network"):
+    with pytest.raises(UsageError, match="attributes to regions, and this model has none"):
         AttributionProposer()(scene()[0])

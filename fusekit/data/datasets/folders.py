@@ -15,8 +15,7 @@ from fusekit.data.image_io import IMAGE_SUFFIXES, image_files, read_image, read_
 from fusekit.errors import DataError
 from fusekit.interfaces.dataset import FusionDataset, Sample, Split
 from fusekit.interfaces.dataset_config import DatasetConfig
-
-_SHOWN = 10
+from fusekit.words import some
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def read_stems(path: Path) -> list[str]:
         raise DataError(f"{path}: the list names no scene")
     twice = sorted({stem for stem in stems if stems.count(stem) > 1}) if len(set(stems)) < len(stems) else []
     if twice:
-        raise DataError(f"{path}: the list names {_some(twice)} more than once")
+        raise DataError(f"{path}: the list names {some(twice)} more than once")
     return stems
 
 
@@ -84,8 +83,8 @@ def find_scenes(config: FolderConfig, root: Path, split: Split) -> list[Scene]:
     """Pairs up the files of a split; reads no pixels.
 
     Raises:
-        DataError: A folder or list is missing, files do not pair up, the split is empty, or shares scenes
-            of one folder with the test split.
+        DataError: A folder or list is missing, files do not pair up, the split is empty, or lists of one folder
+            share scenes: of training and test, or of validation and another.
     """
     folder = config.split_folder(split)
     if folder is None:
@@ -100,8 +99,9 @@ def find_scenes(config: FolderConfig, root: Path, split: Split) -> list[Scene]:
     else:
         stems = read_stems(root / listed)
         _check_listed(files, stems, root / listed)
-    if split == "train":
-        _check_unseen(config, root, stems)
+    others: dict[Split, tuple[Split, ...]] = {"train": ("test",), "val": ("test", "train")}
+    for other in others.get(split, ()):
+        _check_apart(config, root, split, stems, other)
     labels = _labels(config, root, folder, stems)
     return [Scene(s, tuple(of_role[s] for of_role in files.values()), labels.get(s)) for s in stems]
 
@@ -111,7 +111,7 @@ def _paired_stems(config: FolderConfig, files: dict[str, dict[str, Path]], where
     paired = every.intersection(*files.values())
     if every != paired and not config.skip_unpaired:
         lacking = "; ".join(
-            f"{len(absent)} have no {role} image: {_some(absent)}"
+            f"{len(absent)} have no {role} image: {some(absent)}"
             for role, of_role in files.items()
             if (absent := sorted(every - set(of_role), key=natural_key))
         )
@@ -127,20 +127,20 @@ def _paired_stems(config: FolderConfig, files: dict[str, dict[str, Path]], where
 def _check_listed(files: dict[str, dict[str, Path]], stems: Sequence[str], listing: Path) -> None:
     for role, of_role in files.items():
         if absent := [stem for stem in stems if stem not in of_role]:
-            raise DataError(f"{listing}: {len(absent)} listed scenes have no {role} image: {_some(absent)}")
+            raise DataError(f"{listing}: {len(absent)} listed scenes have no {role} image: {some(absent)}")
 
 
-def _check_unseen(config: FolderConfig, root: Path, stems: Iterable[str]) -> None:
-    """Training must not see test scenes, which only lists over the same folder can bring about."""
-    same = all(
-        pattern.replace("{split}", str(config.train_folder)) == pattern.replace("{split}", config.test_folder)
-        for pattern in config.source_patterns().values()
-    )
-    if not same or config.test_list is None:
+def _check_apart(config: FolderConfig, root: Path, split: Split, stems: Iterable[str], other: Split) -> None:
+    """No scene may be in two splits, which only lists over the same folder can bring about."""
+    mine, theirs = config.split_list(split), config.split_list(other)
+    if theirs is None or not config.same_place(split, other):
         return
-    if both := sorted(set(stems) & set(read_stems(root / config.test_list)), key=natural_key):
+    if split == "val" and mine in (None, theirs):  # it *is* the other split, or all of its folder, and says so
+        return
+    if both := sorted(set(stems) & set(read_stems(root / theirs)), key=natural_key):
+        names = {"train": "training", "val": "validation", "test": "test"}
         raise DataError(
-            f"{root}: {len(both)} scenes are in both the training and the test split: {_some(both)}",
+            f"{root}: {len(both)} scenes are in both the {names[split]} and the {names[other]} split: {some(both)}",
             hint="Take them out of one of the two lists.",
         )
 
@@ -155,15 +155,10 @@ def _labels(config: FolderConfig, root: Path, folder: str, stems: Sequence[str])
     found = files_by_stem(place)
     if config.labelled == "required" and (absent := [stem for stem in stems if stem not in found]):
         raise DataError(
-            f"{place}: {len(absent)} of {len(stems)} scenes have no class map: {_some(absent)}",
+            f"{place}: {len(absent)} of {len(stems)} scenes have no class map: {some(absent)}",
             hint="`labelled: optional` takes them as unknown everywhere, `labelled: off` reads no class map.",
         )
     return found
-
-
-def _some(stems: Sequence[str]) -> str:
-    rest = len(stems) - _SHOWN
-    return ", ".join(stems[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 class FolderDataset(FusionDataset):

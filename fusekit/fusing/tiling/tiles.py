@@ -10,32 +10,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from fusekit.data.raster import MIN_SIDE
 from fusekit.errors import UsageError
-from fusekit.fusing.fuse import as_sources, check_finite, check_sizes
-from fusekit.fusing.options import SMALLEST_TILE
+from fusekit.fusing.scenes import as_sources, check_finite, check_sizes
 from fusekit.fusing.tiling.boxes import Box, spread, tiles_of, widened
 from fusekit.fusing.tiling.joining import Joiner
 from fusekit.fusing.tiling.reduced import read_reduced, reduced_size
 from fusekit.fusing.tiling.shared_statistics import SharedSums
 from fusekit.fusing.tiling.tile_guidance import RememberedGuidance, TileGuidance
 from fusekit.interfaces.types import Sources
+from fusekit.model.system import FusionSystem
 from fusekit.progress import Advance
-from fusekit.recipe.system import FusionSystem
-
-__all__ = ["Box", "fuse_in_tiles", "tile_size"]
-
-WHOLE_PIXELS = 1 << 20
-"""Largest image that ``auto`` fuses whole: 2 to 3 GiB with the built-in networks, and all usual cameras' for fusion."""
-
-TILE = 384
-"""Side of an ``auto`` tile: with larger ones features leave a processor's cache, with smaller ones margins dominate."""
-
+from fusekit.recipe.fuse_options import SMALLEST_TILE
 
 SAMPLE = 1 << 18
 """Pixels from which sums over an image are estimated where it costs less than taking them over all pixels."""
@@ -50,29 +40,6 @@ GUIDANCE_PIXELS = 640 * 480
 UNKNOWN_REACH = 64
 UNKNOWN_STRIDE = 32
 FADE = 32
-
-
-def tile_size(system: FusionSystem, height: int, width: int, tile: Literal["auto", "off"] | int) -> int | None:
-    """Side of the tiles in which to fuse images of a size; None to fuse them whole.
-
-    Args:
-        system: What fuses. Where it reaches far, tiles are larger, lest windows be mostly margin.
-        height: Of the images.
-        width: Of the images.
-        tile: ``auto``: tiles above a megapixel (2²⁰ pixels); ``off``: never; or the side, 64 or more.
-
-    Raises:
-        UsageError: The side is too small.
-    """
-    if tile == "off":
-        return None
-    if tile == "auto":
-        if height * width <= WHOLE_PIXELS:
-            return None
-        side = max(TILE, 2 * (system.backbone.reach or 0))
-    else:
-        side = _checked(tile)
-    return None if max(height, width) <= side else side
 
 
 def fuse_in_tiles(
@@ -107,15 +74,10 @@ def fuse_in_tiles(
         UsageError: Tiles are too small.
     """
     check_sizes([size])
-    _checked(tile)
-    with torch.no_grad():
-        _Job(system, size, read, tile, torch.device(device)).run(write, sample, advance or (lambda *_: None))
-
-
-def _checked(tile: int) -> int:
     if tile < SMALLEST_TILE:
         raise UsageError(f"tiles of {tile} pixels are too small; the least is {SMALLEST_TILE}")
-    return tile
+    with torch.no_grad():
+        _Job(system, size, read, tile, torch.device(device)).run(write, sample, advance or (lambda *_: None))
 
 
 class _Job:

@@ -1,8 +1,0 @@
-"""Videos: reading, fusing frame by frame, writing. Imports PyAV only where a video is opened."""
-
-from __future__ import annotations
-
-from fusekit.fusing.video.inspection import VideoInfo, inspect_video
-from fusekit.fusing.video.streams import NO_SOUND, VIDEO_SUFFIXES, VideoResult, fuse_videos, is_video
-
-__all__ = ["NO_SOUND", "VIDEO_SUFFIXES", "VideoInfo", "VideoResult", "fuse_videos", "inspect_video", "is_video"]

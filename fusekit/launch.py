@@ -1,0 +1,83 @@
+"""What ``torchrun`` says about this process among others: the only reader of its environment. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from fusekit.errors import UsageError
+
+_HINT = "torchrun sets these variables together; for a single process: env -u RANK -u WORLD_SIZE fusekit …"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """The place of this process among those that were started together.
+
+    Attributes:
+        rank: Its number, from 0.
+        world: How many there are; 1 where there was no launcher.
+        local_rank: Its number among those of this machine.
+        local_world: How many there are on this machine.
+    """
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+    local_world: int = 1
+
+
+def launch() -> Launch:
+    """Reads the launcher's environment: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE; empty counts as not set.
+
+    Raises:
+        UsageError: A variable is no number, or they contradict each other: whoever believed them would leave out
+            images, or wait for processes that do not exist.
+    """
+    world = _number("WORLD_SIZE", least=1)
+    rank = _number("RANK")
+    if world is None and rank in (None, 0):
+        return Launch()
+    if world is None:
+        raise UsageError(f"RANK is {rank} and WORLD_SIZE is not set: process {rank} of how many?", hint=_HINT)
+    if rank is None and world > 1:
+        raise UsageError(f"WORLD_SIZE is {world} and RANK is not set: which of the {world} is this?", hint=_HINT)
+    rank = rank or 0
+    if rank >= world:
+        raise UsageError(f"RANK is {rank} and WORLD_SIZE {world}: ranks go from 0 to {world - 1}", hint=_HINT)
+    local_rank = _number("LOCAL_RANK") or 0
+    local_world = _number("LOCAL_WORLD_SIZE", least=1)
+    if local_world is not None and local_rank >= local_world:
+        raise UsageError(
+            f"LOCAL_RANK is {local_rank} and LOCAL_WORLD_SIZE {local_world}: ranks go from 0 to {local_world - 1}",
+            hint=_HINT,
+        )
+    return Launch(rank, world, local_rank, local_world or 1)
+
+
+def check_meeting_point() -> None:
+    """Checks that the processes know where to meet, which those that train together must.
+
+    Raises:
+        UsageError: MASTER_ADDR or MASTER_PORT is not set, or the port is none.
+    """
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        if not os.environ.get(name):
+            raise UsageError(
+                f"RANK and WORLD_SIZE ask for training in several processes, and {name} is not set: "
+                "they would not find each other",
+                hint=_HINT,
+            )
+    port = os.environ["MASTER_PORT"]
+    if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
+        raise UsageError(f"MASTER_PORT is not a valid port: {port[:60]!r}", hint=_HINT)
+
+
+def _number(name: str, *, least: int = 0) -> int | None:
+    """A variable's value, None where it is not set."""
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
+        raise UsageError(f"{name} is not a whole number from {least} on: {text[:60]!r}", hint=_HINT)
+    return int(text)

@@ -1,0 +1,1 @@
+"""Models: their parts assembled, the files that hold them, methods without parameters, weights of others."""

@@ -1,0 +1,187 @@
+"""From a validated recipe to objects: the model's parts, datasets and strategies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from fusekit.errors import FusekitError, PluginError, UsageError
+from fusekit.interfaces.config import ComponentConfig, ComponentRef
+from fusekit.interfaces.context import BuildContext, ClassTable
+from fusekit.interfaces.dataset import FusionDataset, Split
+from fusekit.interfaces.strategy import Strategy
+from fusekit.interfaces.task import SegmentationNetwork, TaskNetwork
+from fusekit.model.system import FusionSystem
+from fusekit.plugin.registry import Registry, registry
+from fusekit.recipe.components import configure
+from fusekit.recipe.recipe import Recipe
+from fusekit.recipe.schema import ModelSection, TrainSection
+from fusekit.recipe.strict import validate_plain
+from fusekit.seeds import stream_seed
+
+
+class Builder:
+    """Builds components by reference, nested ones included.
+
+    Args:
+        roles: Roles of the sources.
+        classes: Class table of the data, or None.
+        components: Where names are looked up; the process's own registry when None.
+        pretrained: Whether components may start from pretrained weights.
+    """
+
+    def __init__(
+        self,
+        roles: tuple[str, ...],
+        classes: ClassTable | None,
+        components: Registry | None = None,
+        *,
+        pretrained: bool = True,
+    ) -> None:
+        self.registry = components or registry()
+        self.context = BuildContext(roles=roles, classes=classes, pretrained=pretrained, builder=self.build)
+
+    def build(self, kind: str, ref: ComponentRef) -> Any:
+        """The component that a reference names.
+
+        Raises:
+            PluginError: There is no such component, or building it fails by a fault of its own.
+            UsageError: Its parameters do not fit.
+        """
+        config = configure(kind, ref, self.registry)  # wrong parameters are refused before anything is imported
+        found = self.registry.component_class(kind, ref.use)
+        try:
+            return found(config, self.context)
+        except FusekitError:
+            raise
+        except ValueError as error:
+            raise UsageError(f"{kind} {ref.use!r} refuses its parameters: {error}") from error
+        except Exception as error:
+            raise PluginError(
+                f"{kind} {ref.use!r} failed while it was built: {type(error).__name__}: {error}",
+                hint=f"fusekit plugins show {ref.use.partition('.')[0]} tells where it comes from",
+            ) from error
+
+
+def build_system(
+    section: ModelSection,
+    *,
+    roles: tuple[str, ...],
+    classes: ClassTable | None,
+    seed: int = 0,
+    components: Registry | None = None,
+    pretrained: bool = True,
+) -> FusionSystem:
+    """Builds the parts of a ``model`` section; initial weights depend on `seed` alone.
+
+    The global random state is left as it was.
+
+    Args:
+        section: The parts.
+        roles: Roles of the sources.
+        classes: Class table of the data, or None.
+        seed: Of the initial weights.
+        components: Where names are looked up; the process's own registry when None.
+        pretrained: Whether parts may start from pretrained weights; False where other weights replace them.
+    """
+    builder = Builder(roles, classes, components, pretrained=pretrained)
+
+    def part(kind: str, ref: ComponentRef | None) -> Any:
+        if ref is None:
+            return None
+        # A stream per part: swapping one part leaves the initial weights of the others as they were.
+        torch.manual_seed(stream_seed(seed, "init", kind))
+        return builder.build(kind, ref)
+
+    with torch.random.fork_rng():
+        task = part("task", section.task)
+        if section.task is not None:
+            check_solves(configure("task", section.task, builder.registry), section.task.use, task)
+        return FusionSystem(
+            part("backbone", section.backbone),
+            proposer=part("loss-proposer", section.proposer),
+            reconstruction=part("reconstruction", section.reconstruction),
+            task=task,
+            pathway=part("pathway", section.guidance.pathway),
+            roles=roles,
+            classes=classes,
+            scope=section.guidance.scope,
+            megapixels=section.guidance.megapixels,
+            description=section.model_dump(mode="json", exclude_none=True),
+        )
+
+
+def assemble(recipe: Recipe) -> FusionSystem:
+    """Builds the system that a recipe describes, with untrained weights.
+
+    Raises:
+        PluginError: A component is missing or broken.
+        UsageError: Parts do not fit together.
+    """
+    config = recipe.data_config
+    return build_system(
+        recipe.model.model,
+        roles=config.roles(),
+        classes=config.classes(),
+        seed=recipe.model.seed,
+        components=recipe.registry,
+    )
+
+
+def build_dataset(recipe: Recipe, split: Split) -> FusionDataset:
+    """The recipe's dataset, one split of it.
+
+    Raises:
+        DataError: The data is not there, or its files do not pair up.
+    """
+    section = recipe.model.data
+    found = recipe.registry.component_class("dataset", section.use)
+    seed = stream_seed(recipe.model.seed, "data")
+    dataset: FusionDataset = found(recipe.data_config, recipe.data_root, split, seed=seed)
+    return dataset
+
+
+def build_strategy(recipe: Recipe, section: TrainSection, system: FusionSystem) -> Strategy:
+    """The strategy of a training phase, checked against the built system.
+
+    Raises:
+        UsageError: The strategy differentiates the task network twice, and the network cannot be.
+    """
+    builder = Builder(system.roles, system.classes, recipe.registry)
+    strategy: Strategy = builder.build("strategy", section.strategy)
+    config = recipe.config("strategy", section.strategy)
+    check_second_order(config, section.strategy.use, system)
+    return strategy
+
+
+def check_second_order(config: ComponentConfig, name: str, system: FusionSystem) -> None:
+    """Refuses a task network without second derivatives where a strategy needs them."""
+    if config.needs_second_order() and system.task is not None and not system.task.second_order:
+        raise UsageError(
+            f"strategy {name!r} differentiates the task network twice, and {type(system.task).__name__} with these "
+            "parameters has no second derivative",
+            hint="choose an encoder without hard-sigmoid or fused attention, such as mobilenet_v2 or resnet18",
+        )
+
+
+def check_solves(config: ComponentConfig, name: str, task: TaskNetwork) -> None:
+    """Refuses a task network whose Config says another thing than its class: recipes are checked by the Config.
+
+    Raises:
+        PluginError: One of them says that it segments, and the other does not.
+    """
+    says, does = "segmentation" in config.solves(), isinstance(task, SegmentationNetwork)
+    if says != does:
+        raise PluginError(
+            f"task {name!r} cannot be used: solves() of its Config {'names' if says else 'does not name'} "
+            f"segmentation, and its class is {'a' if does else 'no'} SegmentationNetwork",
+            hint="it is the plugin that needs mending: one for another task returns its name there, such as "
+            'frozenset({"classification"})',
+        )
+
+
+def model_section(section: Mapping[str, Any]) -> ModelSection:
+    """Validates the plain ``model`` section of a model file."""
+    return validate_plain(ModelSection, dict(section))

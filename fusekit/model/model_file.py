@@ -1,0 +1,242 @@
+"""The model file: weights as safetensors, with all that is needed to build the model again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, StringConstraints, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fusekit._version import __version__
+from fusekit.errors import DataError, UsageError
+from fusekit.files import write_atomically
+from fusekit.interfaces.context import ClassTable
+from fusekit.model.assembly import build_system, model_section
+from fusekit.model.bounded_build import build_checked
+from fusekit.model.system import FusionSystem
+from fusekit.plugin.registry import Registry, registry
+from fusekit.recipe.components import validate_components
+from fusekit.recipe.problems import RecipeProblems, dotted
+from fusekit.recipe.schema import ModelSection
+from fusekit.recipe.tree import node_from_plain
+from fusekit.recipe.wiring import ROLE
+
+FORMAT = "fusekit-model-1"
+
+MODEL_FILE = "model.safetensors"
+"""Name of the model file in the folder of a run."""
+
+_DAMAGED = "the file is damaged; it can be made again from its run's checkpoints, or imported again"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model file says about itself.
+
+    Attributes:
+        model: The ``model`` section of the recipe.
+        roles: Roles of the sources, in order.
+        classes: Plain class table, or None.
+        provenance: Where the weights come from (recipe, data, seed, steps, import), plain data.
+        version: fusekit's version that wrote it.
+    """
+
+    model: Mapping[str, Any]
+    roles: tuple[str, ...]
+    classes: Mapping[str, Any] | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    version: str = __version__
+
+
+class _Classes(BaseModel):
+    """A class table in a model file."""
+
+    names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    ignore_index: int
+    unlabelled: int | None
+
+
+class _Content(BaseModel):
+    """What stands in a model file beside the weights; only its form, the model section is checked when it is built."""
+
+    model: dict[str, Any]
+    roles: tuple[Annotated[str, StringConstraints(pattern=ROLE)], ...]
+    classes: _Classes | None
+    provenance: dict[str, Any]
+    version: str
+
+
+def save_state(path: Path, state: Mapping[str, Tensor], card: ModelCard) -> None:
+    """Writes a model file atomically.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
+    content = {
+        "model": card.model,
+        "roles": list(card.roles),
+        "classes": card.classes,
+        "provenance": card.provenance,
+        "version": card.version,
+    }
+    metadata = {"format": FORMAT, "fusekit": json.dumps(content, sort_keys=True)}
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+
+
+def save_model(path: Path, system: FusionSystem, provenance: Mapping[str, Any] | None = None) -> None:
+    """Writes a system as a model file.
+
+    Raises:
+        UsageError: The system was put together by hand without a description, so nothing could load it.
+        RunError: The file cannot be written.
+    """
+    if system.description is None:
+        raise UsageError(
+            "this system has no description, so its file could not be loaded again",
+            hint="pass FusionSystem(..., description=...) the `model` section that describes its parts",
+        )
+    classes = system.classes.to_plain() if system.classes is not None else None
+    card = ModelCard(system.description, system.roles, classes, dict(provenance or {}))
+    save_state(path, system.state_dict(), card)
+
+
+def read_card(path: Path) -> ModelCard:
+    """What a model file says about itself; reads no weights.
+
+    Raises:
+        DataError: There is no such file, or it is not a model file of fusekit.
+    """
+    if not path.is_file():
+        raise DataError(f"no model file {path}", hint=f"a run leaves one at runs/NAME/{MODEL_FILE}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise DataError(
+            f"{path} is not a readable safetensors file: {error}",
+            hint="weights in authors' own format are converted with `fusekit weights import`",
+        ) from error
+    if metadata.get("format") != FORMAT:
+        raise DataError(
+            f"{path} is a safetensors file, but not a model file of fusekit",
+            hint="weights in authors' own format are converted with `fusekit weights import`",
+        )
+    try:
+        content = _Content.model_validate_json(metadata.get("fusekit", ""), strict=True)
+        classes = content.classes.model_dump(mode="json") if content.classes is not None else None
+        if classes is not None:
+            ClassTable.from_plain(classes)
+    except ValidationError as error:
+        raise DataError(f"{path}: damaged metadata: {_first(error)}", hint=_DAMAGED) from error
+    except ValueError as error:
+        raise DataError(f"{path}: damaged metadata: classes: {error}", hint=_DAMAGED) from error
+    return ModelCard(content.model, content.roles, classes, content.provenance, content.version)
+
+
+def load_system(
+    path: Path, *, device: torch.device | str = "cpu", components: Registry | None = None
+) -> tuple[FusionSystem, ModelCard]:
+    """Builds the system of a model file and loads its weights, strictly.
+
+    Whoever wrote the file is not trusted: names and shapes are compared with the file's header before memory is
+    given to the model, and pretrained weights that its parts would start from are not asked for.
+
+    Raises:
+        DataError: The file is not a model file, or its weights do not fit the model that it describes.
+        PluginError: A component that it needs is missing.
+    """
+    card = read_card(path)
+    known = components or registry()
+    section = _section(path, card, known)
+    classes = ClassTable.from_plain(dict(card.classes)) if card.classes is not None else None
+    build = partial(build_system, section, roles=card.roles, classes=classes, components=known, pretrained=False)
+    with safe_open(path, framework="pt") as file:
+        names = list(file.keys())
+        shapes = {name: torch.Size(file.get_slice(name).get_shape()) for name in names}
+        try:
+            system = build_checked(
+                build,
+                lambda drawn: _check_shapes(_shapes(drawn.state_dict()), shapes, str(path)),
+                tensors=len(names),
+                size=path.stat().st_size,
+                what=str(path),
+            )
+        except UsageError as error:  # it is the file that asks for something that cannot be
+            raise DataError(f"{path} describes a model that cannot be: {error.message}", hint=error.hint) from error
+        state = {name: file.get_tensor(name) for name in names}
+    load_strictly(system, state, str(path))
+    return system.to(device).eval(), card
+
+
+def _section(path: Path, card: ModelCard, components: Registry) -> ModelSection:
+    """The model section of a file, with the parameters of all its components checked; nothing is built or imported."""
+    try:
+        section = model_section(card.model)
+        validate_components(section, components, node_from_plain(card.model))
+    except ValidationError as error:
+        raise DataError(f"{path}: its model section is not valid: {_first(error)}", hint=_DAMAGED) from error
+    except RecipeProblems as error:
+        said = "\n".join(f"{path}: model.{line}" for line in error.message.splitlines()[:5])
+        raise DataError(said, hint="the file is damaged, or belongs to another version of these plugins") from error
+    return section
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong, and where."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{dotted(first['loc'])}: {first['msg']}" if first["loc"] else str(first["msg"])
+
+
+def load_strictly(system: FusionSystem, state: Mapping[str, Tensor], what: str) -> None:
+    """Loads a state dict that must fit exactly; floating point numbers may have another precision.
+
+    Raises:
+        DataError: Names, shapes or kinds of number differ; says which.
+    """
+    own = system.state_dict()
+    _check_shapes(_shapes(own), _shapes(state), what)
+    kinds = [
+        f"{name} is {_kind(state[name])}, the model has {_kind(value)}"
+        for name, value in sorted(own.items())
+        if not (value.dtype == state[name].dtype or (value.is_floating_point() and state[name].is_floating_point()))
+    ]
+    _refuse(kinds, what)
+    system.load_state_dict(dict(state))
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in state.items()}
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _check_shapes(own: Mapping[str, torch.Size], given: Mapping[str, torch.Size], what: str) -> None:
+    """Refuses tensors whose names or shapes are not those of the model."""
+    missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
+    shapes = [
+        f"{name} is {tuple(given[name])}, the model has {tuple(own[name])}"
+        for name in own.keys() & given.keys()
+        if own[name] != given[name]
+    ]
+    _refuse([f"missing {n}" for n in missing] + [f"unknown {n}" for n in unknown] + sorted(shapes), what)
+
+
+def _refuse(problems: list[str], what: str) -> None:
+    if problems:
+        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise DataError(
+            f"{what} does not fit the model: {'; '.join(problems[:5])}{more}",
+            hint="the weights belong to a model with other parts or parameters, or to another version",
+        )

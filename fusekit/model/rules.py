@@ -1,0 +1,57 @@
+"""Models without weights, by name: they need no training, and take any number of sources unless they say one."""
+
+from __future__ import annotations
+
+from string import ascii_lowercase
+
+from pydantic import ValidationError
+
+from fusekit.errors import PluginError, UsageError
+from fusekit.interfaces.backbone import FusionBackbone
+from fusekit.interfaces.config import ComponentRef
+from fusekit.model.assembly import build_system
+from fusekit.model.system import FusionSystem
+from fusekit.plugin.registry import Registry, registry
+from fusekit.recipe.schema import ModelSection
+from fusekit.words import did_you_mean
+
+
+def rules(components: Registry | None = None) -> dict[str, str]:
+    """Backbones that have no weights: short name to component name, such as ``laplacian: baselines.laplacian``.
+
+    A short name that two plugins have stands for neither; their components are then called by their full names.
+    """
+    known = components or registry()
+    found: dict[str, list[str]] = {}
+    for spec in known.specs("backbone"):
+        try:
+            trained = known.config_class("backbone", spec.name)().has_weights()
+        except (PluginError, ValidationError):  # broken, or with options that must be given: not for use by name alone
+            continue
+        if not trained:
+            found.setdefault(spec.name.partition(".")[2], []).append(spec.name)
+    return {short: names[0] for short, names in found.items() if len(names) == 1}
+
+
+def rule_system(name: str, components: Registry | None = None) -> FusionSystem:
+    """The system of a model without weights: without roles, or with a, b, … where it takes a fixed number of sources.
+
+    Args:
+        name: Its short name (``mean``, ``max``, ``laplacian``, …) or component name.
+        components: Where it is looked up; the process's own registry when None.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    known = rules(components)
+    component = known.get(name, name if name in known.values() else None)
+    if component is None:
+        near = did_you_mean(name, [*known, *known.values()])
+        raise UsageError(
+            f"there is no model {name!r}: neither a model file, nor the folder of a run, nor a method{near}",
+            hint=f"methods that need no training: {', '.join(sorted(known))}",
+        )
+    section = ModelSection(backbone=ComponentRef(use=component))
+    found: type[FusionBackbone] = (components or registry()).component_class("backbone", component)
+    roles = tuple(ascii_lowercase[: found.source_count or 0])
+    return build_system(section, roles=roles, classes=None, components=components).eval()

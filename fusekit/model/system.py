@@ -1,0 +1,103 @@
+"""The assembled system: the parts of a model, and how they are asked together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from fusekit.errors import UsageError
+from fusekit.guidance.task import TaskGuidance
+from fusekit.interfaces.backbone import FusionBackbone
+from fusekit.interfaces.context import ClassTable
+from fusekit.interfaces.loss import LossProposer
+from fusekit.interfaces.pathway import Pathway
+from fusekit.interfaces.reconstruction import ReconstructionHead
+from fusekit.interfaces.task import SegmentationNetwork, TaskNetwork
+from fusekit.interfaces.types import FusionOutput, Sources
+
+
+class FusionSystem(nn.Module):
+    """A fusion backbone with the parts around it; only the backbone is a must.
+
+    Made by `fusekit.assemble` from a recipe, or by hand from objects. Its state dict names every weight
+    ``part.parameter``.
+
+    Args:
+        backbone: Fuses the sources.
+        proposer: Proposes the weights of the fusion loss.
+        reconstruction: Recovers the sources from the fused image.
+        task: The recognition task that the images are for.
+        pathway: Along which images the task network attributes the sources; a straight line when None.
+        roles: Roles of the sources, in order; empty where it takes whatever number the backbone takes.
+        classes: Class table of the task.
+        scope: Attribution per image, or over the whole batch.
+        megapixels: Most pixels pushed through the task network at once for an attribution, in millions.
+        description: The ``model`` section of the recipe it was made from, plain data; wanted for saving.
+    """
+
+    def __init__(
+        self,
+        backbone: FusionBackbone,
+        *,
+        proposer: LossProposer | None = None,
+        reconstruction: ReconstructionHead | None = None,
+        task: TaskNetwork | None = None,
+        pathway: Pathway | None = None,
+        roles: tuple[str, ...] = ("infrared", "visible"),
+        classes: ClassTable | None = None,
+        scope: Literal["image", "batch"] = "image",
+        megapixels: float = 1.0,
+        description: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.proposer = proposer
+        self.reconstruction = reconstruction
+        self.task = task
+        self.pathway = pathway
+        self.roles = roles
+        self.classes = classes
+        self.scope: Literal["image", "batch"] = scope
+        self.megapixels = megapixels
+        self.description = dict(description) if description is not None else None
+        if roles and backbone.source_count is not None and backbone.source_count != len(roles):
+            raise UsageError(
+                f"{type(backbone).__name__} takes {backbone.source_count} sources, the data has {len(roles)}: "
+                f"{', '.join(roles)}"
+            )
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The parts that are there, by name."""
+        named = {
+            "backbone": self.backbone,
+            "proposer": self.proposer,
+            "reconstruction": self.reconstruction,
+            "task": self.task,
+        }
+        return {name: part for name, part in named.items() if part is not None}
+
+    def guidance(self, sources: Sources, labels: Tensor | None = None) -> TaskGuidance | None:
+        """What the task network says about a batch; None where there is none that segments: others know no regions.
+
+        Args:
+            sources: N images, each (B, C, H, W) in [0, 1].
+            labels: Class maps (B, H, W) int64, or None to let the network's prediction define the regions.
+        """
+        if not isinstance(self.task, SegmentationNetwork):
+            return None
+        return TaskGuidance(
+            self.task, sources, labels, pathway=self.pathway, scope=self.scope, megapixels=self.megapixels
+        )
+
+    def forward(self, sources: Sources, labels: Tensor | None = None) -> FusionOutput:
+        """Fuses a batch, with guidance where the backbone listens to it.
+
+        Args:
+            sources: N images, each (B, C, H, W) in [0, 1], ordered by role.
+            labels: Class maps for the guidance; at test time there are none.
+        """
+        guidance = self.guidance(sources, labels) if self.backbone.uses_guidance else None
+        output: FusionOutput = self.backbone(sources, guidance=guidance)
+        return output

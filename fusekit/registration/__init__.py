@@ -1,0 +1,1 @@
+"""Registration of sources: whether they look shifted, and how one is warped to another."""

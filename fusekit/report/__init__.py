@@ -1,0 +1,30 @@
+"""The HTML report of a run: one file, self-contained, made for people."""
+
+from fusekit.report.data import (
+    Curve,
+    MethodRow,
+    MetricColumn,
+    MetricTable,
+    Picture,
+    ReportData,
+    SceneRow,
+    Stamp,
+    TaskRow,
+    TaskTable,
+)
+from fusekit.report.render import render, write_report
+
+__all__ = [
+    "Curve",
+    "MethodRow",
+    "MetricColumn",
+    "MetricTable",
+    "Picture",
+    "ReportData",
+    "SceneRow",
+    "Stamp",
+    "TaskRow",
+    "TaskTable",
+    "render",
+    "write_report",
+]

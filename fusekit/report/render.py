@@ -1,0 +1,155 @@
+"""Renders a report as one HTML file that needs nothing else: no network, no script, no file beside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from fusekit.files import write_text
+from fusekit.report.curves import charts
+from fusekit.report.data import Picture, ReportData, SceneRow
+from fusekit.report.pictures import HEAT, data_uri
+from fusekit.report.tables import hex_colour, metric_view, per_source_view, task_view
+
+_PACKAGE = "fusekit.report"
+
+
+@dataclass(frozen=True)
+class _Figure:
+    title: str
+    note: str
+    kind: str
+    uri: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class _Scene:
+    id: str
+    note: str
+    columns: int
+    lead: bool
+    figures: tuple[_Figure, ...]
+
+
+def _sides(pictures: int) -> int:
+    """Longest side of an embedded picture: 640 for the usual handful, less where there are many, so that the
+    page stays within a few megabytes."""
+    for limit, side in ((40, 640), (90, 480), (200, 320)):
+        if pictures <= limit:
+            return side
+    return 240
+
+
+def _layout(pictures: Sequence[Picture]) -> tuple[int, bool]:
+    """Columns of a wide page, and whether the fused picture leads.
+
+    It is then large, and the others stand in pairs beside it: the sources above each other, their weights,
+    the segmentation above the label. Where the ideal is known, it is to be compared with the fused picture, so
+    both have one size: the first row ends with it, and what explains the fused picture follows below.
+    """
+    count = len(pictures)
+    ideal = next((index for index, picture in enumerate(pictures) if picture.kind == "ideal"), count)
+    if 2 <= ideal < min(count, 6):
+        return ideal + 1, False
+    if sum(picture.kind == "fused" for picture in pictures) == 1 and 3 <= count <= 9:
+        return 2 + math.ceil((count - 1) / 2), True
+    return (max(1, count) if count <= 5 else min(5, math.ceil(count / 2))), False
+
+
+def _figure(picture: Picture, side: int) -> _Figure:
+    height, width = picture.image.shape[:2]
+    return _Figure(picture.title, picture.note, picture.kind, data_uri(picture.image, max_side=side), width, height)
+
+
+def _scenes(rows: Sequence[SceneRow]) -> tuple[_Scene, ...]:
+    side = _sides(sum(len(row.pictures) for row in rows))
+    return tuple(
+        _Scene(
+            row.id,
+            row.note,
+            *_layout(row.pictures),
+            tuple(_figure(picture, side) for picture in row.pictures),
+        )
+        for row in rows
+    )
+
+
+def _breakable(text: str) -> Markup:
+    """Escaped text that may break after the dots and underscores of a long name, but not inside a number."""
+    return Markup(re.sub(r"(?<=\w)([._/])(?=[A-Za-z])", r"\1<wbr>", str(escape(text))))
+
+
+def _asset(name: str) -> str:
+    return (resources.files(_PACKAGE) / name).read_text(encoding="utf-8")
+
+
+def _heat_gradient() -> str:
+    stops = (hex_colour(HEAT[round(position * 255 / 16)].tolist()) for position in range(17))
+    return f"linear-gradient(to right, {', '.join(stops)})"
+
+
+def render(data: ReportData) -> str:
+    """The report as HTML.
+
+    Everything that comes from `data` is escaped; on top of that the page's own policy lets a browser load
+    nothing and run nothing but the one script that the report ships, named by its hash.
+    """
+    environment = Environment(
+        loader=PackageLoader(_PACKAGE, "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["breakable"] = _breakable
+    script = _asset("enhance.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    kinds = {picture.kind for scene in data.scenes for picture in scene.pictures}
+    legend = []
+    if data.task is not None:
+        colours = [hex_colour(colour) for colour in data.task.palette]
+        legend = list(zip(data.task.class_names, colours, strict=False))
+    return environment.get_template("template.html.j2").render(
+        data=data,
+        scenes=_scenes(data.scenes),
+        metrics=metric_view(data.metrics) if data.metrics else None,
+        per_source=per_source_view(data.metrics) if data.metrics else None,
+        task=task_view(data.task) if data.task else None,
+        charts=[(chart, Markup(chart.svg)) for chart in charts(data.curves)],
+        legend=legend,
+        shows_weights="weights" in kinds,
+        heat_gradient=_heat_gradient(),
+        style=Markup(_asset("style.css")),
+        script=Markup(script),
+        script_hash=digest,
+    )
+
+
+def write_report(data: ReportData, path: str | os.PathLike[str]) -> Path:
+    """Renders and writes the report; a reader never meets half a file, and a failure leaves the old one.
+
+    Args:
+        data: What to show.
+        path: Where; missing folders are made.
+
+    Returns:
+        The path.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    path = Path(path)
+    write_text(path, render(data))
+    return path

@@ -1,0 +1,247 @@
+"""The tables of a report as text: rounding, the best value, what is undefined, and who leads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fusekit.report.data import MethodRow, MetricColumn, MetricTable, TaskTable
+
+UNDEFINED = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One printed number.
+
+    Args:
+        text: As printed.
+        value: What it sorts by; empty where undefined.
+        best: Whether no row is better, to the digits printed.
+        left_out: Images that the mean leaves out, because the metric is undefined on them.
+    """
+
+    text: str
+    value: str
+    best: bool = False
+    left_out: int = 0
+
+
+@dataclass(frozen=True)
+class Heading:
+    """Heading of a column."""
+
+    name: str
+    unit: str = ""
+    arrow: str = ""
+    direction: str = ""
+    explanation: str = ""
+    colour: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A printed row."""
+
+    name: str
+    is_model: bool
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A printed table; `groups` are the headings above the headings, with how many columns each spans."""
+
+    groups: tuple[tuple[str, int], ...]
+    headings: tuple[Heading, ...]
+    rows: tuple[Row, ...]
+    footnotes: tuple[str, ...] = ()
+    verdict: str = ""
+
+
+def number(value: float, decimals: int) -> str:
+    """`value` with a real minus sign; a dash for NaN."""
+    if math.isnan(value):
+        return UNDEFINED
+    if math.isinf(value):
+        return "∞" if value > 0 else "\N{MINUS SIGN}∞"
+    text = f"{value:.{decimals}f}"
+    if float(text) == 0.0:
+        text = text.removeprefix("-")
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def decimals_for(values: Sequence[float]) -> int:
+    """Decimals with which the largest value shows about four digits: a column is printed to one precision."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=1.0)
+    if largest >= 1000:
+        return 0
+    if largest >= 100:
+        return 1
+    if largest >= 10:
+        return 2
+    if largest >= 0.01 or largest == 0:
+        return 3
+    return min(8, 2 - math.floor(math.log10(largest)))
+
+
+def column_cells(values: Sequence[float], *, higher_is_better: bool = True, decimals: int | None = None) -> list[Cell]:
+    """Cells of one column, best marked. Rows that print the same number as the best are as good."""
+    decimals = decimals_for(values) if decimals is None else decimals
+    defined = [value for value in values if not math.isnan(value)]
+    texts = [number(value, decimals) for value in values]
+    best = number(max(defined) if higher_is_better else min(defined), decimals) if defined else ""
+    contest = len(defined) > 1 and len(set(texts)) > 1
+    return [
+        Cell(text, "" if math.isnan(value) else repr(float(value)), best=contest and text == best)
+        for text, value in zip(texts, values, strict=True)
+    ]
+
+
+def _enumerate(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _heading(column: MetricColumn) -> Heading:
+    arrow, direction = ("↑", "higher is better") if column.higher_is_better else ("↓", "lower is better")
+    return Heading(column.name, column.unit, arrow, direction, column.explanation)
+
+
+def _groups(columns: Sequence[MetricColumn]) -> tuple[tuple[str, int], ...]:
+    groups: list[tuple[str, int]] = []
+    for column in columns:
+        if groups and groups[-1][0] == column.dialect:
+            groups[-1] = (column.dialect, groups[-1][1] + 1)
+        else:
+            groups.append((column.dialect, 1))
+    return tuple(groups)
+
+
+def _labels(columns: Sequence[MetricColumn]) -> list[str]:
+    """Names of the columns in running text; with the dialect where the name alone says too little."""
+    names = [column.name for column in columns]
+    return [c.name if names.count(c.name) == 1 else f"{c.name} ({c.dialect})" for c in columns]
+
+
+def _verdict(rows: Sequence[MethodRow], grid: Sequence[Sequence[Cell]], labels: Sequence[str]) -> str:
+    """Who has the best values, in words: the first thing that a reader looks for in a table of numbers."""
+    models = [index for index, row in enumerate(rows) if row.is_model]
+    if not models or len(rows) == 1:
+        return ""
+    contested = [index for index, cells in enumerate(grid) if any(cell.best for cell in cells)]
+    won = [index for index in contested if any(grid[index][model].best for model in models)]
+    lost = [index for index in contested if index not in won]
+    if not contested:
+        return ""
+    names = f": {_enumerate([labels[index] for index in won])}" if won else ""
+    text = f"The model has the best value in {len(won)} of {len(contested)} columns{names}."
+    winners: dict[str, list[str]] = {}
+    for index in lost:
+        first = next(row.name for row, cell in zip(rows, grid[index], strict=True) if cell.best)
+        winners.setdefault(first, []).append(labels[index])
+    if winners:
+        told = "; ".join(f"{name} in {_enumerate(won_by)}" for name, won_by in winners.items())
+        text += f" Others lead: {told}."
+    return text
+
+
+def _footnotes(table: MetricTable, labels: Sequence[str]) -> tuple[str, ...]:
+    notes = []
+    for column, label in zip(table.columns, labels, strict=True):
+        counts = [(row.name, table.undefined(row, column)) for row in table.rows]
+        told = [f"{count} of {table.images} for {name}" for name, count in counts if count]
+        if told:
+            notes.append(f"† {label} is undefined on some images, which its mean leaves out: {', '.join(told)}.")
+    return tuple(notes)
+
+
+def metric_view(table: MetricTable) -> Table:
+    """The metric table as printed."""
+    grid = []
+    for column in table.columns:
+        values = [table.value(row, column) for row in table.rows]
+        cells = column_cells(values, higher_is_better=column.higher_is_better)
+        left_out = [table.undefined(row, column) for row in table.rows]
+        grid.append([Cell(c.text, c.value, c.best, count) for c, count in zip(cells, left_out, strict=True)])
+    labels = _labels(table.columns)
+    return Table(
+        groups=_groups(table.columns),
+        headings=tuple(_heading(column) for column in table.columns),
+        rows=tuple(
+            Row(row.name, row.is_model, tuple(cells[index] for cells in grid)) for index, row in enumerate(table.rows)
+        ),
+        footnotes=_footnotes(table, labels),
+        verdict=_verdict(table.rows, grid, labels),
+    )
+
+
+def per_source_view(table: MetricTable) -> Table | None:
+    """Each metric against each source, and the worst of those: a method that copies one source is bad there.
+
+    None where no metric has values for each source.
+    """
+    count = len(table.roles)
+    groups: list[tuple[str, int]] = []
+    headings: list[Heading] = []
+    grid: list[list[Cell]] = []
+    for column, label in zip(table.columns, _labels(table.columns), strict=True):
+        found = [table.per_source(row, column) for row in table.rows]
+        if not any(len(values) == count for values in found):
+            continue
+        padded = [values if len(values) == count else (math.nan,) * count for values in found]
+        worse = [(min if column.higher_is_better else max)(values) for values in padded]
+        # min() passes over a NaN that does not come first; where one source is undefined, so is the worst.
+        worse = [math.nan if any(map(math.isnan, v)) else w for v, w in zip(padded, worse, strict=True)]
+        decimals = decimals_for([value for values in padded for value in values])
+        heading = _heading(column)
+        for position, role in enumerate(table.roles):
+            headings.append(Heading(role))
+            grid.append([Cell(c.text, c.value) for c in column_cells([v[position] for v in padded], decimals=decimals)])
+        headings.append(Heading("min" if column.higher_is_better else "max", direction=heading.direction))
+        grid.append(column_cells(worse, higher_is_better=column.higher_is_better, decimals=decimals))
+        groups.append((f"{label} {heading.arrow}", count + 1))
+    if not groups:
+        return None
+    return Table(
+        groups=tuple(groups),
+        headings=tuple(headings),
+        rows=tuple(
+            Row(row.name, row.is_model, tuple(cells[index] for cells in grid)) for index, row in enumerate(table.rows)
+        ),
+    )
+
+
+def hex_colour(colour: Sequence[int]) -> str:
+    """``#rrggbb``."""
+    return "#" + "".join(f"{min(max(int(value), 0), 255):02x}" for value in colour)
+
+
+def task_view(table: TaskTable) -> Table:
+    """The task table as printed: IoU in percent, the mean first."""
+    means = [100.0 * row.mean_iou for row in table.rows]
+    grid = [column_cells(means, decimals=1)]
+    for index in range(len(table.class_names)):
+        values = [100.0 * row.per_class[index] if index < len(row.per_class) else math.nan for row in table.rows]
+        grid.append(column_cells(values, decimals=1))
+    colours = [hex_colour(colour) for colour in table.palette]
+    colours += [""] * (len(table.class_names) - len(colours))
+    headings = [Heading("Mean IoU")]
+    headings += [Heading(name, colour=colour) for name, colour in zip(table.class_names, colours, strict=False)]
+    best = next((index for index, cell in enumerate(grid[0]) if cell.best), None)
+    verdict = ""
+    if best is not None:
+        verdict = f"{table.rows[best].input} has the best mean IoU, {grid[0][best].text} %"
+        models = [index for index, row in enumerate(table.rows) if row.is_model and not grid[0][index].best]
+        told = [f"{table.rows[index].input} has {grid[0][index].text} %" for index in models]
+        verdict = "; ".join([verdict, *told]) + "."
+    missing = any(cell.text == UNDEFINED for cells in grid for cell in cells)
+    return Table(
+        groups=(),
+        headings=tuple(headings),
+        rows=tuple(
+            Row(row.input, row.is_model, tuple(cells[index] for cells in grid)) for index, row in enumerate(table.rows)
+        ),
+        footnotes=(f"{UNDEFINED}: the class occurs in neither label nor prediction.",) if missing else (),
+        verdict=verdict,
+    )

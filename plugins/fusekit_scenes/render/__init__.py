@@ -1,0 +1,17 @@
+"""Synthetic scenes from a seed: registered images whose labels or ideal fusion are known exactly.
+
+:func:`render_scene` lays out a street, draws it once into a buffer of face numbers and derives the visible
+image, the infrared image and the label from that same buffer. :func:`focus_pair` and :func:`exposure_pair`
+photograph such streets with two focus distances or two exposures, :func:`medical_pair` scans an invented head.
+"""
+
+from __future__ import annotations
+
+from fusekit_scenes.render.exposure import exposure_pair
+from fusekit_scenes.render.focus import focus_pair
+from fusekit_scenes.render.materials import MSRS_CLASSES
+from fusekit_scenes.render.medical import medical_pair
+from fusekit_scenes.render.pair import Pair
+from fusekit_scenes.render.scene import Scene, render_scene
+
+__all__ = ["MSRS_CLASSES", "Pair", "Scene", "exposure_pair", "focus_pair", "medical_pair", "render_scene"]
