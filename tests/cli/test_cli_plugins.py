@@ -138,7 +138,9 @@ def test_doctor(fusekit: Call, site: Path, tmp_path: Path, monkeypatch: pytest.M
 def test_every_shipped_option_can_be_read(fusekit: Call) -> None:
     """No option of a built-in is shown with a Python type that a user of recipes would not know."""
     known = fusekit("plugins", "list", "--json")
-    for row in json.loads(known.out):
+    rows = json.loads(known.out)
+    assert {row["namespace"] for row in rows} >= {"baselines", "data", "refusion", "strict", "tasks", "uaafusion"}
+    for row in rows:
         out = fusekit("plugins", "show", row["namespace"]).out
         assert "typing." not in out
         assert "class '" not in out

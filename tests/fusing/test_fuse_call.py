@@ -42,7 +42,8 @@ def test_folders_tell_what_failed_and_raise_nothing(tmp_path: Path) -> None:
         **call,
     )
     assert (done.fused, list(done.failed), seen) == (("1",), ["2"], ["1/2 1", "2/2 2"])
-    assert done.contact_sheet is not None
+    assert done.contact_sheet == tmp_path / "out" / "contact-sheet.png"
+    assert read_raster(done.contact_sheet).pixels.ndim == 3
     assert read_raster(tmp_path / "out" / "1.tif").pixels.dtype == np.uint16
     again = fusekit.fuse([tmp_path / "ir", tmp_path / "vi"], tmp_path / "out", **call)
     assert (again.fused, again.skipped) == ((), ("1",))

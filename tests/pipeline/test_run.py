@@ -178,7 +178,7 @@ def test_loaded_model_fuses_every_container(finished: Run) -> None:
         ((np.zeros((8, 50), np.uint8),) * 2, "too small"),
         ((np.full((40, 50), np.nan),) * 2, "must lie in"),
         ((np.full((40, 50), 2.0),) * 2, "must lie in"),
-        ((np.zeros((40, 50, 2), np.uint8),) * 2, "must be"),
+        ((np.zeros((40, 50, 2), np.uint8),) * 2, r"must be .*\(40, 50, 2\)"),
         ((np.zeros((40, 50), np.int32),) * 2, "uint8, uint16 or float"),
         (("a.png", np.zeros((40, 50), np.uint8)), "must all be paths, all arrays, or all tensors"),
         (("no.png", "file.png"), "no.png"),
@@ -219,4 +219,6 @@ def test_explain_writes_pictures(finished: Run, tmp_path: Path) -> None:
         "attribution.json",
     }
     assert all(p.is_file() for p in written)
-    assert json.loads((tmp_path / "out" / "attribution.json").read_text())
+    told = json.loads((tmp_path / "out" / "attribution.json").read_text())
+    assert sum(region["pixels"] for region in told.values()) == 48 * 64
+    assert {tuple(region) for region in told.values()} == {("pixels", "infrared", "visible")}

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import fusekit
 from fusekit.cli.app import main
+from fusekit.model.system import FusionSystem
+from fusekit.pipeline.run import Run
 from fusekit.plugin.registry import registry
+from fusekit_baselines.proposals import BrightestProposer, EqualProposer
+from fusekit_tasks.segmentation import SmpSegmenter
+from fusekit_uaafusion.attribution import AttributionGuidance, UnfoldingPath
 from tests.pipeline.small import small_recipe
 
 LOCAL_STAGE = '''
@@ -50,23 +57,71 @@ def run_and_read(recipe: fusekit.Recipe, runs: Path) -> dict[str, Any]:
     return evaluation
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {
-            "model__task__params": "{architecture: unet, encoder: resnet18, channels: 3}",
-        },
-        {"model__task__params": "{architecture: fpn, encoder: tu-mobilenetv3_small_050}"},
-        {"model__proposer": "{use: baselines.equal}"},
-        {"model__proposer": "{use: baselines.brightest}"},
-        {"model__guidance__params__pathway": "{use: uaafusion.unfolding_path, params: {steps: 2}}"},
-        {"model__guidance__params__scope": "batch"},
-    ],
-    ids=["unet-resnet18-rgb", "fpn-timm", "equal", "brightest", "unfolding-path", "batch-scope"],
-)
-def test_another_part_runs(tmp_path: Path, changes: dict[str, str]) -> None:
-    evaluation = run_and_read(small_recipe(evaluate__pictures=0, **changes), tmp_path)
-    assert evaluation["methods"][0]["mean"]["strict.en"] is not None
+Part = Callable[[FusionSystem], object]
+
+
+def segmenter(system: FusionSystem) -> tuple[str, str, int]:
+    """Which network of the library stands behind the task, on which encoder, with how many channels."""
+    assert isinstance(system.task, SmpSegmenter)
+    network = system.task.net
+    return type(network).__name__, type(network.encoder).__name__, system.task.channels
+
+
+def attribution(system: FusionSystem) -> AttributionGuidance:
+    """The guidance of the system."""
+    assert isinstance(system.guidance_maker, AttributionGuidance)
+    return system.guidance_maker
+
+
+SWAPS: dict[str, tuple[str, str, Part, object]] = {
+    "unet-resnet18-rgb": (
+        "model.task.params",
+        "{architecture: unet, encoder: resnet18, channels: 3}",
+        segmenter,
+        ("Unet", "ResNetEncoder", 3),
+    ),
+    "fpn-timm": (
+        "model.task.params",
+        "{architecture: fpn, encoder: tu-mobilenetv3_small_050}",
+        segmenter,
+        ("FPN", "TimmUniversalEncoder", 1),
+    ),
+    "equal": ("model.proposer", "{use: baselines.equal}", lambda system: type(system.proposer), EqualProposer),
+    "brightest": (
+        "model.proposer",
+        "{use: baselines.brightest}",
+        lambda system: type(system.proposer),
+        BrightestProposer,
+    ),
+    "unfolding-path": (
+        "model.guidance.params.pathway",
+        "{use: uaafusion.unfolding_path, params: {steps: 2}}",
+        lambda system: type(attribution(system).pathway),
+        UnfoldingPath,
+    ),
+    "batch-scope": ("model.guidance.params.scope", "batch", lambda system: attribution(system).config.scope, "batch"),
+}
+
+
+@pytest.fixture(scope="module")
+def unswapped(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return fusekit.run(small_recipe(evaluate__pictures=0), runs=tmp_path_factory.mktemp("unswapped"), device="cpu")
+
+
+@pytest.mark.parametrize("name", SWAPS)
+def test_another_part_runs(tmp_path: Path, unswapped: Run, name: str) -> None:
+    """The part is in the model that was trained, and the training went another way for it."""
+    path, value, part, wanted = SWAPS[name]
+    done = fusekit.run(small_recipe(evaluate__pictures=0, **{path: value}), runs=tmp_path, device="cpu")
+    before, after = (fusekit.load(run.folder.path, device="cpu").system for run in (unswapped, done))
+    assert (part(before) == wanted, part(after)) == (False, wanted)
+    assert any(
+        not torch.equal(weight, after.backbone.state_dict()[key])
+        for key, weight in before.backbone.state_dict().items()
+    )
+    tables = [json.loads(run.folder.evaluation.read_text())["methods"] for run in (unswapped, done)]
+    assert tables[0][0]["mean"] != tables[1][0]["mean"], "the model's row"
+    assert tables[0][1:] == tables[1][1:], "the baselines have nothing to do with it"
 
 
 def test_a_stage_from_a_local_file_runs_from_the_command_line(tmp_path: Path) -> None:

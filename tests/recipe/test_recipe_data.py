@@ -79,7 +79,8 @@ def test_a_root_given_by_hand_is_never_replaced(tmp_path: Path, monkeypatch: pyt
 
 def test_environment_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(tmp_path, text("${FAKE_ROOT:-full}")).model.data.root == "full"
-    assert load(tmp_path, text("${FAKE_ROOT:-void}", fallback=True)).synthetic_fallback
+    fallback = load(tmp_path, text("${FAKE_ROOT:-void}", fallback=True)).synthetic_fallback
+    assert fallback == "put the infrared images into void/ir"
     monkeypatch.setenv("FAKE_ROOT", str(tmp_path))
     assert load(tmp_path, text("${FAKE_ROOT}/full")).data_root == tmp_path / "full"
     monkeypatch.setenv("FAKE_ROOT", "")

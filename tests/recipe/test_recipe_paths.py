@@ -10,7 +10,7 @@ from tests.pipeline.small import small_recipe
 
 @pytest.mark.parametrize("name", ["../outside", "a/b", ".hidden", ""])
 def test_run_names(name: str) -> None:
-    with pytest.raises(RecipeError):
+    with pytest.raises(RecipeError, match=r"^name: .* does not have the form"):
         small_recipe(name)
 
 

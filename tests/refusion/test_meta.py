@@ -152,10 +152,14 @@ def test_nan_stops_with_the_step_and_a_saved_state(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [{}, TASK])
 def test_bf16_trains(options: dict[str, Any], tmp_path: Path) -> None:
-    trainer(system(), folder=tmp_path, options=options, precision="bf16")[0].fit()
-    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert all(math.isfinite(value) for record in records for value in record["losses"].values())
-    assert len(records) == 10
+    found: dict[str, list[float]] = {}
+    for precision in ("fp32", "bf16"):
+        trainer(system(), folder=tmp_path / precision, options=options, precision=precision)[0].fit()
+        records = map(json.loads, (tmp_path / precision / "metrics.jsonl").read_text().splitlines())
+        found[precision] = [record["losses"].get("outer", record["losses"].get("fusion")) for record in records]
+    assert len(found["bf16"]) == 10
+    assert found["bf16"] == pytest.approx(found["fp32"], rel=0.05)
+    assert found["bf16"] != pytest.approx(found["fp32"], rel=1e-6), "it has another precision"
 
 
 def test_black_images_do_no_harm() -> None:

@@ -290,8 +290,12 @@ def test_warping_refuses_other_sizes_and_types() -> None:
     from fusekit.registration.align import Alignment, warp
 
     by = Alignment("shift", np.eye(3), np.eye(3), (40, 50), (40, 50), 1.0, 1.0)
-    for pixels in (np.zeros((40, 51), np.uint8), np.zeros((40, 50), np.float64), np.zeros((1, 40, 50, 3), np.uint8)):
-        with pytest.raises(UsageError):
+    for pixels, cause in (
+        (np.zeros((40, 51), np.uint8), "the alignment is of images of"),
+        (np.zeros((40, 50), np.float64), "is warped, not float64"),
+        (np.zeros((1, 40, 50, 3), np.uint8), r"is warped, not uint8 \(1, 40"),
+    ):
+        with pytest.raises(UsageError, match=cause):
             warp(pixels, by)
 
 

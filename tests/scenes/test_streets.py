@@ -129,11 +129,14 @@ def test_both_times_of_day_are_drawn() -> None:
 def test_people_are_warmer_than_what_is_around_them_at_night() -> None:
     scenes = night_scenes_with_people()
     assert len(scenes) >= 8
+    compared = 0
     for scene in scenes:
         mask = scene.label == PERSON
         around = surroundings(mask) & (scene.label == 0)
         if around.sum() >= 20:
             assert scene.infrared[mask].mean() > 1.5 * scene.infrared[around].mean() + 5
+            compared += 1
+    assert compared >= 6
 
 
 def test_night_is_darker_than_day_in_visible_but_not_in_infrared() -> None:
@@ -166,7 +169,7 @@ def test_neither_source_has_all_the_detail(night: bool) -> None:
 def test_glare_lights_visible_only() -> None:
     """Headlights saturate the visible camera; the hottest infrared pixels are people and engines."""
     saturated = [small_scene(index, True).visible.min(axis=2) > 220 for index in range(16)]
-    assert sum(mask.any() for mask in saturated) > 6
+    assert sum(mask.sum() > 20 for mask in saturated) > 4
     for index, mask in enumerate(saturated):
         if mask.sum() > 20:
             assert small_scene(index, True).infrared[mask].mean() < 150

@@ -231,9 +231,12 @@ def test_nothing_to_train_is_said() -> None:
 
 
 def test_bf16_trains(tmp_path: Path) -> None:
-    train(joint_system(), tmp_path, max_steps=2, precision="bf16")
-    losses = [record["losses"] for record in log_of(tmp_path)]
-    assert all(math.isfinite(value) for record in losses for value in record.values())
+    found = {}
+    for precision in ("fp32", "bf16"):
+        train(joint_system(), tmp_path / precision, max_steps=2, precision=precision)
+        found[precision] = [record["losses"]["total"] for record in log_of(tmp_path / precision)]
+    assert found["bf16"] == pytest.approx(found["fp32"], rel=0.05)
+    assert found["bf16"] != pytest.approx(found["fp32"], rel=1e-6), "it has another precision"
 
 
 def test_a_part_can_learn_at_a_share_of_the_rate() -> None:

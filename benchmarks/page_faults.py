@@ -1,0 +1,178 @@
+"""Memory kept between allocations against the C library's own behaviour: time, page faults, and peak memory.
+
+Every job runs in a process of its own, by turns as the C library has it and after `fusekit.keep_memory()`. Counted is
+what the job itself does, not its imports. Time of the CPU and ratios depend on what else the machine does; faults hardly.
+Peak memory is that of the whole process.
+
+- ``refusion``, ``uaafusion``: a pair of 480 × 640 pixels fused twice, by a network with random weights;
+- ``tiles``: a pair of 640 × 768 pixels fused by ReFusion's network in tiles of 256;
+- ``threads``: four pairs of 240 × 320 pixels by ReFusion's network in two threads;
+- ``stream``: 60 frames of 480 × 640 pixels by the Laplacian pyramid;
+- ``run``: UAAFusion trained for four steps on rendered scenes, with its evaluation and report.
+
+Run: python benchmarks/page_faults.py [--jobs NAME ...] [--rounds N] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from fusekit.recipe.system import FusionSystem
+from times import TIMES_HEAD, times_beside
+
+import fusekit
+from fusekit.fusing.model import FusionModel
+from fusekit.interfaces import FusionBackbone
+from fusekit.memory import KEPT, described
+
+WAYS = ("C library", "kept")
+MEBI = 2**20
+
+
+def pair(height: int, width: int, seed: int = 0) -> tuple[Any, Any]:
+    """Two 8-bit pictures of noise over a slope."""
+    chance = np.random.default_rng(seed)
+    slope = np.linspace(0, 150, width)[None]
+    return tuple((slope + chance.integers(0, 100, (height, width))).astype(np.uint8) for _ in range(2))  # type: ignore[return-value]
+
+
+def model_of(backbone: Callable[[], FusionBackbone]) -> FusionModel:
+    """A model with random weights, always the same."""
+    torch.manual_seed(0)
+    return FusionModel(FusionSystem(backbone()))
+
+
+def refusion() -> FusionBackbone:
+    from fusekit_refusion.network import FusionNetwork
+
+    return FusionNetwork()
+
+
+def uaafusion() -> FusionBackbone:
+    from fusekit_uaafusion.unfolding import UnfoldingBackbone
+
+    return UnfoldingBackbone()
+
+
+def fused_twice(backbone: Callable[[], FusionBackbone]) -> None:
+    model, images = model_of(backbone), pair(480, 640)
+    for _ in range(2):
+        model.fuse(*images)
+
+
+def tiles() -> None:
+    model_of(refusion).fuse(*pair(640, 768), tile=256)
+
+
+def threads() -> None:
+    model = model_of(refusion)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda seed: model.fuse(*pair(240, 320, seed)), range(4)))
+
+
+def stream() -> None:
+    images = pair(480, 640)
+    with fusekit.load("laplacian").stream() as frames:
+        for _ in range(60):
+            frames.fuse(*images)
+
+
+def run() -> None:
+    step = {"max_steps": 4, "batch": 2, "sampling": {"size": 96}}
+    recipe = fusekit.Recipe.from_dict(
+        {
+            "schema": 1,
+            "name": "run",
+            "data": {
+                "use": "data.synthetic",
+                "params": {"train": 4, "val": 1, "test": 1, "height": 120, "width": 160},
+            },
+            "model": {
+                "backbone": {"use": "uaafusion.unfolding"},
+                "proposer": {"use": "uaafusion.attribution"},
+                "task": {"use": "tasks.smp"},
+            },
+            "pretrain": {"segmenter": {"strategy": {"use": "tasks.supervised"}, **step}},
+            "train": {"strategy": {"use": "uaafusion.joint"}, **step},
+            "evaluate": {"pictures": 1, "metrics": ["strict.en"]},
+        }
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        fusekit.run(recipe, runs=folder, device="cpu")
+
+
+JOBS: dict[str, Callable[[], None]] = {
+    "refusion": lambda: fused_twice(refusion),
+    "uaafusion": lambda: fused_twice(uaafusion),
+    "tiles": tiles,
+    "threads": threads,
+    "stream": stream,
+    "run": run,
+}
+QUICK = ("refusion", "threads", "stream")
+
+
+def measure(job: str, way: str) -> dict[str, float]:
+    """Does a job once; what the parent asks a child for."""
+    torch.set_num_threads(1)
+    if way == "kept" and not fusekit.keep_memory():
+        sys.exit(f"memory cannot be kept here: {described()}")
+    used, began, cpu = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter(), time.process_time()
+    JOBS[job]()
+    found = {"wall": time.perf_counter() - began, "cpu": time.process_time() - cpu}
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    found["faults"] = after.ru_minflt - used.ru_minflt
+    found["peak"] = after.ru_maxrss / (MEBI if sys.platform == "darwin" else 1024)
+    return found
+
+
+def ask(job: str, way: str) -> dict[str, float]:
+    """The answer of a child, in whose environment nobody has chosen an allocator."""
+    chosen = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(chosen)}
+    command = [sys.executable, __file__, "--child", way, "--jobs", job]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+    answer: dict[str, float] = json.loads(done.stdout)
+    return answer
+
+
+def main() -> None:
+    """Asks for all jobs by turns, and prints two rows for each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", nargs="+", choices=JOBS, help="all, when absent")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help=f"one round of {', '.join(QUICK)}")
+    parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        print(json.dumps(measure(options.jobs[0], options.child)))
+        return
+    jobs = options.jobs or (QUICK if options.quick else JOBS)
+    print(f"torch {torch.__version__}, cpu, 1 thread; blocks below {KEPT // MEBI} MiB are kept")
+    for job in jobs:
+        found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+        for _ in range(1 if options.quick else options.rounds):
+            for way in WAYS:
+                found[way].append(ask(job, way))
+        wall, cpu = ({way: [one[what] for one in found[way]] for way in WAYS} for what in ("wall", "cpu"))
+        print(f"\n{job:<18} {TIMES_HEAD} {'faults':>9} {'peak':>9}")
+        for way in WAYS:
+            faults, peak = (statistics.median(one[what] for one in found[way]) for what in ("faults", "peak"))
+            print(f"{times_beside('C library', way, wall, cpu)} {faults / 1000:7.0f} k {peak:5.0f} MiB", flush=True)
+
+
+if __name__ == "__main__":
+    main()
