@@ -101,7 +101,9 @@ class Observers:
                 raise
             except BaseException as error:  # SystemExit of a logger is no reason to end a training
                 self._manager.unregister(name=name)
-                self._warn(f"observer {name!r} failed in {event}, and hears no more of this run: {one_line(error)}")
+                self._warn(
+                    f"observer {name!r} failed in fusekit_{event}, and hears no more of this run: {one_line(error)}"
+                )
 
 
 def _ended_early(folder: RunFolder) -> list[str]:
