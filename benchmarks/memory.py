@@ -32,10 +32,12 @@ import torch
 from torch import Tensor
 
 import fusekit
+from fusekit.fusing.engine import Engine
 from fusekit.fusing.tiling.boxes import cut
-from fusekit.fusing.tiling.tiles import SAMPLE, Box, fuse_in_tiles, tile_size
+from fusekit.fusing.tiling.tiles import SAMPLE, Box, fuse_in_tiles
 from fusekit.interfaces import FusionBackbone
 from fusekit.model.system import FusionSystem
+from fusekit.recipe.fuse_options import FuseOptions
 
 Picture = npt.NDArray[np.uint8]
 
@@ -90,6 +92,11 @@ def pictures(height: int, width: int) -> tuple[Picture, Picture]:
     return pair
 
 
+def tile_side(system: FusionSystem, height: int, width: int, asked: int | None) -> int | None:
+    """Side of the tiles of images of a size; None where they are fused whole."""
+    return Engine(system, FuseOptions(tile=asked or "auto")).tile(height, width)
+
+
 def reader(pair: tuple[Picture, Picture]) -> Callable[[Box], list[Tensor]]:
     """Gives boxes of the pictures as numbers in [0, 1]."""
 
@@ -109,7 +116,7 @@ def fuse(system: FusionSystem, pair: tuple[Picture, Picture], fused: npt.NDArray
         into = fused[box.top : box.bottom, box.left : box.right]
         into[:] = (values * 255).round() if fused.dtype == np.uint8 else values
 
-    tile = tile_size(system, height, width, options.tile or "auto")
+    tile = tile_side(system, height, width, options.tile)
     if tile is None:
         with torch.no_grad():
             whole = system(tuple(source[None] for source in reader(pair)(Box(0, 0, height, width)))).image[0]
@@ -147,7 +154,7 @@ def measure(options: Any) -> dict[str, float]:
     fuse(system, pair, fused, options)
     found = {"seconds": time.perf_counter() - began, "peak": held()}
     found["above"] = found["peak"] - before - 3 * height * width / MEBI
-    tile = tile_size(system, height, width, options.tile or "auto")
+    tile = tile_side(system, height, width, options.tile)
     if tile is not None:
         sources = np.concatenate([((pair[0][r].astype(np.uint16) + pair[1][r]) // 2) for r in rows_of(height)])
         found["seam"] = seam(fused, tile) / seam(sources, tile)
@@ -166,7 +173,7 @@ def difference(options: Any) -> dict[str, float]:
     system = system_of(options.models[0], options.weights)
     pair = pictures(height, width)
     # In tiles of the usual size, or so small that there are some.
-    options.tile = options.tile or tile_size(system, height, width, "auto") or 256
+    options.tile = options.tile or tile_side(system, height, width, None) or 256
     tiled, whole = (np.empty((height, width), np.float32) for _ in range(2))
     fuse(system, pair, tiled, options)
     with torch.no_grad():

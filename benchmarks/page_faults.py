@@ -1,10 +1,10 @@
 """Memory kept between allocations against the C library's own behaviour: time, page faults, and peak memory.
 
 Every job runs in a process of its own, by turns as the C library has it and after `fusekit.keep_memory()`. Counted is
-what the job itself does, not its imports. Time of the CPU and ratios depend on what else the machine does; faults hardly.
-Peak memory is that of the whole process.
+what the job itself does, not its imports. Times depend on what else the machine does, faults hardly. Peak memory is of
+the whole process.
 
-- ``refusion``, ``uaafusion``: a pair of 480 × 640 pixels fused twice, by a network with random weights;
+- ``refusion``, ``uaafusion``: a pair of 480 × 640 pixels by a network with random weights, ReFusion's twice;
 - ``tiles``: a pair of 640 × 768 pixels fused by ReFusion's network in tiles of 256;
 - ``threads``: four pairs of 240 × 320 pixels by ReFusion's network in two threads;
 - ``stream``: 60 frames of 480 × 640 pixels by the Laplacian pyramid;
@@ -30,13 +30,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from fusekit.recipe.system import FusionSystem
 from times import TIMES_HEAD, times_beside
 
 import fusekit
 from fusekit.fusing.model import FusionModel
 from fusekit.interfaces import FusionBackbone
 from fusekit.memory import KEPT, described
+from fusekit.model.system import FusionSystem
 
 WAYS = ("C library", "kept")
 MEBI = 2**20
@@ -67,9 +67,9 @@ def uaafusion() -> FusionBackbone:
     return UnfoldingBackbone()
 
 
-def fused_twice(backbone: Callable[[], FusionBackbone]) -> None:
+def fuse(backbone: Callable[[], FusionBackbone], times: int) -> None:
     model, images = model_of(backbone), pair(480, 640)
-    for _ in range(2):
+    for _ in range(times):
         model.fuse(*images)
 
 
@@ -97,7 +97,7 @@ def run() -> None:
             "schema": 1,
             "name": "run",
             "data": {
-                "use": "data.synthetic",
+                "use": "scenes.streets",
                 "params": {"train": 4, "val": 1, "test": 1, "height": 120, "width": 160},
             },
             "model": {
@@ -115,8 +115,8 @@ def run() -> None:
 
 
 JOBS: dict[str, Callable[[], None]] = {
-    "refusion": lambda: fused_twice(refusion),
-    "uaafusion": lambda: fused_twice(uaafusion),
+    "refusion": lambda: fuse(refusion, 2),
+    "uaafusion": lambda: fuse(uaafusion, 1),
     "tiles": tiles,
     "threads": threads,
     "stream": stream,
@@ -153,7 +153,7 @@ def main() -> None:
     """Asks for all jobs by turns, and prints two rows for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", nargs="+", choices=JOBS, help="all, when absent")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help=f"one round of {', '.join(QUICK)}")
     parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
