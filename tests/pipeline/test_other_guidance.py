@@ -5,16 +5,27 @@ The files of `guides` are what a user would give with ``--with``; each guidance 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import fusekit
+from fusekit.errors import UsageError
+from fusekit.fusing.model import FusionModel
+from fusekit.model.system import FusionSystem
+from fusekit.pipeline.explain import explain_scene
 from fusekit.plugin.registry import registry
 from fusekit.testing.check import check_component
+from fusekit.testing.toys import ToyGuidanceMaker
+from fusekit_baselines.rules import Mean
+from tests.networks import TinySegmenter
 from tests.pipeline.small import small_recipe
 
 Call = Callable[..., Any]
@@ -84,3 +95,29 @@ def test_a_task_network_that_does_not_fit_is_refused_in_a_sentence(
 def test_each_stands_in_fewer_than_sixty_lines() -> None:
     for guidance, _ in CASES:
         assert len((GUIDES / f"{guidance}.py").read_text().splitlines()) < 60
+
+
+class NamedRegions(ToyGuidanceMaker):
+    """What a segmenter says, of regions that are no classes."""
+
+    def of(self, task: Any, sources: Any, labels: Any = None) -> Any:
+        made = super().of(task, sources, labels)
+        found = made.attribution()
+        made.attribution = lambda: replace(found, names=tuple("abcdefghi"[: found.scores.shape[2]]))  # type: ignore[method-assign]
+        return made
+
+
+def test_explain_names_other_regions_and_draws_them_not_as_classes(tmp_path: Path) -> None:
+    task, images = TinySegmenter(), [tmp_path / "one.png", tmp_path / "two.png"]
+    for number, path in enumerate(images):
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (32, 40), dtype=np.uint8)).save(path)
+
+    def explained(guidance: ToyGuidanceMaker | None) -> list[Path]:
+        system = FusionSystem(Mean(), task=task, guidance=guidance, classes=task.classes)
+        return explain_scene(FusionModel(system), images, tmp_path / "out")
+
+    with pytest.raises(UsageError, match="no guidance, so there is no attribution to show"):
+        explained(None)
+    assert "regions.png" in {path.name for path in explained(ToyGuidanceMaker())}
+    assert "regions.png" not in {path.name for path in explained(NamedRegions())}
+    assert set(json.loads((tmp_path / "out" / "attribution.json").read_text())) <= set("abcdefghi")

@@ -23,11 +23,11 @@ from fusekit.interfaces import (
     TrainingContext,
 )
 from fusekit.model.system import FusionSystem
-from fusekit.recipe.schema import TrainSection
+from fusekit.recipe.schema import OptimiserSection, TrainSection
 from fusekit.training.checkpoint import CheckpointFolder
 from fusekit.training.trainer import Trainer
 from fusekit.training.tree_file import load_tree, save_tree
-from fusekit.training.updater import NonFiniteError, scheduled_rate
+from fusekit.training.updater import GradientUpdater, NonFiniteError, scheduled_rate
 from fusekit_baselines.rules import Mean
 from fusekit_tasks.config import SmpConfig
 from fusekit_tasks.segmentation import SmpSegmenter
@@ -312,3 +312,20 @@ def test_tree_file_round_trip(tmp_path: Path) -> None:
     assert back["state"][0]["list"][:3] == [1, None, "x"]
     with pytest.raises(TypeError, match="only tensors and plain data"):
         save_tree(tmp_path / "u.safetensors", {"x": object()})
+
+
+def test_a_rule_of_a_strategy_changes_the_gradients_of_all_weights_together() -> None:
+    """A plain step of 0.5 · 2 in the direction that the rule leaves, whatever the recipe's optimiser remembers."""
+    weights = [nn.Parameter(torch.tensor([3.0, -4.0])), nn.Parameter(torch.tensor([12.0]))]
+    seen: list[list[float]] = []
+
+    def all_alike(gradients: Sequence[torch.Tensor]) -> None:
+        seen.append(torch.cat(list(gradients)).tolist())
+        for gradient in gradients:
+            gradient.fill_(0.5)
+
+    optimiser = OptimiserSection(name="adam", lr=2.0)
+    update = GradientUpdater("all", [(weight, 1.0) for weight in weights], optimiser, rule=all_alike)
+    update(sum((weight.square().sum() for weight in weights), torch.zeros(())))
+    assert seen == [[6.0, -8.0, 24.0]]
+    assert torch.cat(weights).tolist() == [2.0, -5.0, 11.0]
