@@ -136,7 +136,10 @@ class DatasetContract(ComponentContract):
             with self.opened(split) as first:
                 before = list(first.ids)
             with self.opened(split) as second:
-                expect(list(second.ids) == before, f"ids of {split}, opened again: expected the same order as before")
+                expect(
+                    list(second.ids) == before,
+                    f"ids of {split}, opened again: expected the same order as before, found another",
+                )
 
     def test_scenes_come_by_their_names(self) -> None:
         """The scene at an index carries the identifier at that index."""

@@ -289,7 +289,7 @@ def test_palettes_tell_classes_apart() -> None:
 
 def test_components_resolve_and_options_need_no_torch() -> None:
     specs = fusekit_components()
-    assert [spec.name for spec in specs] == ["data.msrs", "data.pairs", "scenes.streets", "scenes.ideal_pairs"]
+    assert [spec.name for spec in specs] == ["data.msrs", "data.pairs"]
     script = (
         "import importlib, sys\n"
         "from fusekit.data.plugin import fusekit_components\n"

@@ -38,7 +38,9 @@ def test_a_shifted_pair_is_noticed_and_nothing_is_moved(pair: Pair) -> None:
     sources, (note,) = Registration()((pair[0], moved), ("ir", "vi"))
     assert sources[1].pixels is moved.pixels
     assert note.startswith("vi looks shifted against ir: ")
-    right, up = (float(number) for number in re.fullmatch(r".*: ([\d.]+) px right, ([\d.]+) px up", note)[1:3])
+    found = re.search(r": ([\d.]+) px right, ([\d.]+) px up;", note)
+    assert found is not None
+    right, up = (float(number) for number in found.groups())
     assert (right, up) == pytest.approx((9, 4), abs=0.5)
 
 
