@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import fusekit
 from fusekit.cli.app import main
@@ -141,6 +142,8 @@ def test_a_stage_from_a_local_file_runs_from_the_command_line(tmp_path: Path) ->
             main([*arguments, "--with", str(stage)])
         assert with_file.value.code == 0
         assert (tmp_path / "runs" / "mine" / "report.html").exists()
+        learned = [name for name in load_file(tmp_path / "runs" / "mine" / "model.safetensors") if ".stages." in name]
+        assert sorted(learned) == [f"backbone.stages.{k}.conv.{what}" for k in (0, 1) for what in ("bias", "weight")]
     finally:
         registry.cache_clear()
 
