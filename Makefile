@@ -5,7 +5,7 @@ CONSTRAINTS ?= -c constraints.txt
 RECIPE ?= recipes/uaafusion_msrs.yaml
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test docs clean
+.PHONY: run test quick docs clean
 
 run: .venv/.run-ready
 	.venv/bin/fusekit run $(RECIPE)
@@ -17,6 +17,11 @@ test: .venv/.test-ready
 	.venv/bin/lint-imports
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2
+
+# For the inner loop: style, and the tests that take no long time.
+quick: .venv/.test-ready
+	.venv/bin/ruff check .
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n 2 -m "not slow"
 
 docs: .venv/.test-ready
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs serve

@@ -21,6 +21,8 @@ from fusekit_scenes.streets import Streets
 from tests.data.files import levels, png16_rgb, png_bytes, save
 from tests.data.test_image_io import BAD
 
+pytestmark = pytest.mark.slow
+
 Call = Callable[..., Any]
 GREY, RGB = levels((20, 24), np.uint8, 1), levels((20, 24, 3), np.uint8, 2)
 GREY16, RGB16 = levels((20, 24), np.uint16, 3), levels((20, 24, 3), np.uint16, 4)

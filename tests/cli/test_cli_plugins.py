@@ -16,6 +16,8 @@ from fusekit.interfaces.config import BackboneRef, ComponentConfig, ComponentRef
 from fusekit.interfaces.kinds import KINDS
 from tests.plugin.distributions import BROKEN, install
 
+pytestmark = pytest.mark.slow
+
 Call = Callable[..., Any]
 
 

@@ -15,6 +15,8 @@ import pytest
 from tests.paths import REPOSITORY
 from tests.plugin.distributions import BROKEN, install_all
 
+pytestmark = pytest.mark.slow
+
 RECIPE = str(REPOSITORY / "recipes" / "uaafusion_msrs.yaml")
 PROGRAM = """\
 import sys

@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
+pytestmark = pytest.mark.slow
+
 Call = Callable[..., Any]
 CHANNELS = 4
 

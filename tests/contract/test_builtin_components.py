@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pytest
 from torch import Tensor
 
 import fusekit.testing as kit
@@ -17,6 +18,8 @@ from fusekit_refusion.network import FusionNetwork
 from tests.cli.test_cli_weights import released as released_by_uaafusion
 from tests.data.files import levels, save
 from tests.refusion.test_released_weights import released
+
+pytestmark = pytest.mark.slow
 
 STAGE = {"use": "uaafusion.stage", "params": {"channels": 4}}
 TRANSFORMER = {"channels": 4, "heads": 2, "blocks": 1, "expansion": 1}

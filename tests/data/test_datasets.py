@@ -23,6 +23,8 @@ from fusekit_scenes.streets import Streets
 from tests.data.files import levels, save
 from tests.paths import shared_data
 
+pytestmark = pytest.mark.slow
+
 STEMS = ("00004N", "00010D", "00123N")
 
 

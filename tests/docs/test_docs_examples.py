@@ -12,6 +12,8 @@ from fusekit.plugin.registry import Registry
 from fusekit.testing.check import check
 from tests.paths import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 DOCS = REPOSITORY / "docs"
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.docs.literal import Reader, blocks, commands
 
+pytestmark = pytest.mark.slow
+
 
 def follow(folder: Path, text: str) -> Reader:
     folder.mkdir()

@@ -7,11 +7,14 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from typer.main import get_command
 
 import fusekit.testing as kit
 from fusekit.cli.app import app
 from tests.paths import REPOSITORY
+
+pytestmark = pytest.mark.slow
 
 DOCS = REPOSITORY / "docs"
 

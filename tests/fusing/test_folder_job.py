@@ -26,6 +26,8 @@ from fusekit.fusing.pairs import Scene, pair_folders
 from fusekit.recipe.fuse_options import FuseOptions
 from tests.data.files import levels, save
 
+pytestmark = pytest.mark.slow
+
 
 def lay_pairs(folder: Path, count: int) -> dict[str, Path]:
     for number in range(count):

@@ -12,6 +12,8 @@ import pytest
 
 from tests.golden import fusing
 
+pytestmark = pytest.mark.slow
+
 _ROUNDED_OTHERWISE = {np.dtype(np.uint8): 1, np.dtype(np.uint16): 8}
 """Levels by which another processor's order of summation may move a network's pixel across a rounding edge."""
 

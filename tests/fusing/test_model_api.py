@@ -24,6 +24,8 @@ from fusekit_uaafusion.unfolding import UnfoldingBackbone
 from tests.data.files import levels
 from tests.networks import TinySegmenter
 
+pytestmark = pytest.mark.slow
+
 GREY, RGB = levels((40, 52), np.uint8, 1), levels((40, 52, 3), np.uint8, 2)
 RULES = ("mean", "max", "laplacian")
 

@@ -32,6 +32,8 @@ from fusekit_uaafusion.config import UnfoldingConfig
 from fusekit_uaafusion.unfolding import UnfoldingBackbone
 from tests.networks import TinySegmenter, class_table
 
+pytestmark = pytest.mark.slow
+
 
 def images(height: int, width: int, channels: tuple[int, ...] = (1, 1)) -> list[Tensor]:
     generator = torch.Generator().manual_seed(height * width)

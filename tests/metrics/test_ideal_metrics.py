@@ -27,6 +27,8 @@ from fusekit_metrics.information import Entropy
 from fusekit_metrics.structure import StructuralSimilarity, ssim
 from tests.evaluation.toy import toy_registry, toy_run
 
+pytestmark = pytest.mark.slow
+
 DEFAULT = ("ideal.psnr", "ideal.ssim")
 BOTH: tuple[type[ReferenceMetric], ...] = (IdealSignalToNoise, IdealSimilarity)
 METHODS = [Method("model", is_model=True), Method("copy")]

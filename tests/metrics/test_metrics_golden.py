@@ -32,6 +32,8 @@ from fusekit_metrics.statistics import (
 from fusekit_metrics.structure import StructuralSimilarity, VisualInformationFidelity
 from tests.paths import shared_data
 
+pytestmark = pytest.mark.slow
+
 METRICS = (
     Entropy(),
     StandardDeviation(),

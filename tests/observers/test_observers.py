@@ -22,6 +22,8 @@ from fusekit.training.log import TrainingLog
 from tests.observers.watched import watched_recipe
 from tests.observers.watchers import Meddler, Recorder, Throws
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _nothing_heard() -> None:

@@ -16,6 +16,8 @@ from tests.observers.watched import watched_recipe
 pytest.importorskip("tensorboard")
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+pytestmark = pytest.mark.slow
+
 TENSORBOARD = "{use: tensorboard.scalars}"
 
 

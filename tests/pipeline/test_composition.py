@@ -15,6 +15,8 @@ from fusekit.plugin.registry import registry
 from fusekit.recipe.problems import RecipeProblems
 from fusekit.training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 TRANSFORMER = {"channels": 4, "heads": 2, "blocks": 1, "expansion": 1}
 SMALL: dict[str, dict[str, Any]] = {
     "uaafusion.unfolding": {

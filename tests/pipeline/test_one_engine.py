@@ -20,6 +20,8 @@ from fusekit.fusing import engine
 from tests.command_line import Call
 from tests.golden.fusing import colour, grey
 
+pytestmark = pytest.mark.slow
+
 BACKBONE = {"use": "refusion.network", "params": {"channels": 8, "heads": 4, "blocks": 1}}
 
 

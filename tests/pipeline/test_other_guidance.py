@@ -28,6 +28,8 @@ from fusekit_baselines.rules import Mean
 from tests.networks import TinySegmenter
 from tests.pipeline.small import small_recipe
 
+pytestmark = pytest.mark.slow
+
 Call = Callable[..., Any]
 GUIDES = Path(__file__).parent / "guides"
 CASES = [("gradcam", "local.shown"), ("boxes", "local.detector")]

@@ -17,6 +17,8 @@ from fusekit_baselines.rules import Mean
 from fusekit_uaafusion.attribution import AttributionGuidance, AttributionProposer
 from tests.testing.good import Classifier
 
+pytestmark = pytest.mark.slow
+
 Call = Callable[..., Any]
 
 FILE = '''

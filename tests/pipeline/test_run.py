@@ -19,6 +19,8 @@ from fusekit.pipeline.run_folder import RunFolder, fingerprints
 from fusekit_metrics.gradient import EdgePreservation
 from tests.pipeline.small import small_recipe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:

@@ -10,6 +10,8 @@ import pytest
 import fusekit
 from fusekit.recipe.library import ShippedRecipe, list_recipes
 
+pytestmark = pytest.mark.slow
+
 SCENES = {"train": 2, "val": 1, "test": 1, "height": 64, "width": 64}
 
 

@@ -21,6 +21,8 @@ from fusekit_tasks.segmentation import SmpSegmenter
 from fusekit_uaafusion.attribution import AttributionGuidance, UnfoldingPath
 from tests.pipeline.small import small_recipe
 
+pytestmark = pytest.mark.slow
+
 LOCAL_STAGE = '''
 """A stage for research: one convolution on the image and the weighted sources."""
 import torch

@@ -27,6 +27,8 @@ from fusekit.training.log import TrainingLog
 from fusekit.training.validation import LossOfStrategy
 from tests.pipeline.small import small_recipe
 
+pytestmark = pytest.mark.slow
+
 VALIDATED: dict[str, Any] = {
     "pretrain__segmenter__validate": "{loss: task, every: 1}",
     "pretrain__segmenter__epochs": 2,

@@ -17,6 +17,8 @@ from fusekit.plugin.discovery import discover
 from fusekit.plugin.loader import PluginPolicy, load_plugins
 from tests.paths import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 NAMES = {kind: f"my-{kind}" for kind in KINDS_TO_START} | {"metric": "gap2"}
 """Kind → name of the plugin that is started."""
 

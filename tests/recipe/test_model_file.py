@@ -24,6 +24,8 @@ from fusekit.plugin.registry import Registry, registry
 from tests.data.files import levels, save
 from tests.networks import class_table
 
+pytestmark = pytest.mark.slow
+
 Call = Callable[..., Any]
 CARD: dict[str, Any] = {
     "model": {"backbone": {"use": "baselines.mean"}},

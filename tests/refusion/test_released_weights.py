@@ -17,6 +17,8 @@ from fusekit_refusion.importer import ReleaseImporter
 from fusekit_refusion.network import FusionNetwork
 from tests.paths import parity
 
+pytestmark = pytest.mark.slow
+
 FOLDER = parity()
 TASKS = sorted(p.stem.split("_")[1] for p in (FOLDER / "refusion").glob("ReFusion_*.pth")) if FOLDER else []
 CASES = (

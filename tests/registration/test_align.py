@@ -16,6 +16,8 @@ from fusekit.errors import DataError, UsageError
 from fusekit.registration.shift import Shift, looks_shifted
 from tests.paths import shared_data
 
+pytestmark = pytest.mark.slow
+
 SIDE = 420
 
 

@@ -21,6 +21,8 @@ from fusekit_scenes.render.medical import activity_chroma, join_chroma
 from fusekit_scenes.render.pair import camera_rng
 from fusekit_scenes.render.sensor import LUMA
 
+pytestmark = pytest.mark.slow
+
 SIZE = 128
 MAKERS: dict[str, Callable[..., Pair]] = {
     "multifocus": focus_pair,

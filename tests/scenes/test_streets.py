@@ -9,6 +9,8 @@ import pytest
 
 from fusekit_scenes.render import MSRS_CLASSES, Scene, render_scene
 
+pytestmark = pytest.mark.slow
+
 PERSON = MSRS_CLASSES.index("person")
 CAR = MSRS_CLASSES.index("car")
 SMALL = (120, 160)

@@ -14,6 +14,8 @@ from fusekit_tasks.config import SmpConfig
 from fusekit_tasks.segmentation import SmpSegmenter
 from tests.networks import class_table
 
+pytestmark = pytest.mark.slow
+
 CONTEXT = BuildContext(classes=class_table(5))
 
 

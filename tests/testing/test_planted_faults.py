@@ -16,6 +16,8 @@ from tests.testing import faulty
 from tests.testing.faulty import FAULTS, Fault, released
 from tests.testing.good import GOOD, Classifier, IdealDistance
 
+pytestmark = pytest.mark.slow
+
 
 def spec_of(kind: str, name: str, target: type, config: str | None = None) -> ComponentSpec:
     return component(kind, name, target=f"{target.__module__}:{target.__name__}", config=config, summary="a toy")

@@ -18,6 +18,8 @@ from tests.plugin.distributions import BROKEN, install
 from tests.testing import faulty, good
 from tests.testing.test_planted_faults import registry_of, spec_of
 
+pytestmark = pytest.mark.slow
+
 TOY = """\
 from fusekit.plugin import component, hookimpl
 

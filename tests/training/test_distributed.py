@@ -45,6 +45,8 @@ from fusekit_uaafusion.stage import AttributionStage
 from fusekit_uaafusion.unfolding import UnfoldingBackbone
 from tests.networks import ROLES, TinySegmenter, class_table, scene
 
+pytestmark = pytest.mark.slow
+
 WORLD = 2
 CPU = torch.device("cpu")
 

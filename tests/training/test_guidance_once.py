@@ -30,6 +30,8 @@ from fusekit_uaafusion import attribution as guidance_module
 from fusekit_uaafusion.attribution import attribution_weights
 from tests.golden.curves import CASES, NumberedBatches
 
+pytestmark = pytest.mark.slow
+
 
 class GuidedProposer(LossProposer):
     """Listens to the guidance, and has a weight to learn."""

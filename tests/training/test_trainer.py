@@ -38,6 +38,8 @@ from fusekit_uaafusion.stage import AttributionStage
 from fusekit_uaafusion.unfolding import UnfoldingBackbone
 from tests.networks import ROLES, class_table, scene
 
+pytestmark = pytest.mark.slow
+
 
 class Scenes:
     """Batches by number."""

@@ -23,6 +23,8 @@ from fusekit.training.trainer import Trainer
 from fusekit.training.validation import LossOfStrategy, Validator
 from tests.golden.curves import CASES, NumberedBatches, with_known_weights
 
+pytestmark = pytest.mark.slow
+
 
 class Restless(nn.Module):
     """Batch norm and dropout: what validation would disturb if it trained, or drew."""
