@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-KEPT = 64 * 2**20
+KEPT = 128 * 2**20
 """Blocks below so many bytes are kept. Larger ones still come from the kernel, for of those a heap with gaps would
 hold many more than are in use (``docs/decisions/0021-kept-memory.md``)."""
 
