@@ -8,7 +8,7 @@ the whole process.
 - ``tiles``: a pair of 640 × 768 pixels fused by ReFusion's network in tiles of 256;
 - ``threads``: four pairs of 240 × 320 pixels by ReFusion's network in two threads;
 - ``stream``: 60 frames of 480 × 640 pixels by the Laplacian pyramid;
-- ``run``: UAAFusion trained for four steps on rendered scenes, with its evaluation and report.
+- ``run``: UAAFusion trained for two steps on rendered scenes, with its evaluation and report.
 
 Run: python benchmarks/page_faults.py [--jobs NAME ...] [--rounds N] [--quick]
 """
@@ -91,7 +91,7 @@ def stream() -> None:
 
 
 def run() -> None:
-    step = {"max_steps": 4, "batch": 2, "sampling": {"size": 96}}
+    step = {"max_steps": 2, "batch": 2, "sampling": {"size": 96}}
     recipe = fusekit.Recipe.from_dict(
         {
             "schema": 1,
@@ -103,6 +103,7 @@ def run() -> None:
             "model": {
                 "backbone": {"use": "uaafusion.unfolding"},
                 "proposer": {"use": "uaafusion.attribution"},
+                "guidance": {"use": "uaafusion.attribution_guidance"},
                 "task": {"use": "tasks.smp"},
             },
             "pretrain": {"segmenter": {"strategy": {"use": "tasks.supervised"}, **step}},
