@@ -4,11 +4,11 @@ Every job runs in a process of its own, by turns as the C library has it and aft
 what the job itself does, not its imports. Times depend on what else the machine does, faults hardly. Peak memory is of
 the whole process.
 
-- ``refusion``, ``uaafusion``: a pair of 480 × 640 pixels by a network with random weights, ReFusion's twice;
-- ``tiles``: a pair of 640 × 768 pixels fused by ReFusion's network in tiles of 256;
+- ``refusion``, ``uaafusion``: a pair of 480 × 640 pixels by a network with random weights;
+- ``tiles``: a pair of 512 × 640 pixels fused by ReFusion's network in tiles of 256;
 - ``threads``: four pairs of 240 × 320 pixels by ReFusion's network in two threads;
 - ``stream``: 60 frames of 480 × 640 pixels by the Laplacian pyramid;
-- ``run``: UAAFusion trained for four steps on rendered scenes, with its evaluation and report.
+- ``run``: UAAFusion trained for two steps on a few rendered scenes, with its evaluation and report.
 
 Run: python benchmarks/page_faults.py [--jobs NAME ...] [--rounds N] [--quick]
 """
@@ -67,14 +67,12 @@ def uaafusion() -> FusionBackbone:
     return UnfoldingBackbone()
 
 
-def fuse(backbone: Callable[[], FusionBackbone], times: int) -> None:
-    model, images = model_of(backbone), pair(480, 640)
-    for _ in range(times):
-        model.fuse(*images)
+def fuse(backbone: Callable[[], FusionBackbone]) -> None:
+    model_of(backbone).fuse(*pair(480, 640))
 
 
 def tiles() -> None:
-    model_of(refusion).fuse(*pair(640, 768), tile=256)
+    model_of(refusion).fuse(*pair(512, 640), tile=256)
 
 
 def threads() -> None:
@@ -91,7 +89,6 @@ def stream() -> None:
 
 
 def run() -> None:
-    step = {"max_steps": 4, "batch": 2, "sampling": {"size": 96}}
     recipe = fusekit.Recipe.from_dict(
         {
             "schema": 1,
@@ -103,11 +100,11 @@ def run() -> None:
             "model": {
                 "backbone": {"use": "uaafusion.unfolding"},
                 "proposer": {"use": "uaafusion.attribution"},
+                "guidance": {"use": "uaafusion.attribution_guidance"},
                 "task": {"use": "tasks.smp"},
             },
-            "pretrain": {"segmenter": {"strategy": {"use": "tasks.supervised"}, **step}},
-            "train": {"strategy": {"use": "uaafusion.joint"}, **step},
-            "evaluate": {"pictures": 1, "metrics": ["strict.en"]},
+            "train": {"strategy": {"use": "uaafusion.joint"}, "max_steps": 2, "batch": 2, "sampling": {"size": 96}},
+            "evaluate": {"pictures": 0, "metrics": ["strict.en"], "baselines": []},
         }
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -115,8 +112,8 @@ def run() -> None:
 
 
 JOBS: dict[str, Callable[[], None]] = {
-    "refusion": lambda: fuse(refusion, 2),
-    "uaafusion": lambda: fuse(uaafusion, 1),
+    "refusion": lambda: fuse(refusion),
+    "uaafusion": lambda: fuse(uaafusion),
     "tiles": tiles,
     "threads": threads,
     "stream": stream,
