@@ -199,7 +199,8 @@ class Engine:
     def _whole(self, scene: Scene[Image], colouring: Colouring, measure: bool) -> Fused[Image]:
         """All pixels at once."""
         images = scene.read(scene.box)
-        check_finite(self.system, images)
+        if scene.floating:
+            check_finite(self.system, images)
         planes, output, sources, guidance = [], None, None, None
         for channel in colouring.fused_channels:
             sources = as_sources(of_channel(images, channel), self.system.backbone.colour, self.device)

@@ -36,6 +36,9 @@ class Scene(ABC, Generic[Image]):
     sizes: Sequence[tuple[int, int]]
     """(height, width) of each source."""
 
+    floating: bool = True
+    """Whether values may be NaN or infinite; integers are neither."""
+
     @abstractmethod
     def coloured(self) -> list[bool]:
         """Of each source, whether it is in colour."""
@@ -93,6 +96,7 @@ class RasterScene(Scene[Raster]):
     ) -> None:
         self.rasters = rasters
         self.sizes = [raster.size for raster in rasters]
+        self.floating = any(raster.pixels.dtype.kind == "f" for raster in rasters)
         self.dtype = depth_of(rasters, bit_depth) if rasters else np.dtype(np.uint8)
         self._out = out
         self._buffers = buffers
