@@ -1,6 +1,6 @@
 """A round of ReFusion's meta-learning: the plugin against the way published meta-learning code computes it.
 
-A round is the inner update of the fusion module, the judge's own step, and the outer update of the loss proposal
+A round is the inner update of the fusion module, the evaluator's own step, and the outer update of the loss proposal
 module with Adam; `refusion.meta` on the default networks. All of these give the same outer loss and the same gradient
 of the proposal module; the script checks it in float64, on images of 16x16, and exits with 1 if it is not so. In
 float32 the orders of summation show in the gradient, which is a derivative of a derivative; the script prints how much.
@@ -47,7 +47,7 @@ from fusekit_refusion.objectives import SourcesObjective
 from fusekit_refusion.proposer import LossProposalModule
 from fusekit_refusion.reconstruction import ReconstructionModule
 
-RATE = 1e-3  # of the inner step, the judge's step and Adam
+RATE = 1e-3  # of the inner step, the evaluator's step and Adam
 ROLES = ("infrared", "visible")
 REFERENCE = "published"
 TOLERANCE = 1e-5  # largest relative difference of outer loss and gradient
@@ -116,8 +116,8 @@ class Published:
         self.inner_steps = inner_steps
         self.fusion = plain.FusionNetwork(NetworkConfig()).to(device, dtype)
         self.proposer = plain.Proposer(ProposerConfig(), len(ROLES)).to(device, dtype)
-        self.judge = plain.Reconstruction(ReconstructionConfig(), len(ROLES)).to(device, dtype)
-        self.all = (self.fusion, self.proposer, self.judge)
+        self.evaluator = plain.Reconstruction(ReconstructionConfig(), len(ROLES)).to(device, dtype)
+        self.all = (self.fusion, self.proposer, self.evaluator)
         for copy, part in zip(self.all, (source.backbone, source.proposer, source.reconstruction), strict=True):
             assert part is not None
             plain.copy_weights(part, copy)
@@ -133,13 +133,13 @@ class Published:
             fusion_loss(images[-1], meta_train.sources, proposal).total.backward(create_graph=True)
             for layer in plain.doubled(self.fusion):
                 layer.adapt(RATE, graph=True)
-        # The judge's step; its parameters are left alone, so that `reset` puts it back.
-        self.judge_loss(images[0].detach(), meta_train.sources).backward()
-        for layer in plain.doubled(self.judge):
+        # The evaluator's step; its parameters are left alone, so that `reset` puts it back.
+        self.evaluator_loss(images[0].detach(), meta_train.sources).backward()
+        for layer in plain.doubled(self.evaluator):
             layer.adapt(RATE, graph=False)
         self.forget_gradients()
         # The outer update.
-        outer = self.judge_loss(self.fusion(meta_test.sources), meta_test.sources)
+        outer = self.evaluator_loss(self.fusion(meta_test.sources), meta_test.sources)
         outer.backward()
         self.optimiser.step()
         self.forget_gradients()
@@ -148,10 +148,10 @@ class Published:
                 layer.reset()
         return outer.item()
 
-    def judge_loss(self, fused: Tensor, sources: Sources) -> Tensor:
+    def evaluator_loss(self, fused: Tensor, sources: Sources) -> Tensor:
         """L_rec of the reconstruction objective."""
         total = fused.new_zeros(())
-        for found, source in zip(self.judge(fused), sources, strict=True):
+        for found, source in zip(self.evaluator(fused), sources, strict=True):
             total = total + ((found - source) ** 2).mean()
             total = total + (gradient_strength(found) - gradient_strength(source)).abs().mean()
         return total

@@ -43,7 +43,7 @@ NETWORK = {"channels": 4, "heads": 2, "blocks": 1, "expansion": 1}
 
 @dataclass(frozen=True)
 class Setting:
-    """What the pairs show and who judges them.
+    """What the pairs show and what evaluates them.
 
     Args:
         objective: The outer loss.
@@ -137,7 +137,7 @@ class Measured:
     """What held-out scenes say of a trained system.
 
     Args:
-        outer: The objective's loss of the trained judge on the fused images.
+        outer: The objective's loss of the trained evaluator on the fused images.
         in_noise: Mean weight of the clean source where the other one is noise.
         elsewhere: Mean weight of that same source where both are clean; NaN where there is no such place.
         swing: Mean distance of a weight from one half.
@@ -154,14 +154,14 @@ class Measured:
 def measure(parts: FusionSystem, strategy: MetaLearning, setting: Setting) -> Measured:
     """Asks 64 held-out scenes, the same ones for every seed."""
     batch, where = scenes(setting, 64, seed=99)
-    judge = parts.task if setting.objective == "refusion.task" else parts.reconstruction
-    assert judge is not None
+    evaluator = parts.task if setting.objective == "refusion.task" else parts.reconstruction
+    assert evaluator is not None
     assert parts.proposer is not None
     parts.eval()
     with torch.no_grad():
         weights = parts.proposer(batch.sources).weights
         fused = parts.backbone(batch.sources).image
-        outer = strategy.objective.loss(judge, fused, batch).total.item()
+        outer = strategy.objective.loss(evaluator, fused, batch).total.item()
     clean = where.flip(1)  # the other source
     good = 1 if setting.noisy == "a" else 0
     return Measured(
@@ -183,7 +183,7 @@ def train(
     """Trains small networks through the real strategy and trainer.
 
     Args:
-        setting: Scenes and judge.
+        setting: Scenes and evaluator.
         seed: Of weights and scenes.
         equal: Fixed equal weights instead of the loss proposal module; all else is the same.
         progress: As the trainer's.
@@ -222,6 +222,6 @@ def train(
         Trainer(parts, strategy, data, section, phase=name, seed=seed, progress=progress).fit()
         return measure(parts, strategy, setting)
 
-    # The judge must know something before it is worth asking. An outer rate of next to nothing rests the proposer.
+    # The evaluator must know something before it is worth asking. An outer rate of next to nothing rests the proposer.
     before = phase("warm-up", setting.warm_up, {"rounds": 1, "outer_rate": 1e-9})
     return before, phase("train", setting.steps, {})

@@ -14,7 +14,7 @@ def explain(
     model: Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A run folder or a model file.")],
     images: Annotated[list[Path], typer.Argument(help="One image per source, in the order of the roles.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the pictures.")],
-    label: Annotated[Path | None, typer.Option("--label", help="Class map that defines the regions.")] = None,
+    label: Annotated[Path | None, typer.Option("--label", help="Label map that defines the regions.")] = None,
     with_: With = None,
     device: Device = "auto",
 ) -> None:

@@ -87,11 +87,11 @@ class FolderConfig(DatasetConfig):
     test_list: BelowRoot | None = Field(None, description="as `train_list`, for the test split")
     labelled: Literal["required", "optional", "off"] = Field(
         "required",
-        description="`required`: every scene has a class map; `optional`: a missing one is a map full of the "
-        "ignore value; `off`: class maps are not read",
+        description="`required`: every scene has a label map; `optional`: a missing one is a map full of the "
+        "ignore value; `off`: label maps are not read",
     )
     label_kind: Literal["human", "pseudo"] = Field(
-        "human", description="who made the class maps: people, or networks (`pseudo`)"
+        "human", description="who made the label maps: people, or networks (`pseudo`)"
     )
     skip_unpaired: bool = Field(
         False, description="leave out scenes that lack a source, instead of refusing the folder"
@@ -110,8 +110,8 @@ class FolderConfig(DatasetConfig):
         raise NotImplementedError(f"{type(self).__name__} does not say where its sources lie")
 
     def label_pattern(self) -> str | None:
-        """Folder of the class maps below the root, with ``{split}``; None where they are not read."""
-        raise NotImplementedError(f"{type(self).__name__} does not say where its class maps lie")
+        """Folder of the label maps below the root, with ``{split}``; None where they are not read."""
+        raise NotImplementedError(f"{type(self).__name__} does not say where its label maps lie")
 
     def title(self) -> str:
         """Name of the dataset in messages."""
@@ -214,7 +214,7 @@ class MsrsConfig(FolderConfig):
     visible: BelowRoot = Field("vi", description="folder of the visible images inside a split's folder")
     labels: BelowRoot | None = Field(
         "Segmentation_labels",
-        description="folder of the class maps inside a split's folder; null where there is none",
+        description="folder of the label maps inside a split's folder; null where there is none",
     )
 
     def source_patterns(self) -> Mapping[str, str]:
@@ -222,7 +222,7 @@ class MsrsConfig(FolderConfig):
         return {"infrared": f"{{split}}/{self.infrared}", "visible": f"{{split}}/{self.visible}"}
 
     def label_pattern(self) -> str | None:
-        """The class maps' folder."""
+        """The label maps' folder."""
         return None if self.labels is None or self.labelled == "off" else f"{{split}}/{self.labels}"
 
     def title(self) -> str:
@@ -230,7 +230,7 @@ class MsrsConfig(FolderConfig):
         return "MSRS"
 
     def classes(self) -> ClassTable | None:
-        """The nine classes of MSRS, where class maps are read."""
+        """The nine classes of MSRS, where label maps are read."""
         return None if self.label_pattern() is None else MSRS_TABLE
 
 
@@ -243,7 +243,7 @@ class PairsConfig(FolderConfig):
         min_length=1,
         description="role → folder below the root, in order; `{split}` is the split's folder",
     )
-    labels: Pattern | None = Field(None, description="folder of class maps, as in `sources`; none when absent")
+    labels: Pattern | None = Field(None, description="folder of label maps, as in `sources`; none when absent")
     class_names: list[str] = Field(
         default_factory=list, max_length=256, description="names of the classes in the order of their index"
     )
@@ -262,7 +262,7 @@ class PairsConfig(FolderConfig):
             raise ValueError("two of sources and labels are the same folder")
         count = len(self.class_names)
         if self.labels is not None and count == 0:
-            raise ValueError("labels needs class_names: what do the values of the class maps mean?")
+            raise ValueError("labels needs class_names: what do the values of the label maps mean?")
         if len(set(self.class_names)) != count:
             raise ValueError("class_names holds a name twice")
         if self.ignore_index < count:
@@ -290,7 +290,7 @@ class PairsConfig(FolderConfig):
         return self.name
 
     def classes(self) -> ClassTable | None:
-        """The named classes with generated colours, where class maps are read."""
+        """The named classes with generated colours, where label maps are read."""
         if self.label_pattern() is None:
             return None
         return ClassTable(

@@ -29,7 +29,7 @@ def read_raster(path: Path, *, indices: bool = False) -> Raster:
 
     Args:
         path: The file.
-        indices: The numbers are wanted as stored, for class maps: palettes are not looked up, samples of
+        indices: The numbers are wanted as stored, for label maps: palettes are not looked up, samples of
             few bits are not spread over the range. Lossy formats are refused.
 
     Raises:
@@ -55,7 +55,7 @@ def read_raster(path: Path, *, indices: bool = False) -> Raster:
         if indices:
             raise DataError(
                 f"{path}: is neither PNG nor TIFF; other formats do not keep class indices",
-                hint="Save class maps as single-channel PNG.",
+                hint="Save label maps as single-channel PNG.",
             )
         return _decode_with_pillow(path)
 

@@ -1,4 +1,4 @@
-"""Images and class maps from files and back, without losing a bit silently.
+"""Images and label maps from files and back, without losing a bit silently.
 
 | file | becomes |
 | --- | --- |
@@ -58,7 +58,7 @@ def read_image(path: str | Path) -> Tensor:
 
 
 def read_label(path: str | Path, classes: ClassTable) -> Tensor:
-    """Reads a class map: a single-channel or palette PNG (or TIFF) whose numbers are class indices.
+    """Reads a label map: a single-channel or palette PNG (or TIFF) whose numbers are class indices.
 
     Returns:
         (H, W) int64; every value is an index of `classes` or its ``ignore_index``.
@@ -69,11 +69,11 @@ def read_label(path: str | Path, classes: ClassTable) -> Tensor:
     raster = read_raster(Path(path), indices=True)
     if raster.pixels.ndim != 2:
         raise DataError(
-            f"{path}: has three channels; a class map has one, holding class indices",
+            f"{path}: has three channels; a label map has one, holding class indices",
             hint="Map the colours to class indices first.",
         )
     if raster.peak == 1.0:
-        raise DataError(f"{path}: holds floating point values; a class map holds class indices")
+        raise DataError(f"{path}: holds floating point values; a label map holds class indices")
     found = np.unique(raster.pixels)
     unknown = [int(v) for v in found if v >= len(classes) and v != classes.ignore_index]
     if unknown:
@@ -81,6 +81,6 @@ def read_label(path: str | Path, classes: ClassTable) -> Tensor:
         raise DataError(
             f"{path}: holds values that are no class: {shown} "
             f"(classes are 0 to {len(classes) - 1}, and {classes.ignore_index} means ignore)",
-            hint="Is this folder the one with the class maps, and is the class list the right one?",
+            hint="Is this folder the one with the label maps, and is the class list the right one?",
         )
     return torch.from_numpy(np.ascontiguousarray(raster.pixels.astype(np.int64)))

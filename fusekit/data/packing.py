@@ -101,7 +101,7 @@ def _check(sample: Sample) -> None:
     right = shapes and len(sizes) == 1 and all(len(shape) == 3 and shape[0] in (1, 3) for shape in shapes)
     if not right or any(image.dtype != torch.float32 for image in sample.images):
         dtypes = sorted({str(image.dtype) for image in sample.images})
-        label = "" if sample.label is None else f", class map {tuple(sample.label.shape)}"
+        label = "" if sample.label is None else f", label map {tuple(sample.label.shape)}"
         raise DataError(
             f"scene {sample.id!r}: the dataset gave images {shapes} {', '.join(dtypes)}{label}; images are "
             "(1 or 3, H, W) float32, all of one size"

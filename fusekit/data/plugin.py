@@ -14,7 +14,7 @@ def fusekit_components() -> list[ComponentSpec]:
             "data.msrs",
             target="fusekit.data.datasets.msrs:MsrsDataset",
             config="fusekit.data.config:MsrsConfig",
-            summary="MSRS road scenes, infrared and visible, with class maps; official layout or your own",
+            summary="MSRS road scenes, infrared and visible, with label maps; official layout or your own",
             paper="Information Fusion 83-84 (2022), PIAFusion",
         ),
         component(
@@ -22,6 +22,6 @@ def fusekit_components() -> list[ComponentSpec]:
             "data.pairs",
             target="fusekit.data.datasets.pairs:PairsDataset",
             config="fusekit.data.config:PairsConfig",
-            summary="Any folders of registered images, matched by file name, with or without class maps",
+            summary="Any folders of registered images, matched by file name, with or without label maps",
         ),
     ]

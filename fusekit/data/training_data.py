@@ -248,7 +248,7 @@ def _check_alike(samples: Sequence[Sample]) -> None:
         if (other.label is None) != (first.label is None):
             has, lacks = (first.id, other.id) if other.label is None else (other.id, first.id)
             raise DataError(
-                f"scene {has!r} has a class map, but {lacks!r} has none",
-                hint="A dataset gives a class map with every scene (the ignore value where nothing is known) "
+                f"scene {has!r} has a label map, but {lacks!r} has none",
+                hint="A dataset gives a label map with every scene (the ignore value where nothing is known) "
                 "or with none.",
             )

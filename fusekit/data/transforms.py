@@ -1,4 +1,4 @@
-"""Changes of geometry that treat every source of a scene and its class map alike.
+"""Changes of geometry that treat every source of a scene and its label map alike.
 
 Each takes a `Sample` and returns a new one. What is random is drawn from a generator that the caller names,
 so that a sample depends on nothing else.
@@ -61,7 +61,7 @@ def random_flip(sample: Sample, random: np.random.Generator) -> Sample:
 
 
 def resize(sample: Sample, size: tuple[int, int]) -> Sample:
-    """Scales a scene to (height, width): images bilinear and antialiased, the class map by nearest pixel."""
+    """Scales a scene to (height, width): images bilinear and antialiased, the label map by nearest pixel."""
     if sample_size(sample) == size:
         return sample
     images = tuple(
@@ -107,7 +107,7 @@ def _everywhere(sample: Sample, change: Callable[[Tensor], Tensor]) -> Sample:
 
 def _nearest(old: int, new: int) -> Tensor:
     # The pixel below the centre, floor((i + 1/2) · old / new) in integers: taking the one below the corner
-    # would shift the class map against the images.
+    # would shift the label map against the images.
     return (2 * torch.arange(new) + 1) * old // (2 * new)
 
 

@@ -20,7 +20,7 @@ class Confusion:
         self.counts = torch.zeros(classes, classes, dtype=torch.int64)
 
     def add(self, prediction: Tensor, label: Tensor) -> None:
-        """Adds an image's class maps, both (H, W) int64."""
+        """Adds an image's label maps, both (H, W) int64."""
         taken = (label >= 0) & (label < self.classes)
         for value in self.ignored:
             taken &= label != value

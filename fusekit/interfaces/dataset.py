@@ -22,7 +22,7 @@ class Sample:
     Attributes:
         id: Identifier, unique in its split; used as the name of output files.
         images: The sources as they are on disk, in the order of the roles: (1 or 3, H, W) float32 in [0, 1].
-        label: Class map (H, W) int64, or None.
+        label: Label map (H, W) int64, or None.
         ideal: The fused image that there should be, (1 or 3, H, W) float32 in [0, 1], where the data knows it
             (rendered scenes); for measuring only, training never sees it.
     """

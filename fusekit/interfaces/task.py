@@ -78,7 +78,7 @@ class SegmentationNetwork(TaskNetwork):
 
         Args:
             logits: (B, K, H, W).
-            target: (B, H, W) int64 class map.
+            target: (B, H, W) int64 label map.
         """
         void = self.classes.ignore_index
         if len(self.ignored) > 1 or void not in self.ignored:

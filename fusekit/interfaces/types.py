@@ -78,7 +78,7 @@ class Batch:
 
     Attributes:
         sources: N images, each (B, C, H, W) in [0, 1], ordered by role.
-        labels: Class maps, (B, H, W) int64, or None.
+        labels: Label maps, (B, H, W) int64, or None.
         ids: One identifier per sample, for error messages.
     """
 

@@ -93,7 +93,7 @@ class FusionSystem(nn.Module):
 
         Args:
             sources: N images, each (B, C, H, W) in [0, 1], ordered by role.
-            labels: Class maps for the guidance; at test time there are none.
+            labels: Label maps for the guidance; at test time there are none.
         """
         guidance = self.guidance(sources, labels) if self.guided else None
         output: FusionOutput = self.backbone(sources, guidance=guidance)

@@ -32,7 +32,7 @@ def explain_scene(model: FusionModel, images: Sequence[Path], out: Path, *, labe
         model: A model with a guidance and a network that segments.
         images: One file per role, in order.
         out: Folder to write to.
-        label: Class map that defines the regions; the network's own prediction when None.
+        label: Label map that defines the regions; the network's own prediction when None.
 
     Raises:
         UsageError: The model has no guidance or no network that segments, or the number of images is wrong.

@@ -182,7 +182,7 @@ class DatasetContract(ComponentContract):
                 expect_image(f"{role} of {where}", image)
 
     def test_labels_are_in_the_class_table(self) -> None:
-        """Labels are class maps (H, W) int64 of values in the class table or the ignore value, or absent."""
+        """Labels are label maps (H, W) int64 of values in the class table or the ignore value, or absent."""
         table = self.data_config().classes()
         for where, sample in self.read():
             if table is None:

@@ -35,29 +35,29 @@ class ObjectiveContract(ComponentContract):
         """What the fused images were made of."""
         return Batch(images(len(self.roles), 2, 32, 32), labels(len(self.classes), 2, 32, 32), ("a", "b"))
 
-    def judged(self) -> tuple[nn.Module, Tensor, LossTerms]:
-        """The judge, the fused images, and what it says of them."""
+    def evaluated(self) -> tuple[nn.Module, Tensor, LossTerms]:
+        """The evaluator, the fused images, and what it says of them."""
         objective = self.make()
-        judge = objective.judge(self.training())
+        evaluator = objective.evaluator(self.training())
         fused = torch.stack(self.batch().sources).mean(dim=0).requires_grad_()
-        return judge, fused, objective.loss(judge, fused, self.batch())
+        return evaluator, fused, objective.loss(evaluator, fused, self.batch())
 
     def use(self, made: Any) -> None:
         batch = self.batch()
-        made.loss(made.judge(self.training()), batch.sources[0], batch)
+        made.loss(made.evaluator(self.training()), batch.sources[0], batch)
 
-    def test_judge_is_a_part_of_the_model(self) -> None:
-        """The judge stands in the model, where strategies train it and checkpoints keep it."""
+    def test_evaluator_is_a_part_of_the_model(self) -> None:
+        """The evaluator stands in the model, where strategies train it and checkpoints keep it."""
         training = self.training()
-        judge = self.make().judge(training)
+        evaluator = self.make().evaluator(training)
         expect(
-            any(judge is module for module in training.system.modules()),
-            f"judge: expected a part of the model, found a {type(judge).__name__} from elsewhere",
+            any(evaluator is module for module in training.system.modules()),
+            f"evaluator: expected a part of the model, found a {type(evaluator).__name__} from elsewhere",
         )
 
     def test_loss_is_a_number(self) -> None:
         """The loss and its terms are finite numbers, with names for the log."""
-        _, _, found = self.judged()
+        _, _, found = self.evaluated()
         expect(isinstance(found, LossTerms), f"loss: expected LossTerms, found {type(found).__name__}")
         for name, term in {"total": found.total, **found.terms}.items():
             expect(term.ndim == 0, f"{name}: expected a scalar, found shape {tuple(term.shape)}")
@@ -65,29 +65,29 @@ class ObjectiveContract(ComponentContract):
 
     def test_loss_reaches_the_fused_images(self) -> None:
         """The loss has a gradient with respect to the fused images, which a learned loss learns from."""
-        _, fused, found = self.judged()
+        _, fused, found = self.evaluated()
         gradient = torch.autograd.grad(found.total, fused, allow_unused=True)[0] if found.total.requires_grad else None
         if gradient is None or not bool((gradient != 0).any()):
             raise AssertionError("gradient at the fused images: expected one, found none")
         expect(bool(torch.isfinite(gradient).all()), "gradient at the fused images: expected finite numbers")
 
-    def test_loss_reaches_the_judge(self) -> None:
-        """The loss has a gradient with respect to the judge's weights, which learn beside the fusion."""
-        judge, _, found = self.judged()
-        weights = [weight for weight in judge.parameters() if weight.requires_grad]
+    def test_loss_reaches_the_evaluator(self) -> None:
+        """The loss has a gradient with respect to the evaluator's weights, which learn beside the fusion."""
+        evaluator, _, found = self.evaluated()
+        weights = [weight for weight in evaluator.parameters() if weight.requires_grad]
         if not weights:
-            raise SkipTest("the judge has no weights to train")
+            raise SkipTest("the evaluator has no weights to train")
         gradients = torch.autograd.grad(found.total, weights, allow_unused=True) if found.total.requires_grad else ()
         expect(
             any(g is not None and bool((g != 0).any()) for g in gradients),
-            "gradient at the judge's weights: expected one, found none",
+            "gradient at the evaluator's weights: expected one, found none",
         )
 
     def test_batch_and_images_are_left_alone(self) -> None:
         """It does not change the images and labels that it is given."""
         objective, batch, before = self.make(), self.batch(), self.batch()
         fused = batch.sources[0].clone()
-        objective.loss(objective.judge(self.training()), fused, batch)
+        objective.loss(objective.evaluator(self.training()), fused, batch)
         expect_same("fused images after the loss", fused, before.sources[0])
         for index, (source, was) in enumerate(zip(batch.sources, before.sources, strict=True)):
             expect_same(f"source {index} after the loss", source, was)
@@ -100,7 +100,7 @@ class ObjectiveContract(ComponentContract):
             raise SkipTest("it needs no labels")
         objective, batch = self.make(), replace(self.batch(), labels=None)
         try:
-            objective.loss(objective.judge(self.training()), batch.sources[0], batch)
+            objective.loss(objective.evaluator(self.training()), batch.sources[0], batch)
         except ValueError:
             return
         raise AssertionError("a batch without labels: expected a ValueError, found a loss")

@@ -23,7 +23,7 @@ def images(
 
 
 def labels(classes: int, batch: int = 2, height: int = 33, width: int = 47, seed: int = 0) -> Tensor:
-    """A class map of blocks of 8 pixels, (batch, height, width) int64."""
+    """A label map of blocks of 8 pixels, (batch, height, width) int64."""
     generator = torch.Generator().manual_seed(seed)
     blocks = torch.randint(0, classes, (batch, -(-height // 8), -(-width // 8)), generator=generator)
     return blocks.repeat_interleave(8, 1).repeat_interleave(8, 2)[:, :height, :width].contiguous()

@@ -116,13 +116,13 @@ class StrategyContract(ComponentContract):
         return {name.partition(".")[0] for name, value in before.items() if not torch.equal(value, after[name])}
 
     def owned(self) -> tuple[set[str], set[str]]:
-        """Parts that its Config says it trains, and parts that judge beside them."""
+        """Parts that its Config says it trains, and parts that serve as its evaluators."""
         config, registry = self.config(), self.components()
         nested = [reference for reference in references(config) if reference.kind == "objective"]
-        judges = {need for found in nested for need in configure("objective", found.ref, registry).needs()}
+        evaluators = {need for found in nested for need in configure("objective", found.ref, registry).needs()}
         return (
             {PART_OF_KIND[kind] for kind in config.trains() if kind in PART_OF_KIND},
-            {PART_OF_KIND[kind] for kind in judges if kind in PART_OF_KIND},
+            {PART_OF_KIND[kind] for kind in evaluators if kind in PART_OF_KIND},
         )
 
     def test_it_trains(self) -> None:
@@ -146,12 +146,12 @@ class StrategyContract(ComponentContract):
         expect(not resting, f"after training: expected {', '.join(sorted(resting))} changed, found the same weights")
 
     def test_nothing_else_is_changed(self) -> None:
-        """Parts that it does not train, and that do not judge beside them, are as they were."""
-        trains, judges = self.owned()
-        others = self.changed() - trains - judges - set(self.changes)
+        """Parts that it does not train, and that do not serve as its evaluators, are as they were."""
+        trains, evaluators = self.owned()
+        others = self.changed() - trains - evaluators - set(self.changes)
         expect(
             not others,
-            f"after training: expected changes in {', '.join(sorted(trains | judges)) or 'no part'}, found "
+            f"after training: expected changes in {', '.join(sorted(trains | evaluators)) or 'no part'}, found "
             f"{', '.join(sorted(others))} changed too; name it in trains() of the Config, or in `changes` of the "
             "contract if it needs no weights",
         )

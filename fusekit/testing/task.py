@@ -16,7 +16,7 @@ from fusekit.testing.samples import images, labels
 
 
 class TaskContract(ModuleContract):
-    """Checks of a task network; those of class maps only for a `SegmentationNetwork`."""
+    """Checks of a task network; those of label maps only for a `SegmentationNetwork`."""
 
     kind = "task"
 
@@ -28,7 +28,7 @@ class TaskContract(ModuleContract):
         return logits
 
     def target(self, module: Any, logits: Tensor) -> Tensor:
-        """A target for the loss: class maps for a segmenter, the network's own answer for any other task."""
+        """A target for the loss: label maps for a segmenter, the network's own answer for any other task."""
         if isinstance(module, SegmentationNetwork):
             return labels(len(module.classes), logits.shape[0], logits.shape[-2], logits.shape[-1])
         answer: Tensor = module.predict(logits).detach()
@@ -74,7 +74,7 @@ class TaskContract(ModuleContract):
         void = self.classes.ignore_index
         expect(void in module.ignored, f"ignored: expected the ignore value {void} in it, found {set(module.ignored)}")
 
-    def test_predictions_are_class_maps(self) -> None:
+    def test_predictions_are_label_maps(self) -> None:
         """`predict` gives every pixel an index of the class table."""
         module = self._segmenter()
         with torch.no_grad():

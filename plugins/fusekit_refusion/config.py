@@ -72,7 +72,7 @@ class MetaConfig(ComponentConfig):
         200,
         ge=0,
         description="rounds of inner and outer update before each pass over the data; with 0 the proposer stays as it "
-        "is, which lets fusion and judge find their feet in a `pretrain` phase",
+        "is, which lets fusion and evaluator find their feet in a `pretrain` phase",
     )
     inner_steps: int = Field(1, ge=1, description="differentiable steps of the fusion module in a round")
     inner_rate: float | None = Field(
@@ -84,13 +84,13 @@ class MetaConfig(ComponentConfig):
         "gradient divided by its largest absolute entry, as TDFusion's release does",
     )
     outer_rate: float = Field(1.0, gt=0, description="learning rate of the proposer as a multiple of the current one")
-    restore_judge: bool = Field(
-        True, description="put the judge back, after every round, to what it was before; false keeps its step"
+    restore_evaluator: bool = Field(
+        True, description="restore the evaluator's state after each round; false keeps its step"
     )
-    judge_batches: Literal["shared", "own"] = Field(
+    evaluator_batches: Literal["shared", "own"] = Field(
         "shared",
-        description="`shared`: the judge learns from the batches of the fusion; `own`: from the stream `judge`, "
-        "whose samples the recipe may cut differently (train.streams)",
+        description="`shared`: the evaluator learns from the batches of the fusion; `own`: from the stream "
+        "`evaluator`, whose samples the recipe may cut differently (train.streams)",
     )
     intensity: float = Field(1.0, ge=0, description="weight of the intensity term of the fusion loss")
     gradient: float = Field(1.0, ge=0, description="weight of the gradient term of the fusion loss")
@@ -107,10 +107,12 @@ class MetaConfig(ComponentConfig):
         return frozenset({"backbone", "loss-proposer"})
 
     def streams(self) -> frozenset[str]:
-        return frozenset({"meta_train", "meta_test", "fusion"} | ({"judge"} if self.judge_batches == "own" else set()))
+        return frozenset(
+            {"meta_train", "meta_test", "fusion"} | ({"evaluator"} if self.evaluator_batches == "own" else set())
+        )
 
     def losses(self) -> frozenset[str]:
-        return frozenset({"fusion", "intensity", "gradient", "judge"})
+        return frozenset({"fusion", "intensity", "gradient", "evaluator"})
 
 
 class ReleaseImporterConfig(ComponentConfig):

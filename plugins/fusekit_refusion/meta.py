@@ -31,7 +31,7 @@ from fusekit_refusion.config import MetaConfig
 class MetaLearning(Strategy):
     """A loss proposal module learns the loss whose minimiser serves best (arXiv 2312.07943, 2412.03240).
 
-    Four things stand in it: the fusion module θ_F, the loss proposal module θ_P, an objective, and the judge θ_J
+    Four things stand in it: the fusion module θ_F, the loss proposal module θ_P, an objective, and the evaluator θ_J
     that the objective asks: the reconstruction module in ReFusion, the task network in TDFusion.
 
     An epoch is a number of rounds, in each of which the proposal module learns from what one step with its loss
@@ -48,19 +48,19 @@ class MetaLearning(Strategy):
         assert training.proposer is not None
         self.training = training
         self.backbone, self.proposer = training.backbone, training.proposer
-        self.judge = self.objective.judge(training)
+        self.evaluator = self.objective.evaluator(training)
         self.update_backbone = training.updater("fusion", self.backbone)
         outer_rule: UpdateRule = normalise if self.config.outer_rule == "normalised" else "recipe"
         self.update_proposer = training.updater("proposer", (self.proposer, self.config.outer_rate), rule=outer_rule)
-        self.judge_learns = any(weight.requires_grad for weight in self.judge.parameters())
-        if self.judge_learns:
-            self.update_judge = training.updater("judge", self.judge)
-            self.step_judge = training.updater("judge in a round", self.judge, rule="plain")
+        self.evaluator_learns = any(weight.requires_grad for weight in self.evaluator.parameters())
+        if self.evaluator_learns:
+            self.update_evaluator = training.updater("evaluator", self.evaluator)
+            self.step_evaluator = training.updater("evaluator in a round", self.evaluator, rule="plain")
 
     def plan(self, batches: int) -> Sequence[StepPlan]:
-        judge = ("judge",) if self.config.judge_batches == "own" else ()
-        one_round = StepPlan("round", ("meta_train", "meta_test", *judge))
-        one_batch = StepPlan("fusion", ("fusion", *judge))
+        evaluator = ("evaluator",) if self.config.evaluator_batches == "own" else ()
+        one_round = StepPlan("round", ("meta_train", "meta_test", *evaluator))
+        one_batch = StepPlan("fusion", ("fusion", *evaluator))
         return [one_round] * self.config.rounds + [one_batch] * batches
 
     def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
@@ -68,15 +68,17 @@ class MetaLearning(Strategy):
         self.proposer.train()
         if plan.name == "round":
             meta_train, meta_test = batches[:2]
-            return self.learn_loss(meta_train, meta_test, judged=batches[2] if len(batches) > 2 else meta_train)
-        return self.learn_fusion(batches[0], judged=batches[-1])
+            return self.learn_loss(
+                meta_train, meta_test, evaluator_batch=batches[2] if len(batches) > 2 else meta_train
+            )
+        return self.learn_fusion(batches[0], evaluator_batch=batches[-1])
 
     # Steps 1 and 2: a round -------------------------------------------------------------------------------
 
-    def learn_loss(self, meta_train: Batch, meta_test: Batch, judged: Batch) -> StepRecord:
+    def learn_loss(self, meta_train: Batch, meta_test: Batch, evaluator_batch: Batch) -> StepRecord:
         """A round: the inner update of the fusion module, and the outer update of the loss proposal module."""
         rate = self.config.inner_rate or self.update_backbone.lr  # η
-        with self.judge_put_back():
+        with self.evaluator_restored():
             # Inner update: θ_F' = θ_F - η ∇ L_f(θ_F; w), which keeps its graph to θ_P through w.
             with self.training.autocast():
                 proposal = self.proposer(meta_train.sources, guidance=self.training.guidance(meta_train))
@@ -87,41 +89,41 @@ class MetaLearning(Strategy):
                     inner = self.fusion_loss(images[-1], meta_train, proposal)
                 weights = differentiable_step(weights, inner.total, rate)
 
-            # The judge's own step: θ_J' = θ_J - η ∇ L_J, on what the fusion module gives as it is.
-            if self.judge_learns:
-                seen = images[0].detach() if judged is meta_train else self.fused_only(judged)
-                self.step_judge(self.judge_loss(seen, judged))
+            # The evaluator's own step: θ_J' = θ_J - η ∇ L_J, on what the fusion module gives as it is.
+            if self.evaluator_learns:
+                seen = images[0].detach() if evaluator_batch is meta_train else self.fused_only(evaluator_batch)
+                self.step_evaluator(self.evaluator_loss(seen, evaluator_batch))
 
-            # Outer update: θ_P learns from what the judge says of other images, fused with θ_F'.
-            self.judge.eval()
+            # Outer update: θ_P learns from what the evaluator says of other images, fused with θ_F'.
+            self.evaluator.eval()
             with self.training.autocast():
-                outer = self.objective.loss(self.judge, self.fuse(meta_test, weights).image, meta_test)
+                outer = self.objective.loss(self.evaluator, self.fuse(meta_test, weights).image, meta_test)
             self.update_proposer(LossTerms(outer.total, {"inner": inner.total, **outer.terms}))
         return StepRecord({"inner": inner.total.item(), "outer": outer.total.item()})
 
     @contextmanager
-    def judge_put_back(self) -> Iterator[None]:
-        """The judge is, after the ``with`` block, what it was before: weights and statistics."""
-        before = {name: value.clone() for name, value in self.judge.state_dict().items()}
+    def evaluator_restored(self) -> Iterator[None]:
+        """The evaluator is, after the ``with`` block, what it was before: weights and statistics."""
+        before = {name: value.clone() for name, value in self.evaluator.state_dict().items()}
         try:
             yield
         finally:
-            if self.config.restore_judge:
-                self.judge.load_state_dict(before)
+            if self.config.restore_evaluator:
+                self.evaluator.load_state_dict(before)
 
-    # Step 3: fusion and judge -----------------------------------------------------------------------------
+    # Step 3: fusion and evaluator -----------------------------------------------------------------------------
 
-    def learn_fusion(self, batch: Batch, judged: Batch) -> StepRecord:
+    def learn_fusion(self, batch: Batch, evaluator_batch: Batch) -> StepRecord:
         """θ_F learns with the loss as it is proposed by now, θ_J on the fused image; θ_P rests."""
         fused, fusion = self.fused_with_loss(batch)
         self.update_backbone(fusion)
         losses = {"fusion": fusion.total, **fusion.terms}
 
-        if self.judge_learns:
-            seen = fused.detach() if judged is batch else self.fused_only(judged)
-            judgement = self.judge_loss(seen, judged)
-            self.update_judge(judgement)
-            losses |= judgement.terms
+        if self.evaluator_learns:
+            seen = fused.detach() if evaluator_batch is batch else self.fused_only(evaluator_batch)
+            own = self.evaluator_loss(seen, evaluator_batch)
+            self.update_evaluator(own)
+            losses |= own.terms
         return StepRecord({name: loss.item() for name, loss in losses.items()})
 
     def fused_with_loss(self, batch: Batch) -> tuple[Tensor, LossTerms]:
@@ -137,8 +139,8 @@ class MetaLearning(Strategy):
     def losses(self, batch: Batch) -> Mapping[str, float]:
         fused, fusion = self.fused_with_loss(batch)
         with self.training.autocast():
-            judged = self.objective.loss(self.judge, fused, batch)
-        told = {"fusion": fusion.total, **fusion.terms, "judge": judged.total}
+            evaluated = self.objective.loss(self.evaluator, fused, batch)
+        told = {"fusion": fusion.total, **fusion.terms, "evaluator": evaluated.total}
         return {name: loss.item() for name, loss in told.items()}
 
     # What both use ----------------------------------------------------------------------------------------
@@ -168,11 +170,11 @@ class MetaLearning(Strategy):
             form=self.config.gradient_form,
         )
 
-    def judge_loss(self, fused: Tensor, batch: Batch) -> LossTerms:
-        """The judge's own loss, of images that are given."""
-        self.judge.train()
+    def evaluator_loss(self, fused: Tensor, batch: Batch) -> LossTerms:
+        """The evaluator's own loss, of images that are given."""
+        self.evaluator.train()
         with self.training.autocast():
-            return self.objective.loss(self.judge, fused, batch)
+            return self.objective.loss(self.evaluator, fused, batch)
 
 
 def normalise(gradients: Sequence[Tensor]) -> None:

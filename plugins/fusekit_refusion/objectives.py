@@ -1,4 +1,4 @@
-"""What the outer update minimises: the two judges of a fused image."""
+"""What the outer update minimises: the two evaluators of a fused image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fusekit_refusion.config import SourcesObjectiveConfig, TaskObjectiveConfig
 class SourcesObjective(Objective):
     """L_rec = Σ_k [ mean (Î_k - I_k)² + mean |S(Î_k) - S(I_k)| ], S = |sobel_x| + |sobel_y| (ReFusion).
 
-    The judge is the reconstruction head, which gives Î_k from the fused image.
+    The evaluator is the reconstruction head, which gives Î_k from the fused image.
     """
 
     Config = SourcesObjectiveConfig
@@ -29,15 +29,15 @@ class SourcesObjective(Objective):
     def __init__(self, config: SourcesObjectiveConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
 
-    def judge(self, training: TrainingContext) -> nn.Module:
+    def evaluator(self, training: TrainingContext) -> nn.Module:
         assert training.reconstruction is not None
         return training.reconstruction
 
-    def loss(self, judge: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
-        assert isinstance(judge, ReconstructionHead)
+    def loss(self, evaluator: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
+        assert isinstance(evaluator, ReconstructionHead)
         terms = [
             (found - source).square().mean() + (gradient_strength(found) - gradient_strength(source)).abs().mean()
-            for found, source in zip(judge(fused), batch.sources, strict=True)
+            for found, source in zip(evaluator(fused), batch.sources, strict=True)
         ]
         total = torch.stack(terms).sum()
         return LossTerms(total, {"reconstruction": total})
@@ -51,13 +51,13 @@ class TaskObjective(Objective):
     def __init__(self, config: TaskObjectiveConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
 
-    def judge(self, training: TrainingContext) -> nn.Module:
+    def evaluator(self, training: TrainingContext) -> nn.Module:
         assert training.task is not None
         return training.task
 
-    def loss(self, judge: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
-        assert isinstance(judge, TaskNetwork)
+    def loss(self, evaluator: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
+        assert isinstance(evaluator, TaskNetwork)
         if batch.labels is None:
             raise ValueError("refusion.task needs labels; the dataset has none")
-        total = judge.loss(judge(fused), batch.labels)
+        total = evaluator.loss(evaluator(fused), batch.labels)
         return LossTerms(total, {"task": total})

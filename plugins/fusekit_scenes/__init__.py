@@ -16,7 +16,7 @@ def fusekit_components() -> list[ComponentSpec]:
             "scenes.streets",
             target="fusekit_scenes.streets:Streets",
             config="fusekit_scenes.config:StreetsConfig",
-            summary="Rendered street scenes in infrared and visible light, with exact class maps",
+            summary="Rendered street scenes in infrared and visible light, with exact label maps",
         ),
         component(
             "dataset",

@@ -18,7 +18,7 @@ _NIGHT = {"mixed": None, "day": False, "night": True}
 
 
 class Streets(RenderedDataset[Scene]):
-    """Rendered scenes with exact class maps. Splits share no scene, whatever their lengths.
+    """Rendered scenes with exact label maps. Splits share no scene, whatever their lengths.
 
     A scene depends on the seed, its split and its number only, so a longer split begins with the same
     scenes. Rendering is lazy; scenes stay in memory up to 512 MiB.

@@ -174,7 +174,7 @@ class TaskGuidance(Guidance):
     Args:
         task: The network; left as it is found.
         sources: N images, each (B, C, H, W) in [0, 1].
-        labels: Class maps (B, H, W) int64, which then define the regions; None takes the network's own
+        labels: Label maps (B, H, W) int64, which then define the regions; None takes the network's own
             prediction on the mean of the sources.
         pathway: Along which images the sources are attributed; a straight line from zero when None.
         scope: Class means over each image, or over the whole batch as UAAFusion's released code does.

@@ -138,7 +138,7 @@ class TestMetaLearning(kit.StrategyContract):
 
 class TestMetaLearningByTheTask(kit.StrategyContract):
     name = "refusion.meta"
-    params = {"objective": {"use": "refusion.task"}, "outer_rule": "normalised", "judge_batches": "own"}
+    params = {"objective": {"use": "refusion.task"}, "outer_rule": "normalised", "evaluator_batches": "own"}
 
 
 class TestSourcesObjective(kit.ObjectiveContract):
@@ -168,7 +168,7 @@ class TestImporterOfReFusion(kit.ImporterContract):
 
 
 def write_scenes(folder: Path, infrared: str, visible: str, labels: str) -> None:
-    """Three scenes in each split: an 8-bit and a 16-bit source, and a class map with unlabelled pixels."""
+    """Three scenes in each split: an 8-bit and a 16-bit source, and a label map with unlabelled pixels."""
     for split in ("train", "test"):
         for number in range(3):
             seed = number + (10 if split == "test" else 0)

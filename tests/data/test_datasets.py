@@ -89,7 +89,7 @@ def test_missing_says_what_to_put_where(tmp_path: Path, msrs: Path) -> None:
 
 def test_a_missing_label_is_an_error_or_unknown_everywhere(msrs: Path) -> None:
     (msrs / "train" / "Segmentation_labels" / "00010D.png").unlink()
-    with pytest.raises(DataError, match="1 of 3 scenes have no class map: 00010D"):
+    with pytest.raises(DataError, match="1 of 3 scenes have no label map: 00010D"):
         MsrsDataset(MsrsConfig(), msrs, "train")
     label = MsrsDataset(MsrsConfig(labelled="optional"), msrs, "train")[1].label
     assert label is not None
@@ -236,7 +236,7 @@ def test_shared_layout_through_options() -> None:
     unlabelled = config.model_copy(
         update={"train_list": "splits/fusion_train.txt", "test_list": "splits/fusion_test.txt"}
     )
-    with pytest.raises(DataError, match="have no class map"):
+    with pytest.raises(DataError, match="have no label map"):
         MsrsDataset(unlabelled, root, "train")
     optional = unlabelled.model_copy(update={"labelled": "optional"})
     assert len(MsrsDataset(optional, root, "train")) == 115

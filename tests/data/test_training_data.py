@@ -216,7 +216,7 @@ def test_batches_that_cannot_be_are_refused_naming_scenes() -> None:
     full = SamplingSection(mode="full")
     with pytest.raises(DataError, match=r"differ in size: .*25x30"):
         TrainingData(Scenes([(24, 30), (25, 30)]), full, 2, seed=0).batch("train", 0, 0)
-    with pytest.raises(DataError, match="has a class map, but 'scene1' has none"):
+    with pytest.raises(DataError, match="has a label map, but 'scene1' has none"):
         TrainingData(Scenes([(24, 30)] * 2, [True, False]), full, 2, seed=0).batch("train", 0, 0)
     with pytest.raises(DataError, match="less than half"):
         data(size=64).batch("train", 0, 0)

@@ -51,7 +51,7 @@ Curve = list[dict[str, float]]
 
 
 class NumberedBatches:
-    """Batches of two scenes: smooth waves with a class map of blocks that the brightness follows, and noise."""
+    """Batches of two scenes: smooth waves with a label map of blocks that the brightness follows, and noise."""
 
     batches_per_epoch = 3
 
@@ -117,7 +117,7 @@ def refusion(**options: Any) -> tuple[FusionSystem, Strategy]:
 
 
 def tdfusion(**options: Any) -> tuple[FusionSystem, Strategy]:
-    switches = {"outer_rule": "normalised", "judge_batches": "own", "gradient_form": "signed"}
+    switches = {"outer_rule": "normalised", "evaluator_batches": "own", "gradient_form": "signed"}
     return meta("refusion.task", **{**switches, **options})
 
 

@@ -48,7 +48,7 @@ def refused(*args: Any, **options: Any) -> str:
         ({"metric": "strict.qabf"}, "joint"),
         ({"metric": "strict.qabf", "every": 50, "limit": 8, "patience": 5, "weights": "last"}, "meta"),
         ({"loss": "task", "min_delta": 0.01, "patience": 3}, "supervised"),
-        ({"loss": "judge", "holdout": 0.1}, "meta"),
+        ({"loss": "evaluator", "holdout": 0.1}, "meta"),
         (None, "joint"),
     ],
 )
@@ -72,7 +72,7 @@ def test_right_sections_pass_and_survive_being_written_out(validate: Any, strate
             "train.validate.loss: strategy 'uaafusion.joint' tells no loss 'totl'; it tells gradient, intensity, "
             "task, total; did you mean 'total'?",
         ),
-        ({"loss": "reconstruction"}, "meta", "it tells fusion, gradient, intensity, judge"),
+        ({"loss": "reconstruction"}, "meta", "it tells fusion, gradient, intensity, evaluator"),
         ({"metric": "strict.qabff"}, "joint", "no metric named 'strict.qabff'; did you mean 'strict.qabf'?"),
         (
             {"metric": "strict.qabf"},

@@ -43,22 +43,22 @@ def test_an_epoch_is_rounds_and_then_a_pass() -> None:
     made, _ = trainer(system())
     assert [step.name for step in made.plan] == ["round", "round", "fusion", "fusion", "fusion"]
     assert made.plan[0].draws == ("meta_train", "meta_test")
-    own, _ = trainer(system(), options={"judge_batches": "own"})
-    assert [step.draws for step in own.plan[1:3]] == [("meta_train", "meta_test", "judge"), ("fusion", "judge")]
+    own, _ = trainer(system(), options={"evaluator_batches": "own"})
+    assert [step.draws for step in own.plan[1:3]] == [("meta_train", "meta_test", "evaluator"), ("fusion", "evaluator")]
 
 
 def test_streams_go_on_where_they_were() -> None:
-    data, judged = Scenes(size=16), Scenes(size=24)
-    made, _ = trainer(system(), data, options={"judge_batches": "own"}, streams={"judge": judged})
+    data, evaluated = Scenes(size=16), Scenes(size=24)
+    made, _ = trainer(system(), data, options={"evaluator_batches": "own"}, streams={"evaluator": evaluated})
     made.fit()
     drawn: dict[str, list[int]] = {}
-    for stream, epoch, index in data.asked + judged.asked:
+    for stream, epoch, index in data.asked + evaluated.asked:
         drawn.setdefault(stream.removeprefix("train/"), []).append(3 * epoch + index)
     assert drawn == {
         "meta_train": [0, 1, 2, 3],
         "meta_test": [0, 1, 2, 3],
         "fusion": [0, 1, 2, 3, 4, 5],
-        "judge": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+        "evaluator": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
     }
 
 
@@ -70,26 +70,26 @@ def test_a_round_changes_the_proposer_alone(options: dict[str, Any]) -> None:
     assert changed(before, parts) == {"proposer"}
 
 
-def test_the_judge_may_keep_its_step() -> None:
-    for options, judge in (({}, "reconstruction"), (TASK, "task")):
+def test_the_evaluator_may_keep_its_step() -> None:
+    for options, evaluator in (({}, "reconstruction"), (TASK, "task")):
         parts = system(task=segmenter())
         before = state(parts)
-        trainer(parts, Scenes(size=32), options={"restore_judge": False, **options}, max_steps=1)[0].fit()
-        assert changed(before, parts) == {"proposer", judge}
+        trainer(parts, Scenes(size=32), options={"restore_evaluator": False, **options}, max_steps=1)[0].fit()
+        assert changed(before, parts) == {"proposer", evaluator}
 
 
-def test_the_pass_changes_fusion_and_judge_and_lets_the_proposer_rest() -> None:
-    for options, judge in (({}, "reconstruction"), (TASK, "task")):
+def test_the_pass_changes_fusion_and_evaluator_and_lets_the_proposer_rest() -> None:
+    for options, evaluator in (({}, "reconstruction"), (TASK, "task")):
         parts = system(task=segmenter())
         made, strategy = trainer(parts, Scenes(size=32), options=options)
         strategy.setup(made)
         before = state(parts)
         strategy.step(made.plan[-1], [made.data.batch("x", 0, 0)])
-        assert changed(before, parts) == {"backbone", judge}
+        assert changed(before, parts) == {"backbone", evaluator}
         assert all(weight.grad is None for weight in parts.parameters())
 
 
-def test_a_frozen_judge_judges_and_stays() -> None:
+def test_a_frozen_evaluator_evaluates_and_stays() -> None:
     frozen = segmenter().requires_grad_(False)
     parts = system(task=frozen)
     before = state(parts)

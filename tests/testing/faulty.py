@@ -383,7 +383,7 @@ class NothingIgnored(good.Task):
         self.ignored = frozenset()
 
 
-@fault("task", "predictions_are_class_maps")
+@fault("task", "predictions_are_label_maps")
 class FloatPrediction(good.Task):
     def predict(self, logits: Tensor) -> Tensor:
         return super().predict(logits).float()
@@ -846,42 +846,42 @@ class Ageing(good.Towards):
 # Objectives -------------------------------------------------------------------------------------------------
 
 
-@fault("objective", "judge_is_a_part_of_the_model")
+@fault("objective", "evaluator_is_a_part_of_the_model")
 class OwnJudge(good.Recovery):
-    def judge(self, training: Any) -> nn.Module:
-        judge: nn.Module = toys.seeded_toy(toys.ToyReconstruction, ("a", "b"), None)
-        return judge
+    def evaluator(self, training: Any) -> nn.Module:
+        evaluator: nn.Module = toys.seeded_toy(toys.ToyReconstruction, ("a", "b"), None)
+        return evaluator
 
 
 @fault("objective", "loss_is_a_number")
 class ManyNumbers(good.Recovery):
-    def loss(self, judge: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
-        return LossTerms(super().loss(judge, fused, batch).total, {"brightness": fused.mean(dim=(1, 2, 3))})
+    def loss(self, evaluator: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
+        return LossTerms(super().loss(evaluator, fused, batch).total, {"brightness": fused.mean(dim=(1, 2, 3))})
 
 
 @fault("objective", "loss_reaches_the_fused_images")
 class Detached(good.Recovery):
-    def loss(self, judge: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
-        return super().loss(judge, fused.detach(), batch)
+    def loss(self, evaluator: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
+        return super().loss(evaluator, fused.detach(), batch)
 
 
 @fault("objective", "loss_reaches_the_judge")
 class Deaf(good.Recovery):
-    def loss(self, judge: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
-        frozen = {name: weight.detach() for name, weight in judge.named_parameters()}
+    def loss(self, evaluator: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
+        frozen = {name: weight.detach() for name, weight in evaluator.named_parameters()}
 
         class Frozen(nn.Module):
             def forward(self, image: Tensor) -> Any:
-                return functional_call(judge, frozen, (image,))
+                return functional_call(evaluator, frozen, (image,))
 
         return super().loss(Frozen(), fused, batch)
 
 
 @fault("objective", "batch_and_images_are_left_alone")
 class OverwritingObjective(good.Recovery):
-    def loss(self, judge: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
+    def loss(self, evaluator: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
         fused.data.clamp_(max=0.5)
-        return super().loss(judge, fused, batch)
+        return super().loss(evaluator, fused, batch)
 
 
 @fault("objective", "missing_labels_are_refused")

@@ -179,12 +179,12 @@ class Towards(Strategy):
 class Recovery(Objective):
     Config: Any = Plain
 
-    def judge(self, training: TrainingContext) -> nn.Module:
+    def evaluator(self, training: TrainingContext) -> nn.Module:
         assert training.reconstruction is not None
         return training.reconstruction
 
-    def loss(self, judge: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
-        pairs = zip(judge(fused), batch.sources, strict=True)
+    def loss(self, evaluator: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
+        pairs = zip(evaluator(fused), batch.sources, strict=True)
         total = torch.stack([(found - source).square().mean() for found, source in pairs]).sum()
         return LossTerms(total, {"recovery": total})
 

@@ -40,7 +40,7 @@ def test_losses_are_the_recorded_ones(case: str) -> None:
         ("uaafusion.joint", {}, {"gradient": 1.01}),
         ("refusion.meta, sources", {}, {"inner_steps": 1}),
         ("refusion.meta, sources", {}, {"outer_rate": 1.01}),
-        ("refusion.meta, task", {}, {"restore_judge": False}),
+        ("refusion.meta, task", {}, {"restore_evaluator": False}),
         ("refusion.meta, task", {}, {"intensity": 1.01}),
         ("tasks.supervised", {"optimiser": {"lr": 1.01e-2}}, {}),
         ("tasks.supervised", {}, {"inputs": ["sources"]}),

@@ -60,7 +60,7 @@ def section(**changes: Any) -> TrainSection:
     return TrainSection.model_validate({"strategy": {"use": "uaafusion.joint"}, **changes})
 
 
-OWN = {"judge_batches": "own"}
+OWN = {"evaluator_batches": "own"}
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ OWN = {"judge_batches": "own"}
         ("uaafusion.joint", {}, {"train": 1}),
         ("refusion.meta, sources", {"inner_steps": 2}, {"round": 2, "fusion": 1}),
         ("refusion.meta, sources", OWN, {"round": 3, "fusion": 2}),
-        ("refusion.meta, task", {"judge_batches": "shared", "inner_steps": 3}, {"round": 2, "fusion": 1}),
+        ("refusion.meta, task", {"evaluator_batches": "shared", "inner_steps": 3}, {"round": 2, "fusion": 1}),
         ("refusion.meta, task", {**OWN, "inner_steps": 2}, {"round": 3, "fusion": 2}),
         ("tasks.supervised", {}, {"train": 0}),
         ("termsearch.evolution", {"population": 5, "generations": 3, "trial_steps": 2}, {"search": 2, "fusion": 1}),

@@ -149,7 +149,7 @@ def same(one: FusionSystem, other: FusionSystem) -> bool:
     ("case", "loss"),
     [
         ("uaafusion.joint", "total"),
-        ("refusion.meta, sources", "judge"),
+        ("refusion.meta, sources", "evaluator"),
         ("refusion.meta, task", "fusion"),
         ("tasks.supervised", "task"),
     ],

@@ -25,7 +25,7 @@ class Scene:
     Attributes:
         stem: Common name of its files.
         images: One file per role, in order.
-        label: The class map, where there is one.
+        label: The label map, where there is one.
     """
 
     stem: str
@@ -155,8 +155,8 @@ def _labels(config: FolderConfig, root: Path, folder: str, stems: Sequence[str])
     found = files_by_stem(place)
     if config.labelled == "required" and (absent := [stem for stem in stems if stem not in found]):
         raise DataError(
-            f"{place}: {len(absent)} of {len(stems)} scenes have no class map: {some(absent)}",
-            hint="`labelled: optional` takes them as unknown everywhere, `labelled: off` reads no class map.",
+            f"{place}: {len(absent)} of {len(stems)} scenes have no label map: {some(absent)}",
+            hint="`labelled: optional` takes them as unknown everywhere, `labelled: off` reads no label map.",
         )
     return found
 
@@ -184,7 +184,7 @@ class FolderDataset(FusionDataset):
         return self._ids
 
     def __getitem__(self, index: int) -> Sample:
-        """Reads a scene; a missing optional class map becomes a map full of the ignore value."""
+        """Reads a scene; a missing optional label map becomes a map full of the ignore value."""
         scene = self._scenes[index]
         images = tuple(read_image(path) for path in scene.images)
         height, width = images[0].shape[-2:]

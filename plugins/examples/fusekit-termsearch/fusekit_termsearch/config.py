@@ -38,4 +38,4 @@ class EvolutionConfig(ComponentConfig):
         return frozenset({"backbone"})
 
     def streams(self) -> frozenset[str]:
-        return frozenset({"trial", "judged", "fusion"})
+        return frozenset({"trial", "evaluated", "fusion"})

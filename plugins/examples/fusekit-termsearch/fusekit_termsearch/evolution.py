@@ -52,13 +52,13 @@ class Evolution(Strategy):
         self.update = training.updater("fusion", self.backbone)
 
     def plan(self, batches: int) -> Sequence[StepPlan]:
-        return [StepPlan("search", ("trial", "judged")), *[StepPlan("fusion", ("fusion",))] * batches]
+        return [StepPlan("search", ("trial", "evaluated")), *[StepPlan("fusion", ("fusion",))] * batches]
 
     def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
         self.backbone.train()
         if plan.name == "search":
-            trial, judged = batches
-            fitness = self.search(trial, judged)
+            trial, evaluated = batches
+            fitness = self.search(trial, evaluated)
             shares = {f"gene {name}": float(gene) for name, gene in zip((*RULES, "gradient"), self.genes, strict=True)}
             return StepRecord({self.metric.name: fitness, **shares})
         fused = self.backbone(batches[0].sources, guidance=self.training.guidance(batches[0])).image
@@ -66,11 +66,11 @@ class Evolution(Strategy):
         self.update(loss)
         return StepRecord({"fusion": loss.total.item(), **{n: t.item() for n, t in loss.terms.items()}})
 
-    def search(self, trial: Batch, judged: Batch) -> float:
+    def search(self, trial: Batch, evaluated: Batch) -> float:
         """Replaces the genes by the best that were found; gives their fitness."""
         strangers = [balanced(draw(len(self.genes))) for _ in range(self.config.population - 1)]
         population = [self.genes, *strangers]
-        fitness = [self.fitness(genes, trial, judged) for genes in population]
+        fitness = [self.fitness(genes, trial, evaluated) for genes in population]
         for _ in range(self.config.generations - 1):
             best = max(range(len(population)), key=fitness.__getitem__)
             chances = torch.tensor(fitness).clamp_min(1e-6)
@@ -78,14 +78,14 @@ class Evolution(Strategy):
             while len(children) < self.config.population:
                 mother, father = (population[i] for i in torch.multinomial(chances, 2).tolist())
                 children.append(balanced(self.mutated(crossed(mother, father))))
-            fitness = [fitness[best], *(self.fitness(genes, trial, judged) for genes in children[1:])]
+            fitness = [fitness[best], *(self.fitness(genes, trial, evaluated) for genes in children[1:])]
             population = children
         best = max(range(len(population)), key=fitness.__getitem__)
         self.genes = population[best]
         self.loss_of(self.genes)
         return fitness[best]
 
-    def fitness(self, genes: Tensor, trial: Batch, judged: Batch) -> float:
+    def fitness(self, genes: Tensor, trial: Batch, evaluated: Batch) -> float:
         """The metric, of images fused by a copy of the network that took its trial steps with these genes."""
         weights = {name: w for name, w in self.backbone.named_parameters() if w.requires_grad}
         for _ in range(self.config.trial_steps):
@@ -96,8 +96,8 @@ class Evolution(Strategy):
                 for (name, weight), slope in zip(weights.items(), slopes, strict=True)
             }
         with torch.no_grad():
-            fused = levels(self.fuse(weights, judged))
-        sources = [levels(source) for source in judged.sources]
+            fused = levels(self.fuse(weights, evaluated))
+        sources = [levels(source) for source in evaluated.sources]
         values = [self.metric(fused[i], [source[i] for source in sources]).value for i in range(len(fused))]
         value = sum(values) / len(values)
         return value if self.metric.higher_is_better else 1.0 / (1e-6 + value)
