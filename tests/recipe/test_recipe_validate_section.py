@@ -72,7 +72,7 @@ def test_right_sections_pass_and_survive_being_written_out(validate: Any, strate
             "train.validate.loss: strategy 'uaafusion.joint' tells no loss 'totl'; it tells gradient, intensity, "
             "task, total; did you mean 'total'?",
         ),
-        ({"loss": "reconstruction"}, "meta", "it tells fusion, gradient, intensity, evaluator"),
+        ({"loss": "reconstruction"}, "meta", "it tells evaluator, fusion, gradient, intensity"),
         ({"metric": "strict.qabff"}, "joint", "no metric named 'strict.qabff'; did you mean 'strict.qabf'?"),
         (
             {"metric": "strict.qabf"},
