@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from fusekit._version import __version__
+from fusekit.authoring.recipe_schema import recipe_schema
 from fusekit.cli.options import Override, With, add_local_files
 from fusekit.errors import UsageError
 from fusekit.plugin.loader import DISTRIBUTION
 from fusekit.plugin.registry import registry
 from fusekit.recipe.fields import fields_of
-from fusekit.recipe.jsonschema import recipe_schema
 from fusekit.recipe.library import SCHEMA_FILE, find_recipe, list_recipes
 from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.schema import ModelSection

@@ -26,13 +26,15 @@ from fusekit.data.image_writing import encode
 from fusekit.data.raster import Raster
 from fusekit.errors import FusekitError, RunError, UsageError
 from fusekit.files import file_digest, file_name, same_file
-from fusekit.fusing.contact_sheet import SHEET
 from fusekit.fusing.manifest import Entry, Manifest, refused
 from fusekit.fusing.model import FusionModel
 from fusekit.fusing.pairs import Scene
 from fusekit.fusing.scenes import storable
 from fusekit.progress import Advance
 from fusekit.recipe.fuse_options import FuseOptions
+
+SHEET = "contact-sheet.png"
+"""Name of the contact sheet of a folder, which no scene may take."""
 
 Prepare = Callable[[list[Raster], Scene], tuple[list[Raster], tuple[str, ...]]]
 """Looks at the sources of a scene before they are fused: gives them back, aligned perhaps, and notes about them."""

@@ -13,12 +13,12 @@ from fusekit.data.image_io import read_image, read_label, write_image
 from fusekit.errors import UsageError
 from fusekit.files import write_atomically, write_text
 from fusekit.fusing.model import FusionModel
-from fusekit.fusing.sheet import contact_sheet
 from fusekit.interfaces.guidance import RegionAttribution
 from fusekit.interfaces.task import SegmentationNetwork
 from fusekit.pipeline.scene_pictures import Asked, segment
 from fusekit.report.data import Picture
 from fusekit.report.pictures import colour_labels, heat, to_uint8
+from fusekit.report.sheet import contact_sheet
 
 
 def explain_scene(model: FusionModel, images: Sequence[Path], out: Path, *, label: Path | None = None) -> list[Path]:

@@ -16,7 +16,6 @@ from fusekit.data.image_writing import check_suffix, write_raster
 from fusekit.data.raster import Raster
 from fusekit.errors import UsageError
 from fusekit.files import file_name, same_file
-from fusekit.fusing.contact_sheet import write_contact_sheet
 from fusekit.fusing.folder import FolderJob, Prepare, output_name
 from fusekit.fusing.model import FusionModel, load, raster_of
 from fusekit.fusing.pairs import Scene, pair_folders
@@ -26,6 +25,7 @@ from fusekit.pipeline.inputs import InputKind, assign_roles, given_twice, kind_o
 from fusekit.progress import Advance
 from fusekit.recipe.fuse_options import FuseOptions, fuse_options
 from fusekit.registration.registration import AlignChoice, Registration
+from fusekit.report.contact_sheet import write_contact_sheet
 from fusekit.video import fuse_videos
 
 LOOKED_AT = 5

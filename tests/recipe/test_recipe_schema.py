@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator  # type: ignore[import-untyped]
 
-from fusekit.recipe.jsonschema import recipe_schema
+from fusekit.authoring.recipe_schema import recipe_schema
 from fusekit.recipe.yaml12 import parse_recipe
 from tests.recipe.fakes import MINIMAL, fake_registry
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator  # type: ignore[import-untyped]
 
+from fusekit.authoring.recipe_schema import recipe_schema
 from fusekit.plugin.loader import PluginPolicy, load_plugins
 from fusekit.plugin.registry import Registry
-from fusekit.recipe.jsonschema import recipe_schema
 from fusekit.recipe.library import SCHEMA_FILE, ShippedRecipe, list_recipes, recipes_folder
 from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.yaml12 import parse_recipe

@@ -308,7 +308,7 @@ def test_validation_imports_no_torch(tmp_path: Path) -> None:
         "import sys\n"
         "from tests.recipe.fakes import fake_registry\n"
         "from fusekit.recipe.recipe import Recipe\n"
-        "from fusekit.recipe.jsonschema import recipe_schema\n"
+        "from fusekit.authoring.recipe_schema import recipe_schema\n"
         "import fusekit.cli.recipes\n"
         f"Recipe.load({str(path)!r}, (), fake_registry()).dumps_resolved()\n"
         "recipe_schema(fake_registry())\n"

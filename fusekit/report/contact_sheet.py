@@ -11,10 +11,10 @@ from PIL import Image
 from fusekit.data.decoding import read_raster
 from fusekit.errors import DataError
 from fusekit.files import write_atomically
+from fusekit.fusing.folder import SHEET
 from fusekit.fusing.pairs import Scene
-from fusekit.fusing.sheet import contact_sheet
+from fusekit.report.sheet import contact_sheet
 
-SHEET = "contact-sheet.png"
 MOST_SCENES = 40
 _WIDTH = 280
 
