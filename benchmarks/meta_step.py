@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from fusekit.interfaces import Batch, BuildContext, ComponentRef, LossProposal, Sources
 from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import TrainSection
-from fusekit.training.fusion_loss import fusion_loss, gradient_strength
+from fusekit.training.fusion_loss import gradient_strength
 from fusekit.training.trainer import Trainer
 from fusekit_refusion.config import MetaConfig, NetworkConfig, ProposerConfig, ReconstructionConfig
 from fusekit_refusion.meta import MetaLearning

@@ -11,15 +11,22 @@ from fusekit.data.transforms import Window
 
 
 def grid(height: int, width: int, size: int, stride: int) -> list[Window]:
-    """The whole square patches of an image, row by row; what is left at the right and bottom is not used.
+    """Square patches that cover an image, row by row.
 
-    An image smaller than `size` has none: mirror its borders first (`fusekit.data.transforms.reflect_pad`).
+    Where the stride leaves a remainder, one more patch lies flush with the right or bottom border, so that every pixel
+    is in a patch if the stride does not exceed the size. An image smaller than `size` has none: mirror its borders
+    first (`fusekit.data.transforms.reflect_pad`).
     """
     return [
-        Window(top, left, size, size)
-        for top in range(0, height - size + 1, stride)
-        for left in range(0, width - size + 1, stride)
+        Window(top, left, size, size) for top in _starts(height, size, stride) for left in _starts(width, size, stride)
     ]
+
+
+def _starts(length: int, size: int, stride: int) -> list[int]:
+    """Where patches begin along one side."""
+    last = length - size
+    starts = list(range(0, last + 1, stride))
+    return [*starts, last] if starts and starts[-1] != last else starts
 
 
 def contrast(plane: npt.NDArray[np.floating]) -> float:

@@ -19,6 +19,8 @@ _HOME = {
     "ComponentRef": "config",
     "DatasetRef": "config",
     "GuidanceRef": "config",
+    "LossTermConfig": "config",
+    "LossTermRef": "config",
     "Field": "config",
     "ObjectiveRef": "config",
     "ObserverRef": "config",
@@ -38,6 +40,7 @@ _HOME = {
     "UnfoldingState": "types",
     "FusionBackbone": "backbone",
     "LossProposer": "loss",
+    "LossTerm": "loss_term",
     "ReconstructionHead": "reconstruction",
     "TaskNetwork": "task",
     "SegmentationNetwork": "task",
@@ -64,6 +67,7 @@ _HOME = {
     "Updater": "strategy",
     "ImportedWeights": "importer",
     "WeightsImporter": "importer",
+    "term_names": "config",
     "undisturbed": "asking",
     "Sums": "whole_image",
     "image_sums": "whole_image",
@@ -81,6 +85,8 @@ if TYPE_CHECKING:  # written twice: a re-export to type checkers
     from fusekit.interfaces.config import DatasetRef as DatasetRef
     from fusekit.interfaces.config import Field as Field
     from fusekit.interfaces.config import GuidanceRef as GuidanceRef
+    from fusekit.interfaces.config import LossTermConfig as LossTermConfig
+    from fusekit.interfaces.config import LossTermRef as LossTermRef
     from fusekit.interfaces.config import ObjectiveRef as ObjectiveRef
     from fusekit.interfaces.config import ObserverRef as ObserverRef
     from fusekit.interfaces.config import PathwayRef as PathwayRef
@@ -88,6 +94,7 @@ if TYPE_CHECKING:  # written twice: a re-export to type checkers
     from fusekit.interfaces.config import StageRef as StageRef
     from fusekit.interfaces.config import StrategyRef as StrategyRef
     from fusekit.interfaces.config import TaskRef as TaskRef
+    from fusekit.interfaces.config import term_names as term_names
     from fusekit.interfaces.context import BuildContext as BuildContext
     from fusekit.interfaces.context import ClassTable as ClassTable
     from fusekit.interfaces.dataset import FusionDataset as FusionDataset
@@ -101,6 +108,7 @@ if TYPE_CHECKING:  # written twice: a re-export to type checkers
     from fusekit.interfaces.importer import WeightsImporter as WeightsImporter
     from fusekit.interfaces.kinds import KINDS as KINDS
     from fusekit.interfaces.loss import LossProposer as LossProposer
+    from fusekit.interfaces.loss_term import LossTerm as LossTerm
     from fusekit.interfaces.metric import Metric as Metric
     from fusekit.interfaces.metric import MetricValue as MetricValue
     from fusekit.interfaces.metric import ReferenceMetric as ReferenceMetric

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -14,6 +15,8 @@ __all__ = [
     "DatasetRef",
     "Field",
     "GuidanceRef",
+    "LossTermConfig",
+    "LossTermRef",
     "NestedKind",
     "ObjectiveRef",
     "ObserverRef",
@@ -22,6 +25,7 @@ __all__ = [
     "StageRef",
     "StrategyRef",
     "TaskRef",
+    "term_names",
 ]
 
 
@@ -82,6 +86,12 @@ class ComponentConfig(BaseModel):
         return frozenset()
 
 
+class LossTermConfig(ComponentConfig):
+    """Base of the options of a loss term. A term that uses the proposed weights needs a ``loss-proposer``."""
+
+    weight: float = Field(1.0, ge=0, description="weight of the term in the fusion loss")
+
+
 class ComponentRef(BaseModel):
     """A component by name, with its parameters: ``{use: uaafusion.stage, params: {channels: 32}}``."""
 
@@ -106,5 +116,16 @@ DatasetRef = Annotated[ComponentRef, NestedKind("dataset")]
 StrategyRef = Annotated[ComponentRef, NestedKind("strategy")]
 GuidanceRef = Annotated[ComponentRef, NestedKind("guidance")]
 PathwayRef = Annotated[ComponentRef, NestedKind("pathway")]
+LossTermRef = Annotated[ComponentRef, NestedKind("loss-term")]
 ObjectiveRef = Annotated[ComponentRef, NestedKind("objective")]
 ObserverRef = Annotated[ComponentRef, NestedKind("observer")]
+
+
+def term_names(terms: Sequence[ComponentRef]) -> list[str]:
+    """Names of loss terms in logs: those of the components without the namespace, numbered from the second use on."""
+    names: list[str] = []
+    for term in terms:
+        name = term.use.partition(".")[2]
+        uses = [other.use for other in terms[: len(names)]].count(term.use)
+        names.append(f"{name}_{uses + 1}" if uses else name)
+    return names

@@ -13,6 +13,7 @@ KINDS: dict[str, str] = {
     "strategy": "fusekit.interfaces.strategy:Strategy",
     "objective": "fusekit.interfaces.objective:Objective",
     "guidance": "fusekit.interfaces.guidance:GuidanceMaker",
+    "loss-term": "fusekit.interfaces.loss_term:LossTerm",
     "pathway": "fusekit.interfaces.pathway:Pathway",
     "importer": "fusekit.interfaces.importer:WeightsImporter",
     "observer": "fusekit.interfaces.observer:Observer",

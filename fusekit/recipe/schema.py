@@ -161,6 +161,13 @@ class TrainSection(Section):
     optimiser: OptimiserSection = Field(default_factory=OptimiserSection, description="the optimiser")
     schedule: ScheduleSection = Field(default_factory=ScheduleSection, description="the learning rate")
     clip: float | None = Field(None, gt=0, description="largest gradient norm of an update; none when absent")
+    ema: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="decay of an exponential moving average of all weights, over steps, such as 0.999; validation "
+        "measures the averaged weights, and they are the result of the phase",
+    )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast of forward passes")
     checkpoint_every: int | None = Field(None, ge=1, description="steps between checkpoints; once an epoch when absent")
     keep: int = Field(2, ge=1, description="checkpoints kept")

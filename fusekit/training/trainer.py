@@ -23,6 +23,7 @@ from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import TrainSection, ValidationSection
 from fusekit.seeds import stream_seed
 from fusekit.training import distributed
+from fusekit.training.averaging import AveragedWeights
 from fusekit.training.best import BestWeights
 from fusekit.training.checkpoint import CheckpointFolder, Position
 from fusekit.training.events import Tell, nobody
@@ -118,6 +119,7 @@ class Trainer:
         self.standing = Standing()
         self.steps_done = 0
         self.best = BestWeights(self.checkpoints.folder / "best" if self.checkpoints is not None else None)
+        self.average = AveragedWeights(self.system, section.ema) if section.ema is not None else None
         self.updaters: dict[str, GradientUpdater] = {}
         self._guidance = GuidanceOnce(lambda batch: self.system.guidance(batch.sources, batch.labels))
         self.backbone = system.backbone
@@ -179,6 +181,8 @@ class Trainer:
             self.strategy.setup(self)
             step = self._restore() if resume else 0
             distributed.copy_from_first([*self.system.parameters(), *self.system.buffers()])
+            if self.average is not None and step == 0:
+                self.average = AveragedWeights(self.system, self.average.decay)  # of the first process's weights
             if self.log is not None and first:
                 self.log.rewind(self.phase, step)
             last = self.total_steps if stop_after is None else min(stop_after, self.total_steps)
@@ -220,6 +224,8 @@ class Trainer:
         except NonFiniteError as error:
             raise self._diverged(error, step, planned, batches) from error
         distributed.copy_from_first(self.system.buffers())  # statistics are of each process's own images
+        if self.average is not None:
+            self.average.update()
         losses = distributed.mean_numbers(record.losses, self.device)
         if not distributed.is_first():
             return
@@ -268,6 +274,11 @@ class Trainer:
             with self._guidance.step():
                 return validator.measure(number)
 
+        with self.average.applied() if self.average is not None else contextlib.nullcontext():
+            self._validate_weights(step, validator, measure)
+
+    def _validate_weights(self, step: int, validator: Validator, measure: Callable[[int], float]) -> None:
+        """Measures the weights that the system has now."""
         began = time.perf_counter()
         values = measure_all(len(validator), measure, self.system, seed=self.seed, phase=self.phase, device=self.device)
         value = validator.mean(values)
@@ -312,8 +323,10 @@ class Trainer:
         return step >= self.total_steps or self.standing.stopped
 
     def _take_best(self) -> None:
-        """Gives the parts the best weights, if the recipe wants them and there are any."""
+        """Gives the parts the best weights, if the recipe wants them and there are any; else the averaged ones."""
         if self.standing.step is None or self._validation.weights == "last":
+            if self.average is not None:
+                self.average.apply()
             return
         if distributed.is_first():
             self.system.load_state_dict(self.best.weights(self.standing.step))
@@ -341,6 +354,7 @@ class Trainer:
             "updaters": {name: updater.state_dict() for name, updater in self.updaters.items()},
             "strategy": self.strategy.state_dict(),
             "validation": asdict(self.standing),
+            **({"average": self.average.state_dict()} if self.average is not None else {}),
         }
 
     def _save(self, step: int) -> None:
@@ -367,6 +381,8 @@ class Trainer:
             self.strategy.load_state_dict(found.state["strategy"])
             if self.validator is not None:
                 self.standing = Standing(**found.state["validation"])
+            if self.average is not None:
+                self.average.load_state_dict(found.state["average"])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise RunError(
                 f"the checkpoint of phase {self.phase!r} does not fit this recipe: {error}",

@@ -62,4 +62,11 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             config=_OPTIONLESS,
             summary="All weight on the brightest source of each pixel",
         ),
+        component(
+            "strategy",
+            "baselines.fixed",
+            target="fusekit_baselines.fixed:FixedLoss",
+            config="fusekit_baselines.config:FixedLossConfig",
+            summary="Trains a backbone with a fixed fusion loss, without labels; the proposer stays as it is",
+        ),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fusekit.interfaces.config import ComponentConfig, Field
+from fusekit.interfaces.config import ComponentConfig, ComponentRef, Field, LossTermRef, term_names
 
 
 class NoOptions(ComponentConfig):
@@ -25,3 +25,22 @@ class CopyConfig(NoOptions):
         None,
         description="role of the source, or its index; the first when absent (in `evaluate.baselines`: each in turn)",
     )
+
+
+class FixedLossConfig(ComponentConfig):
+    """Options of training with a fixed fusion loss."""
+
+    loss: list[LossTermRef] = Field(
+        [ComponentRef(use="losses.intensity"), ComponentRef(use="losses.gradient")],
+        min_length=1,
+        description="terms of the fusion loss, each with its weight",
+    )
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"backbone"})
+
+    def trains(self) -> frozenset[str]:
+        return frozenset({"backbone"})
+
+    def losses(self) -> frozenset[str]:
+        return frozenset({"total", *term_names(self.loss)})

@@ -24,4 +24,11 @@ def fusekit_components() -> list[ComponentSpec]:
             config="fusekit_datasets.config:PairsConfig",
             summary="Any folders of registered images, matched by file name, with or without label maps",
         ),
+        component(
+            "dataset",
+            "data.collection",
+            target="fusekit_datasets.datasets:Collection",
+            config="fusekit_datasets.config:CollectionConfig",
+            summary="Several sets of image pairs as one dataset, to train on all of them",
+        ),
     ]

@@ -301,6 +301,68 @@ class PairsConfig(FolderConfig):
         )
 
 
+class MemberConfig(PairsConfig):
+    """A member of a collection: the options of `data.pairs`, and the folder below the data root that they apply to."""
+
+    folder: BelowRoot = Field(description="folder of this member below the data root")
+
+    def title(self) -> str:
+        """The folder, or the `name` option where one is given."""
+        return self.folder if self.name == "pairs" else self.name
+
+
+class CollectionConfig(DatasetConfig):
+    """Several sets of image pairs as one dataset: training draws from all of them.
+
+    A member without training scenes of its own (``train_folder: null``) is a part of the other splits only. Scenes are
+    named ``MEMBER-STEM``.
+    """
+
+    name: str = Field("collection", min_length=1, description="name of the data, shown beside every number")
+    members: list[MemberConfig] = Field(min_length=1, description="the sets of image pairs, in order")
+
+    @model_validator(mode="after")
+    def _members_agree(self) -> CollectionConfig:
+        first = self.members[0]
+        titles = [member.title() for member in self.members]
+        if len(set(titles)) != len(titles):
+            raise ValueError("two members have the same name; give each a name of its own")
+        for member in self.members[1:]:
+            if member.roles() != first.roles():
+                raise ValueError(
+                    f"member {member.title()!r} has the roles {', '.join(member.roles())}, "
+                    f"member {first.title()!r} has {', '.join(first.roles())}; the roles and their order must agree"
+                )
+            if member.classes() != first.classes():
+                raise ValueError(
+                    f"members {first.title()!r} and {member.title()!r} have different classes; "
+                    "give both the same class_names, or read label maps of neither (labelled: off)"
+                )
+        return self
+
+    def roles(self) -> tuple[str, ...]:
+        """The roles of every member."""
+        return self.members[0].roles()
+
+    def classes(self) -> ClassTable | None:
+        """The classes of every member."""
+        return self.members[0].classes()
+
+    def provenance(self) -> Provenance:
+        """Name of the data; its labels are pseudo-labels as soon as those of one member are."""
+        kinds = {member.provenance().labels for member in self.members}
+        return Provenance(self.name, labels="pseudo" if "pseudo" in kinds else self.members[0].provenance().labels)
+
+    def unfit_for_validation(self) -> str | None:
+        """The first member that is not fit for it says why."""
+        return next((reason for member in self.members if (reason := member.unfit_for_validation())), None)
+
+    def missing(self, root: Path | None) -> str | None:
+        """What every member misses."""
+        found = [member.missing(root / member.folder if root is not None else None) for member in self.members]
+        return "\n".join(reason for reason in found if reason is not None) or None
+
+
 def make_palette(count: int, unlabelled: int | None = None) -> tuple[tuple[int, int, int], ...]:
     """Colours that tell neighbouring classes apart; the unlabelled class is black."""
     colours = []

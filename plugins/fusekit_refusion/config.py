@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from fusekit.interfaces.config import ComponentConfig, ComponentRef, Field, ObjectiveRef
+from fusekit.interfaces.config import ComponentConfig, ComponentRef, Field, LossTermRef, ObjectiveRef, term_names
 
 
 class TransformerConfig(ComponentConfig):
@@ -92,12 +92,10 @@ class MetaConfig(ComponentConfig):
         description="`shared`: the evaluator learns from the batches of the fusion; `own`: from the stream "
         "`evaluator`, whose samples the recipe may cut differently (train.streams)",
     )
-    intensity: float = Field(1.0, ge=0, description="weight of the intensity term of the fusion loss")
-    gradient: float = Field(1.0, ge=0, description="weight of the gradient term of the fusion loss")
-    gradient_form: Literal["strength", "signed"] = Field(
-        "strength",
-        description="how gradients are compared: `strength`, |sobel_x| + |sobel_y| (ReFusion); `signed`, each axis "
-        "by itself (TDFusion)",
+    loss: list[LossTermRef] = Field(
+        [ComponentRef(use="losses.intensity"), ComponentRef(use="losses.gradient")],
+        min_length=1,
+        description="terms of the fusion loss, each with its weight; by default the paper's two",
     )
 
     def needs(self) -> frozenset[str]:
@@ -112,7 +110,7 @@ class MetaConfig(ComponentConfig):
         )
 
     def losses(self) -> frozenset[str]:
-        return frozenset({"fusion", "intensity", "gradient", "evaluator"})
+        return frozenset({"fusion", *term_names(self.loss), "evaluator"})
 
 
 class ReleaseImporterConfig(ComponentConfig):

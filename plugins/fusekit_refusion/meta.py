@@ -14,7 +14,6 @@ from fusekit.interfaces import (
     Batch,
     BuildContext,
     FusionOutput,
-    LossProposal,
     LossTerms,
     Objective,
     StepPlan,
@@ -24,7 +23,7 @@ from fusekit.interfaces import (
     UpdateRule,
 )
 from fusekit.training.differentiable import differentiable_step, weights_of
-from fusekit.training.fusion_loss import fusion_loss
+from fusekit.training.fusion_loss import FusionLoss
 from fusekit_refusion.config import MetaConfig
 
 
@@ -43,6 +42,7 @@ class MetaLearning(Strategy):
     def __init__(self, config: MetaConfig, context: BuildContext) -> None:
         self.config = config
         self.objective: Objective = context.build("objective", config.objective)
+        self.fusion_loss = FusionLoss(config.loss, context)
 
     def setup(self, training: TrainingContext) -> None:
         assert training.proposer is not None
@@ -86,7 +86,7 @@ class MetaLearning(Strategy):
             for _ in range(self.config.inner_steps):
                 with self.training.autocast():
                     images.append(self.fuse(meta_train, weights).image)
-                    inner = self.fusion_loss(images[-1], meta_train, proposal)
+                    inner = self.fusion_loss(images[-1], meta_train.sources, proposal)
                 weights = differentiable_step(weights, inner.total, rate)
 
             # The evaluator's own step: θ_J' = θ_J - η ∇ L_J, on what the fusion module gives as it is.
@@ -132,7 +132,7 @@ class MetaLearning(Strategy):
             with torch.no_grad():
                 proposal = self.proposer(batch.sources, guidance=self.training.guidance(batch))
             fused = self.fuse(batch).image
-            return fused, self.fusion_loss(fused, batch, proposal)
+            return fused, self.fusion_loss(fused, batch.sources, proposal)
 
     # Validation -------------------------------------------------------------------------------------------
 
@@ -158,17 +158,6 @@ class MetaLearning(Strategy):
         """Fused images without a graph."""
         with self.training.autocast(), torch.no_grad():
             return self.fuse(batch).image
-
-    def fusion_loss(self, fused: Tensor, batch: Batch, proposal: LossProposal) -> LossTerms:
-        """L_f with the proposed weights."""
-        return fusion_loss(
-            fused,
-            batch.sources,
-            proposal,
-            intensity=self.config.intensity,
-            gradient=self.config.gradient,
-            form=self.config.gradient_form,
-        )
 
     def evaluator_loss(self, fused: Tensor, batch: Batch) -> LossTerms:
         """The evaluator's own loss, of images that are given."""

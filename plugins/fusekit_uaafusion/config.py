@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fusekit.interfaces.config import ComponentConfig, ComponentRef, Field, PathwayRef, StageRef
+from fusekit.interfaces.config import (
+    ComponentConfig,
+    ComponentRef,
+    Field,
+    LossTermRef,
+    PathwayRef,
+    StageRef,
+    term_names,
+)
 
 
 class StageConfig(ComponentConfig):
@@ -86,8 +94,11 @@ class JointConfig(ComponentConfig):
         description="keep the task network's batch-norm statistics as they are; "
         "wanted where batches are too small to estimate them",
     )
-    intensity: float = Field(1.0, ge=0, description="weight of the intensity term of the fusion loss")
-    gradient: float = Field(1.0, ge=0, description="weight of the gradient term of the fusion loss")
+    loss: list[LossTermRef] = Field(
+        [ComponentRef(use="losses.intensity"), ComponentRef(use="losses.gradient")],
+        min_length=1,
+        description="terms of the fusion loss, each with its weight; by default the paper's two",
+    )
 
     def needs(self) -> frozenset[str]:
         return frozenset({"backbone", "loss-proposer"} | ({"task"} if self.task_weight else set()))
@@ -96,7 +107,7 @@ class JointConfig(ComponentConfig):
         return frozenset({"backbone"} | ({"task"} if self.task_weight and self.task_rate else set()))
 
     def losses(self) -> frozenset[str]:
-        return frozenset({"total", "intensity", "gradient"} | ({"task"} if self.task_weight else set()))
+        return frozenset({"total", *term_names(self.loss)} | ({"task"} if self.task_weight else set()))
 
 
 class ReleaseImporterConfig(ComponentConfig):

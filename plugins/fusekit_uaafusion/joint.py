@@ -16,7 +16,7 @@ from fusekit.interfaces import (
     Strategy,
     TrainingContext,
 )
-from fusekit.training.fusion_loss import fusion_loss
+from fusekit.training.fusion_loss import FusionLoss
 from fusekit_uaafusion.config import JointConfig
 
 
@@ -27,6 +27,7 @@ class JointTraining(Strategy):
 
     def __init__(self, config: JointConfig, context: BuildContext) -> None:
         self.config = config
+        self.fusion_loss = FusionLoss(config.loss, context)
 
     def setup(self, training: TrainingContext) -> None:
         assert training.proposer is not None
@@ -58,13 +59,7 @@ class JointTraining(Strategy):
             fused = self.backbone(batch.sources, guidance=guidance).image
 
             # L_f with the attribution weights.
-            fusion = fusion_loss(
-                fused,
-                batch.sources,
-                proposal,
-                intensity=self.config.intensity,
-                gradient=self.config.gradient,
-            )
+            fusion = self.fusion_loss(fused, batch.sources, proposal)
             terms, total = dict(fusion.terms), fusion.total
 
             # L_seg: mean of the segmentation losses on the fused image and on every source.

@@ -10,6 +10,7 @@ from torch.func import functional_call
 from fusekit.interfaces import (
     Batch,
     BuildContext,
+    ComponentRef,
     LossTerms,
     Metric,
     StepPlan,
@@ -17,7 +18,7 @@ from fusekit.interfaces import (
     Strategy,
     TrainingContext,
 )
-from fusekit.training.fusion_loss import fusion_loss
+from fusekit.training.fusion_loss import FusionLoss
 from fusekit_termsearch.config import EvolutionConfig
 from fusekit_termsearch.mixture import RULES, Mixture
 
@@ -42,6 +43,9 @@ class Evolution(Strategy):
     def __init__(self, config: EvolutionConfig, context: BuildContext) -> None:
         self.config = config
         self.metric: Metric = context.build("metric", config.metric)
+        self.fusion_loss = FusionLoss(
+            [ComponentRef(use=f"losses.{name}") for name in ("intensity", "gradient")], context
+        )
         self.genes = torch.full((len(RULES) + 1,), TOTAL / (len(RULES) + 1))
 
     def setup(self, training: TrainingContext) -> None:
@@ -112,7 +116,8 @@ class Evolution(Strategy):
         """The fusion loss that the genes stand for."""
         gradient = self.loss_of(genes)
         proposal = self.proposer(batch.sources, guidance=self.training.guidance(batch))
-        return fusion_loss(fused, batch.sources, proposal, gradient=gradient)
+        terms = self.fusion_loss(fused, batch.sources, proposal).terms
+        return LossTerms(terms["intensity"] + gradient * terms["gradient"], terms)
 
     def loss_of(self, genes: Tensor) -> float:
         """Gives the proposer its shares; returns the weight of the gradient term."""
