@@ -22,8 +22,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fusekit.data.config import MSRS_TABLE
 from fusekit.interfaces import BuildContext, SegmentationNetwork
+from fusekit_datasets.config import MSRS_TABLE
 from fusekit_tasks.config import SmpConfig
 from fusekit_tasks.segmentation import SmpSegmenter
 from fusekit_uaafusion.attribution import TaskGuidance

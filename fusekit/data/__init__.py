@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from fusekit.data.cache import ByteCache as ByteCache
     from fusekit.data.colour import luminance as luminance
     from fusekit.data.colour import restore_colour as restore_colour
-    from fusekit.data.config import MSRS_TABLE as MSRS_TABLE
+    from fusekit.data.image_io import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+    from fusekit.data.image_io import image_files as image_files
     from fusekit.data.image_io import read_image as read_image
     from fusekit.data.image_io import read_label as read_label
     from fusekit.data.image_writing import write_image as write_image
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
 _HOME = {
     "ByteCache": "cache",
-    "MSRS_TABLE": "config",
+    "IMAGE_SUFFIXES": "image_io",
     "TrainingData": "training_data",
+    "image_files": "image_io",
     "luminance": "colour",
     "read_image": "image_io",
     "read_label": "image_io",

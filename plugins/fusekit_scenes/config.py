@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fusekit.data import MSRS_TABLE
 from fusekit.interfaces import ClassTable, DatasetConfig, Field, Provenance
+from fusekit_datasets.config import MSRS_TABLE
 
 
 class StreetsConfig(DatasetConfig):

@@ -11,13 +11,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from fusekit.data.config import MSRS_TABLE, MsrsConfig, PairsConfig, make_palette
-from fusekit.data.datasets.folders import natural_key
-from fusekit.data.datasets.msrs import MsrsDataset
-from fusekit.data.datasets.pairs import PairsDataset
 from fusekit.data.image_io import read_image
-from fusekit.data.plugin import fusekit_components
 from fusekit.errors import DataError
+from fusekit_datasets import fusekit_components
+from fusekit_datasets.config import MSRS_TABLE, MsrsConfig, PairsConfig, make_palette
+from fusekit_datasets.datasets import MsrsDataset, PairsDataset
+from fusekit_datasets.folders import natural_key
 from fusekit_scenes.config import StreetsConfig
 from fusekit_scenes.streets import Streets
 from tests.data.files import levels, save
@@ -294,7 +293,7 @@ def test_components_resolve_and_options_need_no_torch() -> None:
     assert [spec.name for spec in specs] == ["data.msrs", "data.pairs"]
     script = (
         "import importlib, sys\n"
-        "from fusekit.data.plugin import fusekit_components\n"
+        "from fusekit_datasets import fusekit_components\n"
         "for spec in fusekit_components():\n"
         "    module, _, name = spec.config.partition(':')\n"
         "    config = getattr(importlib.import_module(module), name)\n"

@@ -16,9 +16,9 @@ import tifffile
 import torch
 from PIL import Image
 
-from fusekit.data.config import MSRS_TABLE
 from fusekit.data.image_io import read_image, read_label, write_image
 from fusekit.errors import DataError, RunError, UsageError
+from fusekit_datasets.config import MSRS_TABLE
 from tests.data.files import levels, png16_rgb, png_bytes, save
 
 GREY8, RGB8 = levels((20, 24), np.uint8), levels((20, 24, 3), np.uint8)

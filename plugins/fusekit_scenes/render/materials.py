@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from fusekit.data import MSRS_TABLE
+from fusekit_datasets.config import MSRS_TABLE
 
 MSRS_CLASSES = MSRS_TABLE.names
 """Names of the nine classes; the position is the label value."""

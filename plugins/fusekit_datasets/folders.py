@@ -10,12 +10,12 @@ from typing import ClassVar
 
 import torch
 
-from fusekit.data.config import FolderConfig
-from fusekit.data.image_io import IMAGE_SUFFIXES, image_files, read_image, read_label
+from fusekit.data import IMAGE_SUFFIXES, image_files, read_image, read_label
 from fusekit.errors import DataError
 from fusekit.interfaces.dataset import FusionDataset, Sample, Split
 from fusekit.interfaces.dataset_config import DatasetConfig
 from fusekit.words import some
+from fusekit_datasets.config import FolderConfig
 
 
 @dataclass(frozen=True)
