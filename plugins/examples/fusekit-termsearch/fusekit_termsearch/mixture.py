@@ -1,4 +1,4 @@
-"""The proposer: three rules and their shares."""
+"""Loss proposer: a mixture of three rules."""
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +34,7 @@ def _brightest(images: Tensor) -> Tensor:
 
 
 def _sharpest(images: Tensor) -> Tensor:
-    """Shares by the mean difference from the surroundings, 7×7."""
+    """Weights proportional to the local contrast: the mean absolute difference from the 7×7 local mean, over 7×7."""
     difference = (images - F.avg_pool2d(images, 7, 1, 3, count_include_pad=False)).abs()
     contrast = F.avg_pool2d(difference, 7, 1, 3, count_include_pad=False) + 1e-4
     return contrast / contrast.sum(dim=1, keepdim=True)
