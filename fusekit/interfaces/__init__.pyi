@@ -1,5 +1,6 @@
 from .asking import undisturbed as undisturbed
 from .backbone import FusionBackbone as FusionBackbone
+from .component import Component as Component
 from .config import BackboneRef as BackboneRef
 from .config import ComponentConfig as ComponentConfig
 from .config import ComponentRef as ComponentRef
