@@ -113,7 +113,3 @@ class MetaConfig(ComponentConfig):
 
     def losses(self) -> frozenset[str]:
         return frozenset({"fusion", "intensity", "gradient", "evaluator"})
-
-
-class ReleaseImporterConfig(ComponentConfig):
-    """The importer has no options."""

@@ -97,7 +97,3 @@ class JointConfig(ComponentConfig):
 
     def losses(self) -> frozenset[str]:
         return frozenset({"total", "intensity", "gradient"} | ({"task"} if self.task_weight else set()))
-
-
-class ReleaseImporterConfig(ComponentConfig):
-    """The importer has no options."""

@@ -9,7 +9,6 @@ from torch import nn
 
 from fusekit.interfaces import (
     Batch,
-    BuildContext,
     LossTerms,
     StepPlan,
     StepRecord,
@@ -24,9 +23,7 @@ class JointTraining(Strategy):
     """One step: attribute, fuse, and minimise L_f + 0.1 · L_seg over both networks (arXiv 2502.01467)."""
 
     Config = JointConfig
-
-    def __init__(self, config: JointConfig, context: BuildContext) -> None:
-        self.config = config
+    config: JointConfig
 
     def setup(self, training: TrainingContext) -> None:
         assert training.proposer is not None

@@ -33,6 +33,7 @@ class Evolution(Strategy):
     """
 
     Config = EvolutionConfig
+    config: EvolutionConfig
     check_with = {  # for `fusekit plugins check`
         "params": {"population": 3, "generations": 2, "trial_steps": 1},
         "model": {"proposer": {"use": "termsearch.mixture"}},
@@ -40,7 +41,7 @@ class Evolution(Strategy):
     }
 
     def __init__(self, config: EvolutionConfig, context: BuildContext) -> None:
-        self.config = config
+        super().__init__(config, context)
         self.metric: Metric = context.build("metric", config.metric)
         self.genes = torch.full((len(RULES) + 1,), TOTAL / (len(RULES) + 1))
 

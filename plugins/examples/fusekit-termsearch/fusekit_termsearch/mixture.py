@@ -14,12 +14,12 @@ class Mixture(LossProposer):
     """w = Σ_j s_j · rule_j with shares s_j that sum to 1; saved with the model, changed by `termsearch.evolution`."""
 
     Config = MixtureConfig
+    config: MixtureConfig
 
     def __init__(self, config: MixtureConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
-        config = config or MixtureConfig()
         self.shares: Tensor
-        self.register_buffer("shares", torch.tensor([getattr(config, rule) for rule in RULES]))
+        self.register_buffer("shares", torch.tensor([getattr(self.config, rule) for rule in RULES]))
 
     def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> LossProposal:
         images = torch.cat([source.mean(dim=1, keepdim=True) for source in sources], dim=1)
