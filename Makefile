@@ -1,5 +1,5 @@
-# Two commands do everything on a fresh machine: `make run` and `make test`.
-# Another Python: make test PYTHON=python3.12. With a GPU: make run CONSTRAINTS=
+# On a fresh machine, `make run` installs and runs fusekit, and `make test` installs and tests it.
+# With another Python: make test PYTHON=python3.12. With a GPU: make run CONSTRAINTS=
 PYTHON ?= python3
 CONSTRAINTS ?= -c constraints.txt
 RECIPE ?= recipes/uaafusion_msrs.yaml
@@ -18,7 +18,7 @@ test: .venv/.test-ready
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2
 
-# For the inner loop: style, and the tests that take no long time.
+# Style checks and fast tests, for use during development.
 quick: .venv/.test-ready
 	.venv/bin/ruff check .
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n 2 -m "not slow"

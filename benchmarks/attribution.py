@@ -1,14 +1,14 @@
-"""Region attribution: batched against plain loops, on one 256x256 image with five classes and on a training batch.
+"""Compares batched region attribution with plain loops, on one 256x256 image with five classes and a training batch.
 
-All give the same numbers. Named references:
+All of them compute the same numbers. The references are:
 
-- ``loop, gradient of the input``: a class at a time, a path point at a time, one forward and one
-  `torch.autograd.grad` with respect to the input each.
+- ``loop, gradient of the input``: one class and one path point at a time, each with one forward pass and one
+  `torch.autograd.grad` with respect to the input.
 - ``loop, backward()``: the same with ``score.backward()`` and ``x.grad``, as scripts are commonly written; it
-  also computes the gradient of every weight and throws it away.
-- ``loop, a class of the batch at a time``: all images of the batch in each pass, as UAAFusion's release does.
+  also computes the gradient of every parameter and discards it.
+- ``loop, a class of the batch at a time``: all images of the batch in each pass, as in UAAFusion's release.
 
-What batching can and cannot save is worked out in docs/decisions/0010-attribution-in-reverse.md.
+docs/decisions/0010-attribution-in-reverse.md derives what batching can and cannot save.
 
 Run: python benchmarks/attribution.py [--architecture NAME] [--encoder NAME] [--repeat N]
 """
@@ -32,10 +32,7 @@ STEPS = 5
 
 
 def loop(net: SegmentationNetwork, images: Tensor, regions: Tensor, *, backward: bool) -> Tensor:
-    """The definition of region attribution, step by step; scores (B, K).
-
-    An image at a time, a class at a time, a path point at a time.
-    """
+    """Region attribution by its definition: one image, one class and one path point at a time; scores (B, K)."""
     scores = torch.zeros(images.shape[0], len(net.classes))
     for b in range(images.shape[0]):
         image = images[b : b + 1]
@@ -55,7 +52,7 @@ def loop(net: SegmentationNetwork, images: Tensor, regions: Tensor, *, backward:
 
 
 def loop_over_batch(net: SegmentationNetwork, images: Tensor, regions: Tensor) -> Tensor:
-    """The same with all images of the batch at once: a class of the batch at a time, a path point at a time."""
+    """Region attribution of all images of the batch at once: one class and one path point at a time."""
     scores = torch.zeros(images.shape[0], len(net.classes))
     for c in regions.unique().tolist():
         region = (regions == c).float()
@@ -68,12 +65,12 @@ def loop_over_batch(net: SegmentationNetwork, images: Tensor, regions: Tensor) -
 
 
 def batched(net: SegmentationNetwork, images: Tensor, regions: Tensor) -> Tensor:
-    """What fusekit does."""
+    """Region attribution as fusekit computes it."""
     return TaskGuidance(net, (images,), regions).attribution().scores[:, 0]
 
 
 def best_time(work: Callable[[], Tensor], repeat: int) -> tuple[float, Tensor]:
-    """Shortest of several runs, after one to warm up, and the result."""
+    """Shortest time of several runs after a warm-up run, and the result."""
     result = work()
     times = []
     for _ in range(repeat):
@@ -84,7 +81,7 @@ def best_time(work: Callable[[], Tensor], repeat: int) -> tuple[float, Tensor]:
 
 
 def bands(size: int, classes: list[int]) -> Tensor:
-    """Upright bands of equal width, one class each, (size, size)."""
+    """Label map (size, size) with vertical bands of equal width, one for each class."""
     column = torch.tensor(classes)[torch.arange(size) * len(classes) // size]
     return column.expand(size, size)
 
@@ -101,7 +98,7 @@ def compare(title: str, ours: Callable[[], Tensor], references: dict[str, Callab
 
 
 def main() -> None:
-    """Prints both scenes."""
+    """Prints the comparison for a single image and for a training batch."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architecture", default="deeplabv3plus")
     parser.add_argument("--encoder", default="mobilenet_v2")

@@ -1,13 +1,13 @@
-"""ReFusion's fusion network at 480x640, inference: the plugin against the plainest correct implementation.
+"""Compares inference of ReFusion's fusion network at 480x640 with the plainest correct implementation.
 
-Both have the same weights and give the same image up to rounding; the script checks it and exits with 1 otherwise.
+Both have the same weights and return the same image up to rounding; the script checks this and exits with 1 otherwise.
 
-- ``plain``: the reference, in `benchmarks/plain_refusion.py`: memory order NCHW, layer norm by way of (B, HW, C), q and
-  k normalised over the pixels, two matrix products per head.
+- ``plain``: the reference, in `benchmarks/plain_refusion.py`: memory order NCHW, layer norm after a reshape to
+  (B, HW, C), q and k normalised over the pixels, two matrix products per head.
 - ``plugin, fused`` and ``plugin, released``: `refusion.network` with its two orders of arithmetic.
 
-Runs are interleaved; ratios, which depend less on the machine, are of their medians and of their minima. ``CPU time``
-is that of all threads of the process; other work on the machine touches it least.
+Runs are interleaved. Ratios, which depend less on the machine, are computed from medians and from minima. ``CPU time``
+is that of all threads of the process; other work on the machine affects it least.
 
 Run: python benchmarks/fusion_backbone.py [--height N] [--width N] [--repeats N] [--threads N] [--profile]
 """
@@ -28,7 +28,7 @@ from fusekit_refusion.config import NetworkConfig
 from fusekit_refusion.network import FusionNetwork
 
 REFERENCE = "plain"
-TOLERANCE = 1e-5  # largest difference of a pixel, of a range of 0 to 1
+TOLERANCE = 1e-5  # largest difference of a pixel whose range is [0, 1]
 
 FAMILIES = {
     "convolution": ("conv",),
@@ -36,11 +36,11 @@ FAMILIES = {
     "attention": ("bmm", "matmul", "softmax"),
     "copies": ("copy_", "cat", "fill_", "empty"),
 }
-"""Words in operators' names, by what they are counted as; all else is elementwise."""
+"""Words in the operators' names for each family; all other operators count as elementwise."""
 
 
 def networks(sources: tuple[Tensor, Tensor]) -> dict[str, Callable[[], Tensor]]:
-    """Every implementation, with the same weights, bound to the images."""
+    """All implementations by name, with the same weights and bound to the images."""
     torch.manual_seed(0)
     fused = FusionNetwork(NetworkConfig()).eval()
     released = FusionNetwork(NetworkConfig(arithmetic="released")).eval()
@@ -55,7 +55,7 @@ def networks(sources: tuple[Tensor, Tensor]) -> dict[str, Callable[[], Tensor]]:
 
 
 def print_profile(name: str, work: Callable[[], Tensor]) -> None:
-    """Prints the shares of the families of operators, and the operators that take most time."""
+    """Prints the share of time of each family of operators, and the operators that take most time."""
     with torch.profiler.profile() as profile:
         work()
     events = profile.key_averages()
@@ -69,13 +69,13 @@ def print_profile(name: str, work: Callable[[], Tensor]) -> None:
 
 
 def main() -> None:
-    """Checks the images, then prints times."""
+    """Compares the images, then prints times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--width", type=int, default=640)
-    parser.add_argument("--repeats", type=int, default=7, help="timed runs of each")
+    parser.add_argument("--repeats", type=int, default=7, help="timed runs of each implementation")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--profile", action="store_true", help="print where the time goes")
+    parser.add_argument("--profile", action="store_true", help="print the operators that take most time")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
 
@@ -84,7 +84,7 @@ def main() -> None:
     torch.set_grad_enabled(False)
     print(f"{options.height}x{options.width}, one pair of images, {options.repeats} repeats")
     print(f"torch {torch.__version__}, cpu, {torch.get_num_threads()} threads")
-    expected = works[REFERENCE]()  # also the run that warms up, as the next ones are
+    expected = works[REFERENCE]()  # also warms up, as the following runs do
     differences = {name: float((work() - expected).abs().max()) for name, work in works.items()}
 
     wall: dict[str, list[float]] = {name: [] for name in works}

@@ -1,7 +1,7 @@
-"""Does a learned loss serve better than equal weights? ReFusion on synthetic pairs with noise in a known place.
+"""Compares a learned loss with equal weights: ReFusion on synthetic pairs with noise in a known region.
 
-Trains small networks with the loss proposal module and with fixed equal weights (a proposer with one weight that
-changes nothing), on the same scenes by the same schedule, and compares the outer loss on held-out scenes.
+Trains small networks with the loss proposal module and with fixed equal weights (a proposer with one parameter that
+has no effect), on the same scenes with the same schedule, and compares the outer loss on held-out scenes.
 All images are synthetic; see noisy_scenes.py. Results: docs/papers/learned-loss.md.
 
 Run: python benchmarks/learned_loss.py [--seeds N] [--only NAME ...] [--figure PATH]
@@ -46,10 +46,10 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
 
 
 def verdict(learned: Sequence[float], equal: Sequence[float]) -> str:
-    """Says who ends below, and whether all seeds agree."""
+    """States which weights end with the lower outer loss, and in how many seeds."""
     below = sum(a < b for a, b in zip(learned, equal, strict=True))
     mean = statistics.mean(learned) - statistics.mean(equal)
-    return f"{'learned' if mean < 0 else 'equal'} ends below; learned does in {below} of {len(learned)} seeds"
+    return f"{'learned' if mean < 0 else 'equal'} is lower on average; learned is in {below} of {len(learned)} seeds"
 
 
 def tile(image: Tensor, scale: int = 6) -> Image.Image:
@@ -59,7 +59,7 @@ def tile(image: Tensor, scale: int = 6) -> Image.Image:
 
 
 def figure(results: dict[str, tuple[list[Measured], list[Measured]]], path: Path) -> None:
-    """A row per setting, of the first seed: sources, both fused images, and the learned weight of source a."""
+    """Draws one row per setting for the first seed: sources, both fused images, and the learned weight of source a."""
     heads = ("source a", "source b", "equal weights", "learned weights", "weight of a")
     edge, gap, top = 96, 10, 20
     row_height = top + edge + gap
@@ -80,7 +80,7 @@ def figure(results: dict[str, tuple[list[Measured], list[Measured]]], path: Path
 
 
 def main() -> None:
-    """Trains, prints the table, draws the figure."""
+    """Trains the networks, prints the table and draws the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=list(SETTINGS), default=list(SETTINGS), help="settings to train")
@@ -106,7 +106,7 @@ def main() -> None:
 
     print(f"\nSynthetic held-out scenes, mean ± standard deviation over {options.seeds} seeds")
     print(f"{'':<48}{'weight of the clean source':<34}{'distance':<10}{'outer loss':<34}")
-    heads = ("in the noise", "elsewhere", "from 1/2", "learned", "equal", "verdict")
+    heads = ("inside noise", "elsewhere", "from 1/2", "learned", "equal", "verdict")
     print(f"{'setting':<48}" + "".join(f"{head:<{w}}" for head, w in zip(heads, (17, 17, 10, 17, 17, 0), strict=True)))
     for name, (learned, equal) in results.items():
         outer = [m.outer for m in learned], [m.outer for m in equal]

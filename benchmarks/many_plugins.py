@@ -1,9 +1,10 @@
-"""The command line with fifty installed plugins against the same command line with none.
+"""Compares the command line with fifty installed plugins and with none.
 
-The plugins are real distributions: `fusekit plugins new` writes them, one kind after the other, and pip builds and
-installs them into a folder of its own. ``fusekit --help`` and ``fusekit plugins list`` then run as processes, by turns
-with the folder on the path and without it; ratios are of medians and of minima. Every process also says whether it
-imported torch. Exits with 1 where one did, where a plugin did not load, or where a ratio of medians is above 2.
+The plugins are real distributions: `fusekit plugins new` creates them, of each kind in turn, and pip builds and
+installs them into a separate folder. ``fusekit --help`` and ``fusekit plugins list`` then run as processes, alternately
+with and without the folder on the path; ratios are computed from medians and from minima. Every process also reports
+whether it imported torch. The script exits with 1 if one did, if a plugin did not load, or if a ratio of medians is
+above 2.
 
 Run: python benchmarks/many_plugins.py [--plugins N] [--repeats N]
 """
@@ -40,7 +41,7 @@ def main() -> int:
         _install(Path(folder), site, arguments.plugins)
         loaded = _run(["plugins", "list"], site).stdout.count("  loaded")
         own = _run(["plugins", "list"], None).stdout.count("  loaded")
-        print(f"{loaded - own} of {arguments.plugins} plugins loaded beside fusekit's own {own}")
+        print(f"{loaded - own} of {arguments.plugins} plugins loaded, besides fusekit's own {own}")
         failed = loaded - own != arguments.plugins
         print(f"{'':<16} {'none':>9} {'all':>9} {'ratio of medians':>18} {'of minima':>10}")
         for words in COMMANDS:
@@ -67,7 +68,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _install(folder: Path, site: Path, count: int) -> None:
-    """Writes the plugins and lets pip install them; without their libraries, which are here."""
+    """Creates the plugins and installs them with pip, without dependencies, which are already installed."""
     for number in range(count):
         kind = KINDS_TO_START[number % len(KINDS_TO_START)]
         write_plugin(f"many{number}", kind, folder / "sources" / str(number))

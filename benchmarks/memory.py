@@ -1,14 +1,14 @@
-"""Large images in tiles: peak memory, seams, and the difference from the image fused whole.
+"""Measures large images in tiles: peak memory, seams, and the difference from the image fused whole.
 
-Every size is a process of its own, which makes a pair of 8-bit pictures strip by strip, fuses it as `fusekit` does with
-``auto`` tiles into a third 8-bit picture, and says how much memory it ever held: all of it, and less the three pictures
-and what the process held before it began (interpreter, torch, model).
+Each size runs in its own process. The process creates a pair of 8-bit images strip by strip, fuses it as `fusekit` does
+with ``auto`` tiles into a third 8-bit image, and reports its peak memory: in total (``peak``), and without the three
+images and the memory in use before it began, for interpreter, torch and model (``above``).
 
 - ``seam``: mean absolute difference of neighbouring pixels across the edges of tiles, divided by the mean one pixel
-  beside on either side; the same at the same places of the image fused whole (or, where that does not fit, of the
-  mean of the sources) divides it once more. 1 is invisible.
-- ``difference``: from the image fused whole, largest and mean, of a range of 0 to 255; up to ``--whole`` megapixels, in
-  a process of its own.
+  away on either side. This is divided by the same ratio at the same positions of the image fused whole or, where that
+  does not fit, of the mean of the sources. 1 is invisible.
+- ``largest`` and ``mean``: difference from the image fused whole, on a scale of 0 to 255; up to ``--whole`` megapixels,
+  in a separate process.
 
 Run: python benchmarks/memory.py [--models mean refusion uaafusion] [--megapixels 1 4 16 64] [--weights FILE]
      [--tile N] [--exact] [--whole MEGAPIXELS] [--threads N]
@@ -41,7 +41,7 @@ from fusekit.recipe.fuse_options import FuseOptions
 
 Picture = npt.NDArray[np.uint8]
 
-STRIP = 64  # rows made at once
+STRIP = 64  # rows created at once
 MEBI = 2**20
 
 
@@ -67,7 +67,7 @@ MODELS: dict[str, Callable[[], FusionBackbone]] = {"mean": mean, "refusion": ref
 
 
 def system_of(name: str, weights: str | None) -> FusionSystem:
-    """A model with random weights, always the same, or with those of a model file."""
+    """A model with the weights of a model file, or with random weights from a fixed seed."""
     if weights is not None:
         return fusekit.load(weights, device="cpu").system
     torch.manual_seed(0)
@@ -75,7 +75,7 @@ def system_of(name: str, weights: str | None) -> FusionSystem:
 
 
 def pictures(height: int, width: int) -> tuple[Picture, Picture]:
-    """A pair made strip by strip: waves of all lengths, which no tile shows alone, edges and noise."""
+    """A pair created strip by strip: waves of all lengths, some longer than a tile, and edges and noise."""
     chance = np.random.default_rng(0)
     pair = (np.empty((height, width), np.uint8), np.empty((height, width), np.uint8))
     x = np.linspace(0, 1, width, dtype=np.float32)
@@ -93,12 +93,12 @@ def pictures(height: int, width: int) -> tuple[Picture, Picture]:
 
 
 def tile_side(system: FusionSystem, height: int, width: int, asked: int | None) -> int | None:
-    """Side of the tiles of images of a size; None where they are fused whole."""
+    """Side of the tiles for images of the given size; None if they are fused whole."""
     return Engine(system, FuseOptions(tile=asked or "auto")).tile(height, width)
 
 
 def reader(pair: tuple[Picture, Picture]) -> Callable[[Box], list[Tensor]]:
-    """Gives boxes of the pictures as numbers in [0, 1]."""
+    """Function that returns a box of the images as float values in [0, 1]."""
 
     def read(box: Box) -> list[Tensor]:
         parts = [picture[box.top : box.bottom, box.left : box.right] for picture in pair]
@@ -108,7 +108,7 @@ def reader(pair: tuple[Picture, Picture]) -> Callable[[Box], list[Tensor]]:
 
 
 def fuse(system: FusionSystem, pair: tuple[Picture, Picture], fused: npt.NDArray[Any], options: Any) -> None:
-    """Fuses the pair as a user would, into an 8-bit picture or an array of floats."""
+    """Fuses the pair as the command line does, into an 8-bit image or an array of floats."""
     height, width = pair[0].shape
 
     def write(box: Box, pixels: Tensor) -> None:
@@ -127,7 +127,7 @@ def fuse(system: FusionSystem, pair: tuple[Picture, Picture], fused: npt.NDArray
 
 
 def seam(image: npt.NDArray[Any], tile: int) -> float:
-    """Change from pixel to pixel across the edges of tiles, by that one pixel beside them."""
+    """Mean difference of neighbouring pixels across the edges of tiles, relative to that one pixel away."""
     at, beside = [], []
     for picture in (image, image.T):
         for edge in cut(picture.shape[0], tile)[1:-1]:
@@ -139,12 +139,12 @@ def seam(image: npt.NDArray[Any], tile: int) -> float:
 
 
 def held() -> float:
-    """The most memory that this process ever held, in MiB."""
+    """Peak memory of this process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (MEBI if sys.platform == "darwin" else 1024)
 
 
 def measure(options: Any) -> dict[str, float]:
-    """Fuses one pair; what the parent asks a child for."""
+    """Fuses one pair and measures memory, time and seam; runs in the child process."""
     torch.set_num_threads(options.threads)
     height, width = sides(options.megapixels[0])
     system = system_of(options.models[0], options.weights)
@@ -162,17 +162,17 @@ def measure(options: Any) -> dict[str, float]:
 
 
 def rows_of(height: int) -> Iterator[slice]:
-    """Strips of a picture."""
+    """Slices of the rows of an image, strip by strip."""
     return (slice(top, top + STRIP) for top in range(0, height, STRIP))
 
 
 def difference(options: Any) -> dict[str, float]:
-    """Fuses one pair in tiles and whole; what the parent asks a child for."""
+    """Fuses one pair in tiles and whole and compares the results; runs in the child process."""
     torch.set_num_threads(options.threads)
     height, width = sides(options.megapixels[0])
     system = system_of(options.models[0], options.weights)
     pair = pictures(height, width)
-    # In tiles of the usual size, or so small that there are some.
+    # Tiles have the usual side; an image that would be fused whole is cut into tiles of 256.
     options.tile = options.tile or tile_side(system, height, width, None) or 256
     tiled, whole = (np.empty((height, width), np.float32) for _ in range(2))
     fuse(system, pair, tiled, options)
@@ -187,13 +187,13 @@ def difference(options: Any) -> dict[str, float]:
 
 
 def sides(megapixels: float) -> tuple[int, int]:
-    """A square of so many times 2²⁰ pixels."""
+    """Height and width of a square image with the given number of megapixels, in units of 2²⁰."""
     side = round(math.sqrt(megapixels * MEBI))
     return side, side
 
 
 def ask(what: Literal["memory", "difference"], model: str, size: float, options: Any) -> dict[str, float]:
-    """The answer of a child."""
+    """Runs a measurement in a child process and returns its result."""
     command = [sys.executable, __file__, "--child", what, "--models", model, "--megapixels", str(size)]
     command += ["--threads", str(options.threads), *(["--exact"] if options.exact else [])]
     command += [*(["--tile", str(options.tile)] if options.tile else [])]
@@ -203,14 +203,18 @@ def ask(what: Literal["memory", "difference"], model: str, size: float, options:
 
 
 def main() -> None:
-    """Asks a child for each row and prints it."""
+    """Measures each row in a child process and prints it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--megapixels", nargs="+", type=float, default=[1, 4, 16, 64], help="in units of 2^20")
+    parser.add_argument(
+        "--megapixels", nargs="+", type=float, default=[1, 4, 16, 64], help="sizes in units of 2^20 pixels"
+    )
     parser.add_argument("--weights", help="model file to use instead of random weights, with one model")
-    parser.add_argument("--tile", type=int, help="side of the tiles; `auto` when absent")
+    parser.add_argument("--tile", type=int, help="side of the tiles (default: as `auto`)")
     parser.add_argument("--exact", action="store_true", help="sums over all pixels instead of a sample")
-    parser.add_argument("--whole", type=float, default=1, help="largest size to fuse whole as well, megapixels")
+    parser.add_argument(
+        "--whole", type=float, default=1, help="largest size that is also fused whole, in units of 2^20"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--child", choices=["memory", "difference"], help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,21 +1,21 @@
-"""A round of ReFusion's meta-learning: the plugin against the way published meta-learning code computes it.
+"""Compares a round of ReFusion's meta-learning with the way published meta-learning code computes it.
 
 A round is the inner update of the fusion module, the evaluator's own step, and the outer update of the loss proposal
-module with Adam; `refusion.meta` on the default networks. All of these give the same outer loss and the same gradient
-of the proposal module; the script checks it in float64, on images of 16x16, and exits with 1 if it is not so. In
-float32 the orders of summation show in the gradient, which is a derivative of a derivative; the script prints how much.
+module with Adam; `refusion.meta` on the default networks. All variants compute the same outer loss and the same
+gradient of the proposal module; the script checks this in float64, on images of 16x16, and exits with 1 otherwise. In
+float32 the order of summation affects the gradient, which is a second derivative; the script prints by how much.
 
-- ``published``: the reference, in `benchmarks/plain_refusion.py`. Plain layers that hold every weight twice. The inner
-  loss runs ``backward(create_graph=True)``, which builds graphs for the gradients of all weights, those of the
-  proposal module too, that nobody differentiates; a loop over the layers then makes the step. The outer loss runs
-  ``backward()``, which computes the gradients of all three networks and throws two of them away.
-- ``plugin, released``: `refusion.meta` with ``arithmetic: released``, the same order of operations inside the layers:
-  what the algorithm's form alone gains.
-- ``plugin, fused``: `refusion.meta` as it is by default.
+- ``published``: the reference, in `benchmarks/plain_refusion.py`. Its plain layers hold every parameter twice. The
+  inner loss runs ``backward(create_graph=True)``, which builds graphs for the gradients of all parameters, including
+  those of the proposal module, which are never differentiated; a loop over the layers then takes the step. The outer
+  loss runs ``backward()``, which computes the gradients of all three networks and discards two of them.
+- ``plugin, released``: `refusion.meta` with ``arithmetic: released``, the same order of operations inside the layers.
+  It shows the gain from the form of the algorithm alone.
+- ``plugin, fused``: `refusion.meta` with its defaults.
 
-Rounds are interleaved; ratios, which depend less on the machine, are of their medians and of their minima. ``CPU time``
-is that of all threads of the process; other work on the machine touches it least. Peak memory is what one round adds
-in a process of its own: to the largest resident set on a CPU, to the allocated memory on a GPU.
+Rounds are interleaved. Ratios, which depend less on the machine, are computed from medians and from minima. ``CPU
+time`` is that of all threads of the process; other work on the machine affects it least. Peak memory is what one round
+adds in a separate process: to the largest resident set on a CPU, to the allocated memory on a GPU.
 
 Run: python benchmarks/meta_step.py [--size N] [--batch N] [--inner-steps N] [--repeats N] [--threads N]
      [--device DEVICE] [--profile]
@@ -47,17 +47,17 @@ from fusekit_refusion.objectives import SourcesObjective
 from fusekit_refusion.proposer import LossProposalModule
 from fusekit_refusion.reconstruction import ReconstructionModule
 
-RATE = 1e-3  # of the inner step, the evaluator's step and Adam
+RATE = 1e-3  # learning rate of the inner step, the evaluator's step and Adam
 ROLES = ("infrared", "visible")
 REFERENCE = "published"
 TOLERANCE = 1e-5  # largest relative difference of outer loss and gradient
-EXACT_SIZE = 16  # height and width for float64, whose convolutions are slow
+EXACT_SIZE = 16  # height and width of the images in float64, whose convolutions are slow
 
 Arithmetic = Literal["fused", "released"]
 
 
 class Images:
-    """What the trainer is constructed with; rounds are given their batches directly."""
+    """Placeholder data that the trainer is constructed with; rounds are given their batches directly."""
 
     batches_per_epoch = 1
 
@@ -66,17 +66,17 @@ class Images:
 
 
 class Way(Protocol):
-    """A way of computing a round; ``gradient`` is the proposal module's in the last one."""
+    """A variant that computes rounds; ``gradient`` is the proposal module's gradient in the last round."""
 
     gradient: Tensor
 
     def round(self, meta_train: Batch, meta_test: Batch) -> float:
-        """Computes a round, and gives the outer loss."""
+        """Computes a round and returns the outer loss."""
         ...
 
 
 def networks(arithmetic: Arithmetic, device: torch.device, dtype: torch.dtype) -> FusionSystem:
-    """The three networks at their default sizes, with weights of a fixed seed."""
+    """The three networks at their default sizes, with initial weights from a fixed seed."""
     torch.manual_seed(0)
     context = BuildContext(roles=ROLES)
     return FusionSystem(
@@ -88,7 +88,7 @@ def networks(arithmetic: Arithmetic, device: torch.device, dtype: torch.dtype) -
 
 
 class Plugin:
-    """What `refusion.meta` does."""
+    """The variant that runs `refusion.meta`."""
 
     def __init__(self, arithmetic: Arithmetic, inner_steps: int, device: torch.device, dtype: torch.dtype) -> None:
         def build(kind: str, ref: ComponentRef) -> Any:
@@ -109,7 +109,7 @@ class Plugin:
 
 
 class Published:
-    """Weights held twice, and backward passes over everything."""
+    """The reference: two copies of every parameter, and backward passes over all networks."""
 
     def __init__(self, inner_steps: int, device: torch.device, dtype: torch.dtype) -> None:
         source = networks("released", device, dtype)
@@ -133,7 +133,7 @@ class Published:
             fusion_loss(images[-1], meta_train.sources, proposal).total.backward(create_graph=True)
             for layer in plain.doubled(self.fusion):
                 layer.adapt(RATE, graph=True)
-        # The evaluator's step; its parameters are left alone, so that `reset` puts it back.
+        # The evaluator's step. Its parameters do not change, so that `reset` restores it.
         self.evaluator_loss(images[0].detach(), meta_train.sources).backward()
         for layer in plain.doubled(self.evaluator):
             layer.adapt(RATE, graph=False)
@@ -157,13 +157,13 @@ class Published:
         return total
 
     def forget_gradients(self) -> None:
-        """Frees the gradients, and with them the graphs that those of the inner update hold."""
+        """Releases the gradients, and with them the graphs of the inner update's gradients."""
         for network in self.all:
             network.zero_grad(set_to_none=True)
 
 
 def watch(optimiser: torch.optim.Optimizer, way: Way) -> Tensor:
-    """Keeps a copy of the gradient of every step of an optimiser in ``way.gradient``; gives the one to begin with."""
+    """Copies the gradient of every optimiser step to ``way.gradient``; returns its initial value, an empty tensor."""
 
     def keep(optimiser: torch.optim.Optimizer, *_: Any) -> None:
         parameters: list[nn.Parameter] = [p for group in optimiser.param_groups for p in group["params"]]
@@ -174,7 +174,7 @@ def watch(optimiser: torch.optim.Optimizer, way: Way) -> Tensor:
 
 
 def make(name: str, inner_steps: int, device: torch.device, dtype: torch.dtype = torch.float32) -> Way:
-    """A way of computing a round by its name."""
+    """The variant of the given name."""
     if name == REFERENCE:
         return Published(inner_steps, device, dtype)
     return Plugin("fused" if name == "plugin, fused" else "released", inner_steps, device, dtype)
@@ -184,14 +184,14 @@ NAMES = (REFERENCE, "plugin, released", "plugin, fused")
 
 
 def batches(size: int, batch: int, device: torch.device, dtype: torch.dtype = torch.float32) -> tuple[Batch, Batch]:
-    """Meta-train and meta-test: random images, equal for all types."""
+    """Meta-train and meta-test batch: random images, the same for all data types."""
     generator = torch.Generator().manual_seed(1)
     images = torch.rand(2, len(ROLES), batch, 1, size, size, generator=generator).to(device, dtype)
     return Batch(tuple(images[0])), Batch(tuple(images[1]))
 
 
 def largest_difference(options: argparse.Namespace, size: int, device: torch.device, dtype: torch.dtype) -> float:
-    """Prints how far the ways are apart on images of a size, and gives the largest number of these."""
+    """Prints the differences between the variants on images of the given size, and returns the largest one."""
     data = batches(size, options.batch, device, dtype)
     reference = make(REFERENCE, options.inner_steps, device, dtype)
     expected = reference.round(*data)
@@ -207,17 +207,17 @@ def largest_difference(options: argparse.Namespace, size: int, device: torch.dev
 
 
 def wait_for(device: torch.device) -> None:
-    """Waits until a GPU is done."""
+    """Waits until a GPU has finished; returns at once for a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 Times = dict[str, list[float]]
-"""Seconds of every round, by way."""
+"""Seconds of every round, by variant."""
 
 
 def seconds(options: argparse.Namespace, device: torch.device) -> tuple[Times, Times]:
-    """Times of every way, by the clock and on the CPU: in turn, after one round each to warm up."""
+    """Wall time and CPU time of every variant, interleaved, after one warm-up round each."""
     data = batches(options.size, options.batch, device)
     ways = {name: make(name, options.inner_steps, device) for name in NAMES}
     wall: Times = {name: [] for name in NAMES}
@@ -241,9 +241,9 @@ def resident_peak() -> int:
 
 
 def print_peak(options: argparse.Namespace, device: torch.device) -> None:
-    """Prints what the first round of this size adds to the peak of memory, in bytes; in a process of its own."""
+    """Prints how many bytes the first round of this size adds to peak memory; runs in a separate process."""
     way = make(options.peak_of, options.inner_steps, device)
-    way.round(*batches(16, options.batch, device))  # libraries load their code and set up their buffers
+    way.round(*batches(16, options.batch, device))  # warm-up: libraries load their code and allocate their buffers
     data = batches(options.size, options.batch, device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -257,13 +257,13 @@ def print_peak(options: argparse.Namespace, device: torch.device) -> None:
 
 
 def peak_memory(name: str, arguments: list[str]) -> int:
-    """Peak memory of a way in bytes."""
+    """Peak memory of a variant, in bytes."""
     command = [sys.executable, __file__, *arguments, "--peak-of", name]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def print_profile(options: argparse.Namespace, device: torch.device) -> None:
-    """Prints the operators that take most time in a round of the plugin and of the reference."""
+    """Prints the operators that take most time in a round of each variant."""
     data = batches(options.size, options.batch, device)
     for name in NAMES:
         way = make(name, options.inner_steps, device)
@@ -275,12 +275,12 @@ def print_profile(options: argparse.Namespace, device: torch.device) -> None:
 
 
 def main() -> None:
-    """Checks the numbers, then prints time and memory."""
+    """Compares the results, then prints time and memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=128, help="height and width of the images")
-    parser.add_argument("--batch", type=int, default=2, help="images of each batch")
+    parser.add_argument("--batch", type=int, default=2, help="images per batch")
     parser.add_argument("--inner-steps", type=int, default=1, help="steps of the inner update")
-    parser.add_argument("--repeats", type=int, default=9, help="timed rounds of each way")
+    parser.add_argument("--repeats", type=int, default=9, help="timed rounds of each variant")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads on the CPU")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--profile", action="store_true", help="print the operators that take most time")
@@ -292,7 +292,7 @@ def main() -> None:
         print_peak(options, device)
         return
 
-    # First of all: on Linux a child's largest resident set starts at its parent's.
+    # Memory is measured first, because on Linux a child's largest resident set starts at its parent's.
     arguments = [f"--size={options.size}", f"--batch={options.batch}", f"--inner-steps={options.inner_steps}"]
     arguments += [f"--device={device}", f"--threads={options.threads}"]
     peaks = {name: peak_memory(name, arguments) for name in NAMES}
@@ -300,7 +300,7 @@ def main() -> None:
     parts = networks("fused", device, torch.float32).parts()
     print(f"a round: batch {options.batch}, {options.size}x{options.size}, inner steps {options.inner_steps}; ", end="")
     sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
-    print("weights of " + ", ".join(f"the {name} {size}" for name, size in sizes.items()))
+    print("parameters: " + ", ".join(f"{name} {size:,}" for name, size in sizes.items()))
     print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, {options.repeats} repeats")
 
     print(f"\nrelative differences from {REFERENCE}")
@@ -308,7 +308,7 @@ def main() -> None:
     difference = largest_difference(options, EXACT_SIZE, device, torch.float64)
 
     wall, cpu = seconds(options, device)
-    columns = f"{TIMES_HEAD} {'peak memory':>13} {'of it':>7}"
+    columns = f"{TIMES_HEAD} {'peak memory':>13} {'ratio':>7}"
     print(f"\n{'':<18} {columns}")
     for name in NAMES:
         print(
@@ -318,7 +318,7 @@ def main() -> None:
     if options.profile:
         print_profile(options, device)
     if difference > TOLERANCE:
-        sys.exit(f"\nthe ways differ by {difference:.1e}, more than {TOLERANCE:.0e}")
+        sys.exit(f"\nthe variants differ by {difference:.1e}, more than {TOLERANCE:.0e}")
 
 
 if __name__ == "__main__":

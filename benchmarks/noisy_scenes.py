@@ -1,7 +1,7 @@
-"""Synthetic pairs where one source is pure noise in a known region, and ReFusion trained on them.
+"""Synthetic pairs in which one source is pure noise in a known region, and training of ReFusion on them.
 
-A scene is a mosaic of blocks of three classes, each class a grey of its own. In one half of the image, drawn per scene,
-a source shows Gaussian noise around mid-grey instead. Everything is synthetic and small enough for a CPU.
+A scene is a mosaic of blocks of three classes, each with its own grey value. In one half of the image, drawn per scene,
+a source shows Gaussian noise around mid-grey instead. All images are synthetic and small enough for a CPU.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ NETWORK = {"channels": 4, "heads": 2, "blocks": 1, "expansion": 1}
 
 @dataclass(frozen=True)
 class Setting:
-    """What the pairs show and what evaluates them.
+    """Content of the pairs, and the objective that evaluates them.
 
     Args:
         objective: The outer loss.
-        noisy: The source with the noise; ``either`` draws per scene, and gives every pixel to exactly one of the two.
+        noisy: The source with the noise; ``either``: one half of a and the other half of b, drawn per scene.
         noise: Standard deviation of the noise.
-        shared: Whether both sources show one scene.
-        warm_up: Steps with the proposer at rest.
+        shared: Whether both sources show the same scene.
+        warm_up: Steps with a frozen proposer.
         steps: Steps after that.
     """
 
@@ -66,7 +66,7 @@ def scenes(setting: Setting, count: int, seed: int) -> tuple[Batch, Tensor]:
     """Draws scenes.
 
     Returns:
-        The batch, and where each source is noise, (B, 2, H, W).
+        The batch, and a mask of the noise in each source, (B, 2, H, W).
     """
     generator = torch.Generator().manual_seed(seed)
     blocks = torch.randint(3, (count, 2, SIZE // BLOCK, SIZE // BLOCK), generator=generator).float()
@@ -87,14 +87,14 @@ def scenes(setting: Setting, count: int, seed: int) -> tuple[Batch, Tensor]:
     images = torch.where(where, noise, clean).clamp(0, 1)
     labels = classes[:, 0].long()
     if setting.noisy == "either":
-        # Each scene again with its sources exchanged, so that both are equally good in every batch.
+        # Add each scene with its sources exchanged, so that both sources are equally good in every batch.
         images, where = torch.cat([images, images.flip(1)]), torch.cat([where, where.flip(1)])
         labels = torch.cat([labels, labels])
     return Batch((images[:, :1].contiguous(), images[:, 1:].contiguous()), labels, ()), where
 
 
 class Scenes:
-    """Batches by number."""
+    """Training data of a setting: batches by stream, epoch and index."""
 
     batches_per_epoch = 8
 
@@ -102,12 +102,12 @@ class Scenes:
         self.setting, self.seed = setting, seed
 
     def batch(self, stream: str, epoch: int, index: int) -> Batch:
-        """The batch of this number."""
+        """The batch at a position of a stream."""
         return scenes(self.setting, BATCH, zlib.crc32(f"{self.seed}/{stream}/{epoch}/{index}".encode()))[0]
 
 
 class PixelSegmenter(SegmentationNetwork):
-    """Sees one pixel at a time, so it cannot make up for noise by looking around; twice differentiable."""
+    """Segmenter of single pixels: it cannot reduce noise with neighbouring pixels. Twice differentiable."""
 
     second_order = True
 
@@ -121,7 +121,7 @@ class PixelSegmenter(SegmentationNetwork):
 
 
 class EqualWeights(LossProposer):
-    """One half for each source, always. Its one weight changes nothing: the strategy insists on having one."""
+    """Proposer of constant equal weights. Its one parameter has no effect; the strategy requires a trainable one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,12 +134,12 @@ class EqualWeights(LossProposer):
 
 @dataclass(frozen=True)
 class Measured:
-    """What held-out scenes say of a trained system.
+    """Measurements of a trained system on held-out scenes.
 
     Args:
         outer: The objective's loss of the trained evaluator on the fused images.
         in_noise: Mean weight of the clean source where the other one is noise.
-        elsewhere: Mean weight of that same source where both are clean; NaN where there is no such place.
+        elsewhere: Mean weight of the same source where both are clean; NaN if there are no such pixels.
         swing: Mean distance of a weight from one half.
         images: Sources, fused image and weight of source a of the first scene, each (H, W).
     """
@@ -152,7 +152,7 @@ class Measured:
 
 
 def measure(parts: FusionSystem, strategy: MetaLearning, setting: Setting) -> Measured:
-    """Asks 64 held-out scenes, the same ones for every seed."""
+    """Measures a system on 64 held-out scenes, the same for every seed."""
     batch, where = scenes(setting, 64, seed=99)
     evaluator = parts.task if setting.objective == "refusion.task" else parts.reconstruction
     assert evaluator is not None
@@ -180,22 +180,22 @@ def train(
     equal: bool = False,
     progress: Callable[[str, int, int, dict[str, float]], None] | None = None,
 ) -> tuple[Measured, Measured]:
-    """Trains small networks through the real strategy and trainer.
+    """Trains small networks with the real strategy and trainer.
 
     Args:
         setting: Scenes and evaluator.
-        seed: Of weights and scenes.
-        equal: Fixed equal weights instead of the loss proposal module; all else is the same.
-        progress: As the trainer's.
+        seed: Seed of initial weights and scenes.
+        equal: Use fixed equal weights instead of the loss proposal module, with everything else the same.
+        progress: Progress callback of the trainer.
 
     Returns:
-        What was measured after the warm-up, and at the end.
+        Measurements after the warm-up, and at the end.
     """
     objective = TaskObjective if setting.objective == "refusion.task" else SourcesObjective
     context = BuildContext(roles=ROLES, builder=lambda kind, ref: objective(None, None))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        # The proposer comes last, so that all else starts alike with and without it.
+        # The proposer comes last, so that the other networks start with the same weights in both cases.
         parts = FusionSystem(
             FusionNetwork(NetworkConfig(**NETWORK)),
             reconstruction=ReconstructionModule(ReconstructionConfig(**NETWORK), context),
@@ -204,7 +204,7 @@ def train(
             roles=ROLES,
         )
 
-    # No gradient term: it takes the strongest gradient of any source, which is the noise's, whatever the weights.
+    # No gradient term: it follows the strongest gradient of any source, here that of the noise, whatever the weights.
     config = MetaConfig(rounds=8, outer_rate=0.3, gradient=0)
     data = Scenes(setting, seed)
 
@@ -222,6 +222,6 @@ def train(
         Trainer(parts, strategy, data, section, phase=name, seed=seed, progress=progress).fit()
         return measure(parts, strategy, setting)
 
-    # The evaluator must know something before it is worth asking. An outer rate of next to nothing rests the proposer.
+    # The proposer can only learn from a trained evaluator. Until then, an outer rate of almost 0 freezes it.
     before = phase("warm-up", setting.warm_up, {"rounds": 1, "outer_rate": 1e-9})
     return before, phase("train", setting.steps, {})

@@ -1,13 +1,13 @@
-"""Memory kept between allocations against the C library's own behaviour: time, page faults, and peak memory.
+"""Compares retained heap memory with the C library's default: time, page faults, and peak memory.
 
-Every job runs in a process of its own, by turns as the C library has it and after `fusekit.keep_memory()`. Counted is
-what the job itself does, not its imports. Times depend on what else the machine does, faults hardly. Peak memory is of
-the whole process.
+Each job runs in its own process, alternately with the C library's default and after `fusekit.keep_memory()`. Time and
+page faults are those of the job itself, without its imports. Times depend on other work on the machine, page faults
+hardly do. Peak memory is that of the whole process.
 
-- ``refusion``, ``uaafusion``: a pair of 480 × 640 pixels by a network with random weights;
-- ``tiles``: a pair of 512 × 640 pixels fused by ReFusion's network in tiles of 256;
-- ``threads``: four pairs of 240 × 320 pixels by ReFusion's network in two threads;
-- ``stream``: 60 frames of 480 × 640 pixels by the Laplacian pyramid;
+- ``refusion``, ``uaafusion``: a pair of 480 × 640 pixels, fused by a network with random weights;
+- ``tiles``: a pair of 512 × 640 pixels, fused by ReFusion's network in tiles of 256;
+- ``threads``: four pairs of 240 × 320 pixels, fused by ReFusion's network in two threads;
+- ``stream``: 60 frames of 480 × 640 pixels, fused by the Laplacian pyramid;
 - ``run``: UAAFusion trained for two steps on a few rendered scenes, with its evaluation and report.
 
 Run: python benchmarks/page_faults.py [--jobs NAME ...] [--rounds N] [--quick]
@@ -43,14 +43,14 @@ MEBI = 2**20
 
 
 def pair(height: int, width: int, seed: int = 0) -> tuple[Any, Any]:
-    """Two 8-bit pictures of noise over a slope."""
+    """Two 8-bit images of noise added to a horizontal gradient."""
     chance = np.random.default_rng(seed)
     slope = np.linspace(0, 150, width)[None]
     return tuple((slope + chance.integers(0, 100, (height, width))).astype(np.uint8) for _ in range(2))  # type: ignore[return-value]
 
 
 def model_of(backbone: Callable[[], FusionBackbone]) -> FusionModel:
-    """A model with random weights, always the same."""
+    """A model with random weights from a fixed seed."""
     torch.manual_seed(0)
     return FusionModel(FusionSystem(backbone()))
 
@@ -123,10 +123,10 @@ QUICK = ("refusion", "threads", "stream")
 
 
 def measure(job: str, way: str) -> dict[str, float]:
-    """Does a job once; what the parent asks a child for."""
+    """Runs a job once and measures it; runs in the child process."""
     torch.set_num_threads(1)
     if way == "kept" and not fusekit.keep_memory():
-        sys.exit(f"memory cannot be kept here: {described()}")
+        sys.exit(f"memory cannot be retained here: {described()}")
     used, began, cpu = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter(), time.process_time()
     JOBS[job]()
     found = {"wall": time.perf_counter() - began, "cpu": time.process_time() - cpu}
@@ -137,7 +137,7 @@ def measure(job: str, way: str) -> dict[str, float]:
 
 
 def ask(job: str, way: str) -> dict[str, float]:
-    """The answer of a child, in whose environment nobody has chosen an allocator."""
+    """Measures a job in a child process whose environment sets no allocator."""
     chosen = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(chosen)}
     command = [sys.executable, __file__, "--child", way, "--jobs", job]
@@ -147,10 +147,10 @@ def ask(job: str, way: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Asks for all jobs by turns, and prints two rows for each."""
+    """Measures all jobs, alternating the two ways, and prints two rows for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", nargs="+", choices=JOBS, help="all, when absent")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--jobs", nargs="+", choices=JOBS, help="jobs to measure (default: all)")
+    parser.add_argument("--rounds", type=int, default=2, help="runs of each job in each way")
     parser.add_argument("--quick", action="store_true", help=f"one round of {', '.join(QUICK)}")
     parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -158,7 +158,7 @@ def main() -> None:
         print(json.dumps(measure(options.jobs[0], options.child)))
         return
     jobs = options.jobs or (QUICK if options.quick else JOBS)
-    print(f"torch {torch.__version__}, cpu, 1 thread; blocks below {KEPT // MEBI} MiB are kept")
+    print(f"torch {torch.__version__}, cpu, 1 thread; blocks below {KEPT // MEBI} MiB are retained")
     for job in jobs:
         found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
         for _ in range(1 if options.quick else options.rounds):

@@ -1,13 +1,13 @@
-"""ReFusion's three networks as a first implementation would have them: what the benchmarks compare with.
+"""Plain implementation of ReFusion's three networks: the reference of the benchmarks.
 
-Plain layers in memory order NCHW, one operation of the paper after the other:
+The layers are plain, in memory order NCHW, and follow the paper operation by operation:
 
-- layer norm over channels: reshaped to (B, HW, C), then mean, variance, division, weight and bias; and back;
-- attention: q and k normalised over the pixels by `F.normalize`, head by head two matrix products, a 1×1 convolution.
+- layer norm over channels: a reshape to (B, HW, C), then mean, variance, division, weight and bias, and a reshape back;
+- attention: q and k normalised over the pixels by `F.normalize`, two matrix products per head, a 1×1 convolution.
 
-Every layer holds its weights twice, as published code for meta-learning does, ReFusion's released network among it:
-parameters for the optimiser, and plain tensors for the forward pass, which a step of the inner update replaces.
-Nothing here is used by the plugin.
+Every layer holds its parameters twice, as in published code for meta-learning, including ReFusion's released network:
+as parameters for the optimiser, and as plain tensors for the forward pass, which a step of the inner update replaces.
+The plugin does not use this module.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fusekit_refusion.config import NetworkConfig, ProposerConfig, Reconstructio
 
 
 class Doubled(nn.Module):
-    """A layer whose weights are held twice: in ``layer`` for the optimiser, in ``used`` for the forward pass."""
+    """A layer with two copies of its parameters: ``layer`` for the optimiser, ``used`` for the forward pass."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -30,13 +30,13 @@ class Doubled(nn.Module):
         self.reset()
 
     def reset(self) -> None:
-        """Uses the parameters again."""
+        """Replaces the copies for the forward pass by the parameters."""
         self.used = {name: parameter.clone() for name, parameter in self.layer.named_parameters()}
         for weight in self.used.values():
             weight.retain_grad()
 
     def adapt(self, rate: float, *, graph: bool) -> None:
-        """Uses weight - rate · gradient from now on; with its graph, or without one."""
+        """Replaces the copies by weight - rate · gradient, with or without the graph."""
         for name, weight in self.used.items():
             assert weight.grad is not None
             changed = weight - rate * weight.grad
@@ -45,7 +45,7 @@ class Doubled(nn.Module):
 
 
 class Convolution(Doubled):
-    """Convolution without bias that keeps height and width."""
+    """Convolution without bias that preserves height and width."""
 
     def __init__(self, inputs: int, outputs: int, size: int, groups: int = 1) -> None:
         super().__init__(nn.Conv2d(inputs, outputs, size, groups=groups, bias=False))
@@ -71,7 +71,7 @@ class ChannelNorm(Doubled):
 
 
 class Attention(Doubled):
-    """Channels of a head attend to each other; ``layer`` holds the heads' temperatures."""
+    """Attention among the channels of each head; ``layer`` holds the heads' temperatures."""
 
     def __init__(self, heads: int) -> None:
         super().__init__(nn.ParameterList([torch.ones(heads, 1, 1)]))
@@ -96,12 +96,12 @@ class PRelu(Doubled):
 
 
 def widened(inputs: int, outputs: int) -> nn.Sequential:
-    """1×1 convolution, then a depthwise 3×3 one."""
+    """1×1 convolution followed by a depthwise 3×3 convolution."""
     return nn.Sequential(Convolution(inputs, outputs, 1), Convolution(outputs, outputs, 3, groups=outputs))
 
 
 class TransformerBlock(nn.Module):
-    """x + attention(norm(x)), then x + feed-forward(norm(x))."""
+    """Transformer block: x + attention(norm(x)), then x + feed-forward(norm(x))."""
 
     def __init__(self, channels: int, config: TransformerConfig) -> None:
         super().__init__()
@@ -122,12 +122,12 @@ class TransformerBlock(nn.Module):
 
 
 def transformer(channels: int, config: TransformerConfig) -> nn.Sequential:
-    """A row of transformer blocks."""
+    """Sequence of transformer blocks."""
     return nn.Sequential(*(TransformerBlock(channels, config) for _ in range(config.blocks)))
 
 
 def encoder(config: TransformerConfig) -> nn.Sequential:
-    """3×3 convolution and transformer blocks."""
+    """Encoder of a source: 3×3 convolution and transformer blocks."""
     return nn.Sequential(Convolution(1, config.channels, 3), *transformer(config.channels, config))
 
 
@@ -157,7 +157,7 @@ class AttentionFusion(nn.Module):
 
 
 class FusionNetwork(nn.Module):
-    """From two sources to the fused image."""
+    """Fusion module: maps two sources to the fused image."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -179,7 +179,7 @@ class FusionNetwork(nn.Module):
 
 
 class Proposer(nn.Module):
-    """From the sources to the weights of the fusion loss."""
+    """Loss proposal module: maps the sources to the weights of the fusion loss."""
 
     def __init__(self, config: ProposerConfig, count: int) -> None:
         super().__init__()
@@ -198,7 +198,7 @@ class Proposer(nn.Module):
 
 
 class Reconstruction(nn.Module):
-    """From the fused image back to every source."""
+    """Reconstruction module: maps the fused image to an estimate of every source."""
 
     def __init__(self, config: ReconstructionConfig, count: int) -> None:
         super().__init__()
@@ -220,12 +220,12 @@ class Reconstruction(nn.Module):
 
 
 def doubled(module: nn.Module) -> list[Doubled]:
-    """All layers of a network that hold their weights twice."""
+    """All layers of a network that hold their parameters twice."""
     return [layer for layer in module.modules() if isinstance(layer, Doubled)]
 
 
 def copy_weights(source: nn.Module, target: nn.Module) -> None:
-    """Gives a plain network the weights of the plugin's; both register theirs in the same order."""
+    """Copies the plugin's weights into a plain network; both register their parameters in the same order."""
     with torch.no_grad():
         for theirs, ours in zip(target.parameters(), source.parameters(), strict=True):
             assert theirs.shape == ours.shape

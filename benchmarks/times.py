@@ -1,24 +1,24 @@
-"""How benchmarks print times: each beside the reference of the same run."""
+"""Table rows with times of benchmarks, relative to the reference of the same run."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
 
-TIMES_HEAD = f"{'median':>9} {'minimum':>9} {'CPU time':>9} {'faster by these':>18}"
-"""Heads of the columns that `times_beside` fills."""
+TIMES_HEAD = f"{'median':>9} {'minimum':>9} {'CPU time':>9} {'speed-up of each':>18}"
+"""Column headers of the rows of `times_beside`."""
 
 
 def times_beside(
     reference: str, name: str, wall: Mapping[str, Sequence[float]], cpu: Mapping[str, Sequence[float]]
 ) -> str:
-    """One row: name, median and minimum of wall time, median of CPU time, and how much faster by each.
+    """One row: name, median and minimum of wall time, median of CPU time, and the speed-up by each of them.
 
     Args:
-        reference: Name that the ratios refer to.
-        name: Whose row it is.
-        wall: Seconds of each run by name.
-        cpu: Seconds of all threads of each run by name.
+        reference: Name of the implementation that the ratios refer to.
+        name: Name of the implementation in this row.
+        wall: Wall time of each run in seconds, by name.
+        cpu: CPU time of all threads for each run in seconds, by name.
     """
     faster = [
         by(times[reference]) / by(times[name])

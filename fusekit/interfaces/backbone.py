@@ -7,13 +7,12 @@ from typing import ClassVar, Literal
 
 from torch import nn
 
-from fusekit.interfaces.config import ComponentConfig
-from fusekit.interfaces.context import BuildContext
+from fusekit.interfaces.component import Component
 from fusekit.interfaces.guidance import Guidance
 from fusekit.interfaces.types import FusionOutput, Sources
 
 
-class FusionBackbone(nn.Module, ABC):
+class FusionBackbone(Component, nn.Module, ABC):
     """Fuses N ≥ 1 registered sources into one image.
 
     A backbone may have no parameters (a mean is one), and may wrap another backbone. It accepts any
@@ -31,15 +30,11 @@ class FusionBackbone(nn.Module, ABC):
             convolutions, 2ⁿ for a network or pyramid that halves the size n times. Tiles start at multiples of it.
     """
 
-    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
     colour: ClassVar[Literal["luma", "rgb"]] = "luma"
     uses_guidance: ClassVar[bool] = False
     source_count: ClassVar[int | None] = None
     reach: int | None = None
     stride: int = 1
-
-    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
-        super().__init__()
 
     @abstractmethod
     def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> FusionOutput:

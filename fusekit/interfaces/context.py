@@ -73,6 +73,10 @@ class BuildContext:
     pretrained: bool = True
     builder: Callable[[str, ComponentRef], Any] = field(default=_no_builder, repr=False, compare=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Components keep their context. Copied or pickled, it leaves the builder behind, which holds the registry.
+        return BuildContext, (self.roles, self.classes, self.pretrained)
+
     def build(self, kind: str, ref: ComponentRef) -> Any:
         """Builds the component that a nested field of a ``Config`` names.
 

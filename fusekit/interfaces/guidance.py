@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from fusekit.interfaces.config import ComponentConfig
-from fusekit.interfaces.context import BuildContext
+from fusekit.interfaces.component import Component
 from fusekit.interfaces.task import TaskNetwork
 from fusekit.interfaces.types import Sources
 
@@ -76,17 +74,12 @@ class Guidance(ABC):
         """
 
 
-class GuidanceMaker(ABC):
+class GuidanceMaker(Component, ABC):
     """Knows how to ask a task network: makes the guidance of every batch.
 
     It has no weights of its own. Its ``Config`` says in `ComponentConfig.needs` which task network it takes, such as
     ``{"task:segmentation"}``, so that a recipe with another one is refused before anything is built.
     """
-
-    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
-
-    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
-        return None
 
     @abstractmethod
     def of(self, task: TaskNetwork | None, sources: Sources, labels: Tensor | None = None) -> Guidance:

@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from fusekit.interfaces.component import Component
+
 
 @dataclass(frozen=True)
 class ImportedWeights:
@@ -29,7 +31,7 @@ class ImportedWeights:
     notes: tuple[str, ...] = field(default=())
 
 
-class WeightsImporter(ABC):
+class WeightsImporter(Component, ABC):
     """Maps a released state dict to fusekit's names. The file is read for it, with ``weights_only=True``."""
 
     @abstractmethod

@@ -7,13 +7,12 @@ from typing import ClassVar
 
 from torch import nn
 
-from fusekit.interfaces.config import ComponentConfig
-from fusekit.interfaces.context import BuildContext
+from fusekit.interfaces.component import Component
 from fusekit.interfaces.guidance import Guidance
 from fusekit.interfaces.types import LossProposal, Sources
 
 
-class LossProposer(nn.Module, ABC):
+class LossProposer(Component, nn.Module, ABC):
     """Proposes the weights of the fusion loss.
 
     The weights may be learned (ReFusion), attributed by a task network (UAAFusion) or fixed (mean, maximum).
@@ -24,11 +23,7 @@ class LossProposer(nn.Module, ABC):
         uses_guidance: Whether `forward` looks at its ``guidance``.
     """
 
-    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
     uses_guidance: ClassVar[bool] = False
-
-    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
-        super().__init__()
 
     @abstractmethod
     def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> LossProposal:

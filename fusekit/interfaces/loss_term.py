@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from fusekit.interfaces.component import Component
 from fusekit.interfaces.config import LossTermConfig
-from fusekit.interfaces.context import BuildContext
 from fusekit.interfaces.types import LossProposal, Sources
 
 
-class LossTerm(ABC):
+class LossTerm(Component, ABC):
     """One term of a fusion loss, without trainable parameters.
 
     A recipe lists the terms of a strategy's fusion loss with their weights (``loss``), and
@@ -24,9 +24,7 @@ class LossTerm(ABC):
     """
 
     Config: ClassVar[type[LossTermConfig]] = LossTermConfig
-
-    def __init__(self, config: LossTermConfig | None = None, context: BuildContext | None = None) -> None:
-        self.config = config if config is not None else type(self).Config()
+    config: LossTermConfig
 
     @abstractmethod
     def __call__(self, image: Tensor, sources: Sources, proposal: LossProposal | None) -> Tensor:

@@ -11,8 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fusekit.interfaces.config import ComponentConfig
-from fusekit.interfaces.context import BuildContext
+from fusekit.interfaces.component import Component
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class MetricValue:
     per_source: tuple[float, ...] = ()
 
 
-class Metric(ABC):
+class Metric(Component, ABC):
     """Measures one fused image against its sources. Stateless: results never depend on a batch.
 
     Attributes:
@@ -39,15 +38,11 @@ class Metric(ABC):
         minimum_size: Shortest image side for which the metric is defined, pixels.
     """
 
-    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
     name: ClassVar[str]
     dialect: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
     unit: ClassVar[str] = ""
     minimum_size: ClassVar[int] = 1
-
-    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
-        pass
 
     @abstractmethod
     def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:

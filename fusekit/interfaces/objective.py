@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 from torch import Tensor, nn
 
-from fusekit.interfaces.config import ComponentConfig
-from fusekit.interfaces.context import BuildContext
+from fusekit.interfaces.component import Component
 from fusekit.interfaces.strategy import TrainingContext
 from fusekit.interfaces.types import Batch, LossTerms
 
 
-class Objective(ABC):
+class Objective(Component, ABC):
     """Evaluates fused images through a part of the model: the evaluator.
 
     A strategy that learns its fusion loss asks it how good the outcome is. The evaluator may be a reconstruction
     head (how well do the sources come back?), a task network (how well is the task solved?), or anything else
     that stands in the model. The parts that it needs are declared by ``Config.needs()``.
     """
-
-    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
-
-    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
-        pass
 
     @abstractmethod
     def evaluator(self, training: TrainingContext) -> nn.Module:

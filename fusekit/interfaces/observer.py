@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from fusekit.interfaces.config import ComponentConfig
-from fusekit.interfaces.context import BuildContext
+from fusekit.interfaces.component import Component
 
 
-class Observer:
+class Observer(Component):
     """Base of everything that watches runs: loggers, dashboards, notifiers.
 
     A recipe names its observers in ``observe``. What they hear are the hooks of
@@ -30,8 +27,3 @@ class Observer:
         config: Its options.
         context: What the wiring knows.
     """
-
-    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
-
-    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
-        pass

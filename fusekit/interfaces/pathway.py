@@ -5,12 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
-from fusekit.interfaces.config import ComponentConfig
-from fusekit.interfaces.context import BuildContext
+from fusekit.interfaces.component import Component
 from fusekit.interfaces.types import Sources
 
 
@@ -28,13 +26,8 @@ class AttributionPath:
     increments: Tensor
 
 
-class Pathway(ABC):
+class Pathway(Component, ABC):
     """Makes the path along which a source is attributed."""
-
-    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
-
-    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
-        pass
 
     @abstractmethod
     def path(self, sources: Sources, index: int) -> AttributionPath:

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 from torch import Tensor, nn
 
-from fusekit.interfaces.config import ComponentConfig
-from fusekit.interfaces.context import BuildContext
+from fusekit.interfaces.component import Component
 from fusekit.interfaces.types import Sources
 
 
-class ReconstructionHead(nn.Module, ABC):
+class ReconstructionHead(Component, nn.Module, ABC):
     """Recovers every source from the fused image: what it cannot recover, the fusion has lost."""
-
-    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
-
-    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
-        super().__init__()
 
     @abstractmethod
     def forward(self, fused: Tensor) -> Sources:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 from torch import nn
 
-from fusekit.interfaces.config import ComponentConfig
-from fusekit.interfaces.context import BuildContext
+from fusekit.interfaces.component import Component
 from fusekit.interfaces.guidance import Guidance
 from fusekit.interfaces.types import Sources, UnfoldingState
 
 
-class UnfoldingStage(nn.Module, ABC):
+class UnfoldingStage(Component, nn.Module, ABC):
     """One stage of an unfolding backbone: a step on the data term, then a learned proximal step.
 
     The backbone owns the list of stages and the first state; a stage only maps state to state.
@@ -24,10 +22,6 @@ class UnfoldingStage(nn.Module, ABC):
     """
 
     reach: int | None = None
-    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
-
-    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
-        super().__init__()
 
     @abstractmethod
     def forward(self, state: UnfoldingState, sources: Sources, guidance: Guidance | None = None) -> UnfoldingState:

@@ -6,14 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from fusekit.interfaces.backbone import FusionBackbone
-from fusekit.interfaces.config import ComponentConfig
-from fusekit.interfaces.context import BuildContext
+from fusekit.interfaces.component import Component
 from fusekit.interfaces.guidance import Guidance
 from fusekit.interfaces.loss import LossProposer
 from fusekit.interfaces.reconstruction import ReconstructionHead
@@ -102,7 +101,7 @@ class TrainingContext(Protocol):
         ...
 
 
-class Strategy(ABC):
+class Strategy(Component, ABC):
     """A training algorithm. The trainer keeps the books; a strategy reads as the paper's algorithm.
 
     Its ``Config`` says before anything is built which parts it needs (`ComponentConfig.needs`), which of them
@@ -110,12 +109,6 @@ class Strategy(ABC):
     (`ComponentConfig.streams`). A strategy that is to be validated by its losses names them there too
     (`ComponentConfig.losses`).
     """
-
-    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
-
-    @abstractmethod
-    def __init__(self, config: ComponentConfig, context: BuildContext) -> None:
-        """Keeps the options; nothing is touched yet."""
 
     @abstractmethod
     def setup(self, training: TrainingContext) -> None:

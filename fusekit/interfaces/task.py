@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fusekit.interfaces.component import Component
 from fusekit.interfaces.config import ComponentConfig
 from fusekit.interfaces.context import BuildContext, ClassTable
 
 
-class TaskNetwork(nn.Module, ABC):
+class TaskNetwork(Component, nn.Module, ABC):
     """A network that solves a task on one image; a segmenter is one kind of it.
 
     It takes the images that fusekit has, one or three channels in [0, 1] at any H, W ≥ 16, and does its own
@@ -24,11 +24,7 @@ class TaskNetwork(nn.Module, ABC):
             that differentiate through a differentiable step refuse a network that says False.
     """
 
-    Config: ClassVar[type[ComponentConfig]] = ComponentConfig
     second_order: bool = False
-
-    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
-        super().__init__()
 
     @abstractmethod
     def forward(self, image: Tensor) -> Tensor:
@@ -68,10 +64,10 @@ class SegmentationNetwork(TaskNetwork):
 
     def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
-        if context is None or context.classes is None:
+        if self.context.classes is None:
             raise ValueError("a segmentation network needs a class table: the dataset has no labels")
-        self.classes = context.classes
-        self.ignored = frozenset({context.classes.ignore_index})
+        self.classes = self.context.classes
+        self.ignored = frozenset({self.classes.ignore_index})
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Mean cross entropy over the pixels whose label is not ignored; zero where there are none.

@@ -12,63 +12,6 @@ pytest finds the checks; ``fusekit plugins check toyseg`` and `fusekit.testing.c
 it. Names are resolved on first use, because contracts import torch.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
-_HOME = {
-    "BackboneContract": "backbone",
-    "DatasetContract": "dataset",
-    "GuidanceContract": "guidance",
-    "ImporterContract": "importer",
-    "LossProposerContract": "proposer",
-    "MetricContract": "metric",
-    "ObjectiveContract": "objective",
-    "ObserverContract": "observer",
-    "PathwayContract": "pathway",
-    "ReconstructionContract": "reconstruction",
-    "StageContract": "stage",
-    "StrategyContract": "strategy",
-    "TaskContract": "task",
-    "ComponentContract": "component",
-}
-
-__all__ = [
-    "BackboneContract",
-    "ComponentContract",
-    "DatasetContract",
-    "GuidanceContract",
-    "ImporterContract",
-    "LossProposerContract",
-    "MetricContract",
-    "ObjectiveContract",
-    "ObserverContract",
-    "PathwayContract",
-    "ReconstructionContract",
-    "StageContract",
-    "StrategyContract",
-    "TaskContract",
-]
-
-if TYPE_CHECKING:
-    from fusekit.testing.backbone import BackboneContract
-    from fusekit.testing.component import ComponentContract
-    from fusekit.testing.dataset import DatasetContract
-    from fusekit.testing.guidance import GuidanceContract
-    from fusekit.testing.importer import ImporterContract
-    from fusekit.testing.metric import MetricContract
-    from fusekit.testing.objective import ObjectiveContract
-    from fusekit.testing.observer import ObserverContract
-    from fusekit.testing.pathway import PathwayContract
-    from fusekit.testing.proposer import LossProposerContract
-    from fusekit.testing.reconstruction import ReconstructionContract
-    from fusekit.testing.stage import StageContract
-    from fusekit.testing.strategy import StrategyContract
-    from fusekit.testing.task import TaskContract
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -64,7 +64,7 @@ class ToyReconstruction(ReconstructionHead):
 
     def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
-        count = len((context or BuildContext()).roles)
+        count = len(self.context.roles)
         self.decoders = nn.ModuleList(_score() for _ in range(count))
 
     def forward(self, fused: Tensor) -> Sources:

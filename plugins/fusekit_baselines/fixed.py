@@ -24,8 +24,11 @@ class FixedLoss(Strategy):
 
     Config = FixedLossConfig
 
-    def __init__(self, config: FixedLossConfig, context: BuildContext) -> None:
-        self.fusion_loss = FusionLoss(config.loss, context)
+    config: FixedLossConfig
+
+    def __init__(self, config: FixedLossConfig | None = None, context: BuildContext | None = None) -> None:
+        super().__init__(config, context)
+        self.fusion_loss = FusionLoss(self.config.loss, self.context)
 
     def setup(self, training: TrainingContext) -> None:
         self.training = training

@@ -21,10 +21,11 @@ class LaplacianPyramid(FusionBackbone):
     """
 
     Config = LaplacianConfig
+    config: LaplacianConfig
 
     def __init__(self, config: LaplacianConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
-        self.levels = (config or LaplacianConfig()).levels
+        self.levels = self.config.levels
         # Two pixels of every level on the way down, and two on the way up again.
         self.reach = 4 * (2**self.levels - 1)
         self.stride = 2**self.levels

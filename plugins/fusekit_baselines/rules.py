@@ -13,11 +13,12 @@ class Copy(FusionBackbone):
     """One source, unchanged: the row that shows what a metric says about doing nothing."""
 
     Config = CopyConfig
+    config: CopyConfig
     reach = 0
 
     def __init__(self, config: CopyConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
-        config, context = config or CopyConfig(), context or BuildContext()
+        config, context = self.config, self.context
         if config.source is None or isinstance(config.source, int):
             self.index = config.source or 0
         elif config.source in context.roles:

@@ -67,7 +67,7 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             "importer",
             "refusion.release",
             target="fusekit_refusion.importer:ReleaseImporter",
-            config="fusekit_refusion.config:ReleaseImporterConfig",
+            config="fusekit.interfaces.config:ComponentConfig",
             summary="Weights of the authors' release",
             paper=_REFUSION,
         ),

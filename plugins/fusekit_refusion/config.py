@@ -111,7 +111,3 @@ class MetaConfig(ComponentConfig):
 
     def losses(self) -> frozenset[str]:
         return frozenset({"fusion", *term_names(self.loss), "evaluator"})
-
-
-class ReleaseImporterConfig(ComponentConfig):
-    """The importer has no options."""

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from fusekit.errors import DataError
-from fusekit.interfaces import BuildContext, ImportedWeights, WeightsImporter
-from fusekit_refusion.config import ReleaseImporterConfig
+from fusekit.interfaces import ImportedWeights, WeightsImporter
 
 
 class ReleaseImporter(WeightsImporter):
@@ -29,11 +28,6 @@ class ReleaseImporter(WeightsImporter):
     same layout serves all four tasks, and the file does not say which one it is for: sources are called
     ``a`` and ``b``, in the order in which the authors' scripts give them.
     """
-
-    Config = ReleaseImporterConfig
-
-    def __init__(self, config: ReleaseImporterConfig | None = None, context: BuildContext | None = None) -> None:
-        pass
 
     def convert(self, released: Any) -> ImportedWeights:
         if isinstance(released, Mapping):

@@ -38,9 +38,10 @@ class MetaLearning(Strategy):
     """
 
     Config = MetaConfig
+    config: MetaConfig
 
     def __init__(self, config: MetaConfig, context: BuildContext) -> None:
-        self.config = config
+        super().__init__(config, context)
         self.objective: Objective = context.build("objective", config.objective)
         self.fusion_loss = FusionLoss(config.loss, context)
 

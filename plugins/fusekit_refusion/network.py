@@ -19,11 +19,12 @@ class FusionNetwork(FusionBackbone):
     """
 
     Config = NetworkConfig
+    config: NetworkConfig
     source_count = 2
 
     def __init__(self, config: NetworkConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
-        config = config or NetworkConfig()
+        config = self.config
         channels = config.channels
         # A 3×3 convolution reaches a pixel further. One leads into the encoder, two out of the decoder; attention and
         # feed-forward hold one each, in every block as in the fusion between. Attention itself is `image_sums`.

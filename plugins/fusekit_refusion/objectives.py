@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from fusekit.interfaces import (
     Batch,
-    BuildContext,
     LossTerms,
     Objective,
     ReconstructionHead,
@@ -25,9 +24,6 @@ class SourcesObjective(Objective):
     """
 
     Config = SourcesObjectiveConfig
-
-    def __init__(self, config: SourcesObjectiveConfig | None = None, context: BuildContext | None = None) -> None:
-        super().__init__(config, context)
 
     def evaluator(self, training: TrainingContext) -> nn.Module:
         assert training.reconstruction is not None
@@ -47,9 +43,6 @@ class TaskObjective(Objective):
     """The loss of the task network on the fused image (TDFusion)."""
 
     Config = TaskObjectiveConfig
-
-    def __init__(self, config: TaskObjectiveConfig | None = None, context: BuildContext | None = None) -> None:
-        super().__init__(config, context)
 
     def evaluator(self, training: TrainingContext) -> nn.Module:
         assert training.task is not None

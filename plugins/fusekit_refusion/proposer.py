@@ -18,10 +18,11 @@ class LossProposalModule(LossProposer):
     """
 
     Config = ProposerConfig
+    config: ProposerConfig
 
     def __init__(self, config: ProposerConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
-        config, context = config or ProposerConfig(), context or BuildContext()
+        config, context = self.config, self.context
         count = len(context.roles)
         self.encoders = nn.ModuleList(Encoder(config) for _ in range(count))
         self.head = nn.Sequential(

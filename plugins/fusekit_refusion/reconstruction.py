@@ -17,10 +17,11 @@ class ReconstructionModule(ReconstructionHead):
     """
 
     Config = ReconstructionConfig
+    config: ReconstructionConfig
 
     def __init__(self, config: ReconstructionConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
-        config, context = config or ReconstructionConfig(), context or BuildContext()
+        config, context = self.config, self.context
         self.encoder = Encoder(config)
         self.decoders = nn.ModuleList(
             nn.Sequential(

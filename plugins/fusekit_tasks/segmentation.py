@@ -39,15 +39,16 @@ class SmpSegmenter(SegmentationNetwork):
     """
 
     Config = SmpConfig
+    config: SmpConfig
     stride = 32
 
     def __init__(self, config: SmpConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
-        config = config or SmpConfig()
+        config = self.config
         self.channels, self.activation, self.balance = config.channels, config.activation, config.balance
         if config.ignore_unlabelled and self.classes.unlabelled is not None:
             self.ignored = self.ignored | {self.classes.unlabelled}
-        wanted = config.weights if context is None or context.pretrained else None
+        wanted = config.weights if self.context.pretrained else None
         self.net = _create(config, len(self.classes), wanted)
         self._second_order: bool | None = None
 

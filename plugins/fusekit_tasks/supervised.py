@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from fusekit.interfaces import Batch, BuildContext, Sources, StepPlan, StepRecord, Strategy, TrainingContext
+from fusekit.interfaces import Batch, Sources, StepPlan, StepRecord, Strategy, TrainingContext
 from fusekit_tasks.config import SupervisedConfig
 
 
@@ -20,9 +20,7 @@ class SupervisedTask(Strategy):
     """
 
     Config = SupervisedConfig
-
-    def __init__(self, config: SupervisedConfig, context: BuildContext) -> None:
-        self.inputs = config.inputs
+    config: SupervisedConfig
 
     def setup(self, training: TrainingContext) -> None:
         assert training.task is not None
@@ -43,10 +41,11 @@ class SupervisedTask(Strategy):
         """The task's loss on every image that is made of a batch's scenes."""
         if batch.labels is None:
             raise ValueError("tasks.supervised needs labels; the dataset has none")
-        images = list(batch.sources) if "sources" in self.inputs else []
-        if "mean" in self.inputs:
+        inputs = self.config.inputs
+        images = list(batch.sources) if "sources" in inputs else []
+        if "mean" in inputs:
             images.append(torch.stack(batch.sources).mean(dim=0))
-        if "mixture" in self.inputs:
+        if "mixture" in inputs:
             images.append(_mixture(batch.sources))
         with self.training.autocast():
             return self.task.loss(self.task(torch.cat(images)), batch.labels.repeat(len(images), 1, 1))

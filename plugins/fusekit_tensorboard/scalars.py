@@ -28,6 +28,7 @@ class Scalars(Observer):
     """
 
     Config = ScalarsConfig
+    config: ScalarsConfig
 
     def __init__(self, config: ScalarsConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
@@ -38,7 +39,6 @@ class Scalars(Observer):
                 f"observer 'tensorboard.scalars' needs the package tensorboard, which cannot be imported: {error}",
                 hint="pip install 'image-fusekit[track]'",
             ) from error
-        self._options = config or ScalarsConfig()
         self._open = SummaryWriter
         self._folder = Path()
         self._writer: SummaryWriter | None = None
@@ -46,7 +46,7 @@ class Scalars(Observer):
     @hookimpl
     def fusekit_run_started(self, folder: Path) -> None:
         """Notes where the run is; files are made once there is something to write."""
-        self._folder = folder / self._options.folder
+        self._folder = folder / self.config.folder
 
     @hookimpl
     def fusekit_phase_started(self, phase: str, steps_done: int) -> None:
@@ -61,7 +61,7 @@ class Scalars(Observer):
         self, step: int, total_steps: int, losses: Mapping[str, float], learning_rate: float
     ) -> None:
         """Writes a point of every loss, and of the learning rate."""
-        if self._writer is None or (step % self._options.every != 0 and step != total_steps):
+        if self._writer is None or (step % self.config.every != 0 and step != total_steps):
             return
         for name, value in losses.items():
             self._writer.add_scalar(f"loss/{name}", value, step)

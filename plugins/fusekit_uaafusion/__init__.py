@@ -74,7 +74,7 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             "importer",
             "uaafusion.release",
             target="fusekit_uaafusion.importer:ReleaseImporter",
-            config="fusekit_uaafusion.config:ReleaseImporterConfig",
+            config="fusekit.interfaces.config:ComponentConfig",
             summary="Weights of the authors' release",
             paper=_PAPER,
         ),

@@ -43,16 +43,14 @@ class StraightPath(Pathway):
     """
 
     Config = StraightPathConfig
-
-    def __init__(self, config: StraightPathConfig | None = None, context: BuildContext | None = None) -> None:
-        super().__init__(config, context)
-        self.steps = (config or StraightPathConfig()).steps
+    config: StraightPathConfig
 
     def path(self, sources: Sources, index: int) -> AttributionPath:
         source = sources[index]
-        share = torch.arange(1, self.steps + 1, device=source.device, dtype=source.dtype) / self.steps
+        steps = self.config.steps
+        share = torch.arange(1, steps + 1, device=source.device, dtype=source.dtype) / steps
         points = source[None] * share[:, None, None, None, None]
-        return AttributionPath(points, (source / self.steps).expand_as(points))
+        return AttributionPath(points, (source / steps).expand_as(points))
 
 
 class UnfoldingPath(Pathway):
@@ -66,15 +64,11 @@ class UnfoldingPath(Pathway):
     """
 
     Config = UnfoldingPathConfig
-
-    def __init__(self, config: UnfoldingPathConfig | None = None, context: BuildContext | None = None) -> None:
-        super().__init__(config, context)
-        config = config or UnfoldingPathConfig()
-        self.steps, self.step_length = config.steps, config.step_length
+    config: UnfoldingPathConfig
 
     def path(self, sources: Sources, index: int) -> AttributionPath:
         start, source = torch.stack(sources).mean(dim=0), sources[index]
-        left = [(1.0 - self.step_length) ** k for k in range(self.steps)] + [0.0]
+        left = [(1.0 - self.config.step_length) ** k for k in range(self.config.steps)] + [0.0]
         iterates = torch.stack([source + share * (start - source) for share in left])
         return AttributionPath(iterates[1:], iterates[1:] - iterates[:-1])
 
@@ -249,6 +243,7 @@ class AttributionGuidance(GuidanceMaker):
     """
 
     Config = AttributionGuidanceConfig
+    config: AttributionGuidanceConfig
 
     def __init__(
         self,
@@ -258,10 +253,9 @@ class AttributionGuidance(GuidanceMaker):
         pathway: Pathway | None = None,
     ) -> None:
         super().__init__(config, context)
-        self.config = config or AttributionGuidanceConfig()
         self.pathway = pathway
         if pathway is None and self.config.pathway is not None:
-            self.pathway = (context or BuildContext()).build("pathway", self.config.pathway)
+            self.pathway = self.context.build("pathway", self.config.pathway)
 
     def of(self, task: TaskNetwork | None, sources: Sources, labels: Tensor | None = None) -> TaskGuidance:
         """What the network says about a batch.
@@ -295,11 +289,8 @@ class AttributionProposer(LossProposer):
     """
 
     Config = AttributionConfig
+    config: AttributionConfig
     uses_guidance = True
-
-    def __init__(self, config: AttributionConfig | None = None, context: BuildContext | None = None) -> None:
-        super().__init__(config, context)
-        self.epsilon = (config or AttributionConfig()).epsilon
 
     def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> LossProposal:
         """Weights (B, N, H, W) of a batch.
@@ -312,4 +303,4 @@ class AttributionProposer(LossProposer):
                 "uaafusion.attribution proposes from what a guidance attributes to regions, and this model has none",
                 hint="give the model a guidance, such as uaafusion.attribution_guidance, or a proposer that asks none",
             )
-        return LossProposal(attribution_weights(guidance, self.epsilon))
+        return LossProposal(attribution_weights(guidance, self.config.epsilon))

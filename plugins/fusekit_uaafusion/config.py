@@ -108,7 +108,3 @@ class JointConfig(ComponentConfig):
 
     def losses(self) -> frozenset[str]:
         return frozenset({"total", *term_names(self.loss)} | ({"task"} if self.task_weight else set()))
-
-
-class ReleaseImporterConfig(ComponentConfig):
-    """The importer has no options."""

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from fusekit.errors import DataError
-from fusekit.interfaces import BuildContext, ImportedWeights, WeightsImporter
-from fusekit_uaafusion.config import ReleaseImporterConfig
+from fusekit.interfaces import ImportedWeights, WeightsImporter
 
 _SOURCES = {"init_conv_ir": 0, "init_conv_vi": 1}
 _UNITS = {
@@ -42,11 +41,6 @@ class ReleaseImporter(WeightsImporter):
     A segmentation network in the same file is taken along where it is DeepLabV3+ on MobileNetV2 of
     segmentation-models-pytorch; another one is left out, and a note says so.
     """
-
-    Config = ReleaseImporterConfig
-
-    def __init__(self, config: ReleaseImporterConfig | None = None, context: BuildContext | None = None) -> None:
-        pass
 
     def convert(self, released: Any) -> ImportedWeights:
         fusion, task = _split(released)

@@ -9,7 +9,6 @@ from torch import nn
 
 from fusekit.interfaces import (
     Batch,
-    BuildContext,
     LossTerms,
     StepPlan,
     StepRecord,
@@ -24,10 +23,11 @@ class JointTraining(Strategy):
     """One step: attribute, fuse, and minimise L_f + 0.1 · L_seg over both networks (arXiv 2502.01467)."""
 
     Config = JointConfig
+    config: JointConfig
 
-    def __init__(self, config: JointConfig, context: BuildContext) -> None:
-        self.config = config
-        self.fusion_loss = FusionLoss(config.loss, context)
+    def __init__(self, config: JointConfig | None = None, context: BuildContext | None = None) -> None:
+        super().__init__(config, context)
+        self.fusion_loss = FusionLoss(self.config.loss, self.context)
 
     def setup(self, training: TrainingContext) -> None:
         assert training.proposer is not None

@@ -25,11 +25,12 @@ class AttributionStage(UnfoldingStage):
     """
 
     Config = StageConfig
+    config: StageConfig
     reach = 9
 
     def __init__(self, config: StageConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
-        config = config or StageConfig()
+        config = self.config
         channels = config.channels
         self.gradient_step = config.gradient_step
         self.alpha = nn.Parameter(torch.tensor(config.alpha))

@@ -30,6 +30,7 @@ class UnfoldingBackbone(FusionBackbone):
     """
 
     Config = UnfoldingConfig
+    config: UnfoldingConfig
     uses_guidance = True
     check_with: ClassVar[dict[str, Any]] = {  # for `fusekit plugins check`
         "params": {"stages": 3, "channels": 4, "stage": {"use": "uaafusion.stage", "params": {"channels": 4}}},
@@ -38,9 +39,8 @@ class UnfoldingBackbone(FusionBackbone):
     }
 
     def __init__(self, config: UnfoldingConfig | None = None, context: BuildContext | None = None) -> None:
-        super().__init__(config, context)
-        config = config or UnfoldingConfig()
-        context = context or _own_stages()
+        super().__init__(config, context or _own_stages())
+        config, context = self.config, self.context
         count = len(context.roles)
         if config.channels % count:
             raise ValueError(f"{config.channels} channels cannot be shared by {count} sources equally")

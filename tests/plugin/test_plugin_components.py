@@ -22,10 +22,6 @@ CASES: dict[str, tuple[str, str]] = {
     "no class": ("Other = 1", "ImportError: module parts_of_toy has no Part"),
     "no class but a function": ("def Part(): ...", "parts_of_toy:Part is not a WeightsImporter"),
     "another base": ("class Part: ...", "parts_of_toy:Part is not a WeightsImporter"),
-    "no Config": (
-        HEAD + "class Part(WeightsImporter):\n    def convert(self, released): ...",
-        "parts_of_toy:Part has no Config that is a ComponentConfig",
-    ),
     "a Config that is none": (
         HEAD + "class Part(WeightsImporter):\n    Config = dict\n    def convert(self, released): ...",
         "parts_of_toy:Part has no Config that is a ComponentConfig",

@@ -192,9 +192,6 @@ class Recovery(Objective):
 class Release(WeightsImporter):
     Config = Plain
 
-    def __init__(self, config: Any = None, context: Any = None) -> None:
-        pass
-
     def convert(self, released: Any) -> ImportedWeights:
         if not isinstance(released, Mapping) or not released or not all(k.startswith("their.") for k in released):
             raise DataError("this is no file of theirs")

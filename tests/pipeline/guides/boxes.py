@@ -18,11 +18,8 @@ class BoxesConfig(ComponentConfig):
 class Boxes(GuidanceMaker):
     Config = BoxesConfig
 
-    def __init__(self, config=None, context=None):
-        self.count = (config or BoxesConfig()).boxes
-
     def of(self, task, sources, labels=None):
-        return BoxesOfBatch(task, tuple(source.detach() for source in sources), self.count)
+        return BoxesOfBatch(task, tuple(source.detach() for source in sources), self.config.boxes)
 
 
 class BoxesOfBatch(Guidance):

@@ -1,4 +1,4 @@
-"""A fusion loss whose terms are searched once an epoch, as a plugin of fusekit. Imports no torch."""
+"""fusekit plugin with a fusion loss whose terms are searched once per epoch. This module must not import torch."""
 
 from fusekit.plugin import component, hookimpl
 
@@ -15,14 +15,14 @@ def fusekit_components():
             "termsearch.mixture",
             target="fusekit_termsearch.mixture:Mixture",
             config="fusekit_termsearch.config:MixtureConfig",
-            summary="A mixture of three rules, whose shares a search may change",
+            summary="A mixture of three rules whose shares can be changed by a search",
         ),
         component(
             "strategy",
             "termsearch.evolution",
             target="fusekit_termsearch.evolution:Evolution",
             config="fusekit_termsearch.config:EvolutionConfig",
-            summary="Once an epoch, a genetic search of the loss's terms by a metric; then a pass with the best",
+            summary="A genetic search of the loss terms by a metric once per epoch, then a pass with the best terms",
             paper=_IDEA,
         ),
     ]

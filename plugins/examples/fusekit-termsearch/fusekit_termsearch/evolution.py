@@ -1,4 +1,4 @@
-"""The strategy: a genetic search of the loss once an epoch, then a pass with what it found."""
+"""Training strategy: a genetic search of the loss once per epoch, then a pass with the best loss found."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,18 +22,19 @@ from fusekit.training.fusion_loss import FusionLoss
 from fusekit_termsearch.config import EvolutionConfig
 from fusekit_termsearch.mixture import RULES, Mixture
 
-LOWEST, HIGHEST, TOTAL = 1.0, 10.0, 10.0  # of genes, and what those of a candidate sum to
+LOWEST, HIGHEST, TOTAL = 1.0, 10.0, 10.0  # bounds of a gene, and the sum of the genes of a candidate
 
 
 class Evolution(Strategy):
-    """Genes are the shares of the proposer's rules and the weight of the gradient term. For one process.
+    """Genetic search of the shares of the proposer's rules and the weight of the gradient term, in a single process.
 
-    A candidate is as good as the fused images of a copy of the fusion network that took a few steps with its loss,
-    measured on images that these steps did not see. Roulette selection, single-point crossover and random
-    mutation follow DCEvo (arXiv 2503.17673), whose fitness is not a measurement; here it is any metric.
+    The fitness of a candidate is a metric of images fused by a copy of the fusion network that took a few steps with
+    the candidate's loss, on images that these steps did not use. Roulette selection, single-point crossover and random
+    mutation follow DCEvo (arXiv 2503.17673), whose fitness is a formula of the losses instead of a metric.
     """
 
     Config = EvolutionConfig
+    config: EvolutionConfig
     check_with = {  # for `fusekit plugins check`
         "params": {"population": 3, "generations": 2, "trial_steps": 1},
         "model": {"proposer": {"use": "termsearch.mixture"}},
@@ -41,7 +42,7 @@ class Evolution(Strategy):
     }
 
     def __init__(self, config: EvolutionConfig, context: BuildContext) -> None:
-        self.config = config
+        super().__init__(config, context)
         self.metric: Metric = context.build("metric", config.metric)
         self.fusion_loss = FusionLoss(
             [ComponentRef(use=f"losses.{name}") for name in ("intensity", "gradient")], context
@@ -71,14 +72,14 @@ class Evolution(Strategy):
         return StepRecord({"fusion": loss.total.item(), **{n: t.item() for n, t in loss.terms.items()}})
 
     def search(self, trial: Batch, evaluated: Batch) -> float:
-        """Replaces the genes by the best that were found; gives their fitness."""
-        strangers = [balanced(draw(len(self.genes))) for _ in range(self.config.population - 1)]
-        population = [self.genes, *strangers]
+        """Replaces the genes by the best ones found and returns their fitness."""
+        newcomers = [balanced(draw(len(self.genes))) for _ in range(self.config.population - 1)]
+        population = [self.genes, *newcomers]
         fitness = [self.fitness(genes, trial, evaluated) for genes in population]
         for _ in range(self.config.generations - 1):
             best = max(range(len(population)), key=fitness.__getitem__)
             chances = torch.tensor(fitness).clamp_min(1e-6)
-            children = [population[best]]  # the best is never lost
+            children = [population[best]]  # the best candidate is always kept
             while len(children) < self.config.population:
                 mother, father = (population[i] for i in torch.multinomial(chances, 2).tolist())
                 children.append(balanced(self.mutated(crossed(mother, father))))
@@ -90,7 +91,7 @@ class Evolution(Strategy):
         return fitness[best]
 
     def fitness(self, genes: Tensor, trial: Batch, evaluated: Batch) -> float:
-        """The metric, of images fused by a copy of the network that took its trial steps with these genes."""
+        """Mean metric of images fused by a copy of the network that took its trial steps with these genes."""
         weights = {name: w for name, w in self.backbone.named_parameters() if w.requires_grad}
         for _ in range(self.config.trial_steps):
             loss = self.loss(self.fuse(weights, trial), trial, genes).total
@@ -107,25 +108,25 @@ class Evolution(Strategy):
         return value if self.metric.higher_is_better else 1.0 / (1e-6 + value)
 
     def fuse(self, weights: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        """Fused images of the backbone with other weights than its own."""
+        """Fused images of the backbone with the given weights instead of its own."""
         guidance = self.training.guidance(batch)
         image: Tensor = functional_call(self.backbone, dict(weights), (batch.sources,), {"guidance": guidance}).image
         return image
 
     def loss(self, fused: Tensor, batch: Batch, genes: Tensor) -> LossTerms:
-        """The fusion loss that the genes stand for."""
+        """Fusion loss defined by the genes."""
         gradient = self.loss_of(genes)
         proposal = self.proposer(batch.sources, guidance=self.training.guidance(batch))
         terms = self.fusion_loss(fused, batch.sources, proposal).terms
         return LossTerms(terms["intensity"] + gradient * terms["gradient"], terms)
 
     def loss_of(self, genes: Tensor) -> float:
-        """Gives the proposer its shares; returns the weight of the gradient term."""
+        """Sets the shares of the proposer and returns the weight of the gradient term."""
         self.proposer.shares.copy_(genes[:-1])
         return float(genes[-1] / genes[:-1].sum())
 
     def mutated(self, genes: Tensor) -> Tensor:
-        """Some genes drawn anew."""
+        """Genes of which a random part is redrawn."""
         return torch.where(torch.rand(len(genes)) < self.config.mutation, draw(len(genes)), genes)
 
     def state_dict(self) -> dict[str, Any]:
@@ -141,17 +142,17 @@ def draw(count: int) -> Tensor:
 
 
 def crossed(mother: Tensor, father: Tensor) -> Tensor:
-    """The mother's genes up to a random point, the father's from there."""
+    """Single-point crossover: the mother's genes up to a random point, the father's from there."""
     point = int(torch.randint(1, len(mother), ()))
     return torch.cat([mother[:point], father[point:]])
 
 
 def balanced(genes: Tensor) -> Tensor:
-    """Genes within their bounds, scaled to their sum."""
+    """Genes clamped to their bounds, then scaled to sum to `TOTAL`."""
     genes = genes.clamp(LOWEST, HIGHEST)
     return genes * (TOTAL / genes.sum())
 
 
 def levels(images: Tensor) -> Tensor:
-    """(B, H, W) 8-bit levels of (B, 1, H, W) in [0, 1], as metrics want them."""
+    """Converts (B, 1, H, W) in [0, 1] to 8-bit levels (B, H, W), the input of metrics."""
     return (images[:, 0].detach().float().clamp(0, 1) * 255).round().to(torch.uint8).cpu()

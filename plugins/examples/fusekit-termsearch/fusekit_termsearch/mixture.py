@@ -1,4 +1,4 @@
-"""The proposer: three rules and their shares."""
+"""Loss proposer: a mixture of three rules."""
 
 import torch
 import torch.nn.functional as F
@@ -14,12 +14,12 @@ class Mixture(LossProposer):
     """w = Σ_j s_j · rule_j with shares s_j that sum to 1; saved with the model, changed by `termsearch.evolution`."""
 
     Config = MixtureConfig
+    config: MixtureConfig
 
     def __init__(self, config: MixtureConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
-        config = config or MixtureConfig()
         self.shares: Tensor
-        self.register_buffer("shares", torch.tensor([getattr(config, rule) for rule in RULES]))
+        self.register_buffer("shares", torch.tensor([getattr(self.config, rule) for rule in RULES]))
 
     def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> LossProposal:
         images = torch.cat([source.mean(dim=1, keepdim=True) for source in sources], dim=1)
@@ -34,7 +34,7 @@ def _brightest(images: Tensor) -> Tensor:
 
 
 def _sharpest(images: Tensor) -> Tensor:
-    """Shares by the mean difference from the surroundings, 7×7."""
+    """Weights proportional to the local contrast: the mean absolute difference from the 7×7 local mean, over 7×7."""
     difference = (images - F.avg_pool2d(images, 7, 1, 3, count_include_pad=False)).abs()
     contrast = F.avg_pool2d(difference, 7, 1, 3, count_include_pad=False) + 1e-4
     return contrast / contrast.sum(dim=1, keepdim=True)

@@ -1,4 +1,4 @@
-"""fusekit's conformance checks of every component."""
+"""fusekit's conformance checks for each component."""
 
 from fusekit.testing import LossProposerContract, StrategyContract
 

@@ -14,6 +14,6 @@ def fusekit_components():
             "toyseg.small",
             target="fusekit_toyseg.net:SmallSegmenter",
             config="fusekit_toyseg.config:SmallConfig",
-            summary="A segmenter of a few thousand weights",
+            summary="A segmenter of a few thousand parameters",
         )
     ]

@@ -10,11 +10,12 @@ class SmallSegmenter(SegmentationNetwork):
     """Four convolutions that see 19×19 pixels. Takes (B, 1 or 3, H, W) in [0, 1], gives logits (B, K, H, W)."""
 
     Config = SmallConfig
+    config: SmallConfig
     second_order = True
 
     def __init__(self, config: SmallConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)  # takes the class table from the context
-        width = (config or SmallConfig()).width
+        width = self.config.width
         self.net = nn.Sequential(
             nn.Conv2d(1, width, 3, padding=1),
             nn.Tanh(),

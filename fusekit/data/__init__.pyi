@@ -1,0 +1,9 @@
+from .cache import ByteCache as ByteCache
+from .colour import luminance as luminance
+from .colour import restore_colour as restore_colour
+from .image_io import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from .image_io import image_files as image_files
+from .image_io import read_image as read_image
+from .image_io import read_label as read_label
+from .image_writing import write_image as write_image
+from .training_data import TrainingData as TrainingData

@@ -1,0 +1,14 @@
+from .backbone import BackboneContract as BackboneContract
+from .component import ComponentContract as ComponentContract
+from .dataset import DatasetContract as DatasetContract
+from .guidance import GuidanceContract as GuidanceContract
+from .importer import ImporterContract as ImporterContract
+from .metric import MetricContract as MetricContract
+from .objective import ObjectiveContract as ObjectiveContract
+from .observer import ObserverContract as ObserverContract
+from .pathway import PathwayContract as PathwayContract
+from .proposer import LossProposerContract as LossProposerContract
+from .reconstruction import ReconstructionContract as ReconstructionContract
+from .stage import StageContract as StageContract
+from .strategy import StrategyContract as StrategyContract
+from .task import TaskContract as TaskContract
