@@ -35,15 +35,15 @@ import torch
 from times import TIMES_HEAD, times_beside
 from torch import Tensor, nn
 
-from fusekit.interfaces import Batch, BuildContext, ComponentRef, LossProposal, Sources
+from fusekit.interfaces import Batch, BuildContext, LossProposal, Sources
+from fusekit.model.assembly import Builder
 from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import TrainSection
-from fusekit.training.fusion_loss import gradient_strength
+from fusekit.training.fusion_loss import FusionLoss, gradient_strength
 from fusekit.training.trainer import Trainer
 from fusekit_refusion.config import MetaConfig, NetworkConfig, ProposerConfig, ReconstructionConfig
 from fusekit_refusion.meta import MetaLearning
 from fusekit_refusion.network import FusionNetwork
-from fusekit_refusion.objectives import SourcesObjective
 from fusekit_refusion.proposer import LossProposalModule
 from fusekit_refusion.reconstruction import ReconstructionModule
 
@@ -91,10 +91,7 @@ class Plugin:
     """The variant that runs `refusion.meta`."""
 
     def __init__(self, arithmetic: Arithmetic, inner_steps: int, device: torch.device, dtype: torch.dtype) -> None:
-        def build(kind: str, ref: ComponentRef) -> Any:
-            return SourcesObjective(None, None)
-
-        strategy = MetaLearning(MetaConfig(inner_steps=inner_steps), BuildContext(roles=ROLES, builder=build))
+        strategy = MetaLearning(MetaConfig(inner_steps=inner_steps), Builder(ROLES, None).context)
         section = TrainSection.model_validate(
             {"strategy": {"use": "refusion.meta"}, "optimiser": {"name": "adam", "lr": RATE}}
         )
@@ -114,6 +111,7 @@ class Published:
     def __init__(self, inner_steps: int, device: torch.device, dtype: torch.dtype) -> None:
         source = networks("released", device, dtype)
         self.inner_steps = inner_steps
+        self.fusion_loss = FusionLoss(MetaConfig().loss, Builder(ROLES, None).context)
         self.fusion = plain.FusionNetwork(NetworkConfig()).to(device, dtype)
         self.proposer = plain.Proposer(ProposerConfig(), len(ROLES)).to(device, dtype)
         self.evaluator = plain.Reconstruction(ReconstructionConfig(), len(ROLES)).to(device, dtype)
@@ -130,7 +128,7 @@ class Published:
         images = []
         for _ in range(self.inner_steps):
             images.append(self.fusion(meta_train.sources))
-            fusion_loss(images[-1], meta_train.sources, proposal).total.backward(create_graph=True)
+            self.fusion_loss(images[-1], meta_train.sources, proposal).total.backward(create_graph=True)
             for layer in plain.doubled(self.fusion):
                 layer.adapt(RATE, graph=True)
         # The evaluator's step. Its parameters do not change, so that `reset` restores it.

@@ -19,19 +19,20 @@ from fusekit.interfaces import (
     Batch,
     BuildContext,
     ClassTable,
+    ComponentRef,
     Guidance,
     LossProposal,
     LossProposer,
     SegmentationNetwork,
     Sources,
 )
+from fusekit.model.assembly import Builder
 from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import TrainSection
 from fusekit.training.trainer import Trainer
 from fusekit_refusion.config import MetaConfig, NetworkConfig, ProposerConfig, ReconstructionConfig
 from fusekit_refusion.meta import MetaLearning
 from fusekit_refusion.network import FusionNetwork
-from fusekit_refusion.objectives import SourcesObjective, TaskObjective
 from fusekit_refusion.proposer import LossProposalModule
 from fusekit_refusion.reconstruction import ReconstructionModule
 
@@ -191,8 +192,7 @@ def train(
     Returns:
         Measurements after the warm-up, and at the end.
     """
-    objective = TaskObjective if setting.objective == "refusion.task" else SourcesObjective
-    context = BuildContext(roles=ROLES, builder=lambda kind, ref: objective(None, None))
+    context = Builder(ROLES, None).context
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         # The proposer comes last, so that the other networks start with the same weights in both cases.
@@ -205,7 +205,12 @@ def train(
         )
 
     # No gradient term: it follows the strongest gradient of any source, here that of the noise, whatever the weights.
-    config = MetaConfig(rounds=8, outer_rate=0.3, gradient=0)
+    config = MetaConfig(
+        objective=ComponentRef(use=setting.objective),
+        rounds=8,
+        outer_rate=0.3,
+        loss=[ComponentRef(use="losses.intensity")],
+    )
     data = Scenes(setting, seed)
 
     def phase(name: str, steps: int, options: dict[str, Any]) -> Measured:

@@ -9,6 +9,7 @@ from torch import nn
 
 from fusekit.interfaces import (
     Batch,
+    BuildContext,
     LossTerms,
     StepPlan,
     StepRecord,

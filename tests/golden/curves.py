@@ -24,13 +24,13 @@ import numpy as np
 import torch
 
 from fusekit.interfaces import Batch, BuildContext, ComponentRef, Strategy
+from fusekit.model.assembly import Builder
 from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import TrainSection
 from fusekit.training.trainer import Trainer
 from fusekit_refusion.config import MetaConfig, NetworkConfig, ProposerConfig, ReconstructionConfig
 from fusekit_refusion.meta import MetaLearning
 from fusekit_refusion.network import FusionNetwork
-from fusekit_refusion.objectives import SourcesObjective, TaskObjective
 from fusekit_refusion.proposer import LossProposalModule
 from fusekit_refusion.reconstruction import ReconstructionModule
 from fusekit_tasks.config import SupervisedConfig
@@ -93,13 +93,12 @@ def joint(**options: Any) -> tuple[FusionSystem, Strategy]:
         task=TinySegmenter(CLASSES),
         classes=class_table(CLASSES),
     )
-    return system, JointTraining(JointConfig(**options), BuildContext())
+    return system, JointTraining(JointConfig(**options), Builder(ROLES, None).context)
 
 
 def meta(objective: str, **options: Any) -> tuple[FusionSystem, Strategy]:
     size = {"channels": 4, "heads": 2, "blocks": 1, "expansion": 1}
-    objectives: dict[str, Any] = {"refusion.sources": SourcesObjective, "refusion.task": TaskObjective}
-    context = BuildContext(roles=ROLES, builder=lambda kind, ref: objectives[ref.use](None, None))
+    context = Builder(ROLES, None).context
     system = FusionSystem(
         FusionNetwork(NetworkConfig(**size), context),
         proposer=LossProposalModule(ProposerConfig(**size), context),
@@ -117,7 +116,12 @@ def refusion(**options: Any) -> tuple[FusionSystem, Strategy]:
 
 
 def tdfusion(**options: Any) -> tuple[FusionSystem, Strategy]:
-    switches = {"outer_rule": "normalised", "evaluator_batches": "own", "gradient_form": "signed"}
+    terms = [{"use": "losses.intensity"}, {"use": "losses.gradient", "params": {"form": "signed"}}]
+    switches = {"outer_rule": "normalised", "evaluator_batches": "own", "loss": terms}
+        "outer_rule": "normalised",
+        "evaluator_batches": "own",
+        "loss": [{"use": "losses.intensity"}, {"use": "losses.gradient", "params": {"form": "signed"}}],
+    }
     return meta("refusion.task", **{**switches, **options})
 
 
@@ -135,12 +139,10 @@ def termsearch(**options: Any) -> tuple[FusionSystem, Strategy]:
     from fusekit_termsearch.evolution import Evolution
     from fusekit_termsearch.mixture import Mixture
 
-    from fusekit_metrics.gradient import EdgePreservation
-
     system, _ = meta("refusion.sources")
     system.proposer = Mixture()
     config = EvolutionConfig(**{"population": 6, "generations": 1, "trial_steps": 1, "trial_rate": 0.3, **options})
-    return system, Evolution(config, BuildContext(builder=lambda kind, ref: EdgePreservation()))
+    return system, Evolution(config, Builder(ROLES, None).context)
 
 
 CASES: dict[str, Callable[..., tuple[FusionSystem, Strategy]]] = {

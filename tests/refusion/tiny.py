@@ -7,29 +7,24 @@ from typing import Any
 import torch
 from torch import nn
 
-from fusekit.interfaces import Batch, BuildContext, ComponentRef, TaskNetwork
+from fusekit.interfaces import Batch, BuildContext, TaskNetwork
+from fusekit.model.assembly import Builder
 from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import TrainSection
 from fusekit.training.trainer import Trainer
 from fusekit_refusion.config import MetaConfig, NetworkConfig, ProposerConfig, ReconstructionConfig
 from fusekit_refusion.meta import MetaLearning
 from fusekit_refusion.network import FusionNetwork
-from fusekit_refusion.objectives import SourcesObjective, TaskObjective
 from fusekit_refusion.proposer import LossProposalModule
 from fusekit_refusion.reconstruction import ReconstructionModule
 from tests.networks import ROLES, TinySegmenter, scene
 
 SIZE = {"channels": 4, "heads": 2, "blocks": 1, "expansion": 1}
-OBJECTIVES = {"refusion.sources": SourcesObjective, "refusion.task": TaskObjective}
 
 
 def context() -> BuildContext:
-    """Builds the objectives, as a recipe would."""
-
-    def build(kind: str, ref: ComponentRef) -> Any:
-        return OBJECTIVES[ref.use](None, None)  # type: ignore[abstract]
-
-    return BuildContext(roles=ROLES, builder=build)
+    """Builds nested components, as a recipe would."""
+    return Builder(ROLES, None).context
 
 
 class Scenes:

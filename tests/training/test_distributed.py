@@ -24,6 +24,7 @@ from fusekit.data.training_data import TrainingData
 from fusekit.errors import UsageError
 from fusekit.interfaces import Batch, BuildContext, StepPlan, StepRecord, Strategy, TrainingContext
 from fusekit.interfaces.dataset import FusionDataset, Sample
+from fusekit.model.assembly import Builder
 from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import SamplingSection, TrainSection
 from fusekit.training import distributed
@@ -35,7 +36,6 @@ from fusekit_baselines.rules import Mean
 from fusekit_refusion.config import MetaConfig, NetworkConfig, ProposerConfig, ReconstructionConfig
 from fusekit_refusion.meta import MetaLearning
 from fusekit_refusion.network import FusionNetwork
-from fusekit_refusion.objectives import SourcesObjective
 from fusekit_refusion.proposer import LossProposalModule
 from fusekit_refusion.reconstruction import ReconstructionModule
 from fusekit_uaafusion.attribution import AttributionGuidance, AttributionProposer
@@ -77,7 +77,7 @@ def meta_system() -> FusionSystem:
 
 
 def meta(**options: Any) -> MetaLearning:
-    return MetaLearning(MetaConfig(rounds=2, **options), BuildContext(builder=lambda kind, ref: SourcesObjective()))
+    return MetaLearning(MetaConfig(rounds=2, **options), Builder(ROLES, None).context)
 
 
 def joint_system(segmenter: TinySegmenter) -> FusionSystem:
@@ -111,12 +111,12 @@ CASES: dict[str, tuple[Callable[[], FusionSystem], Callable[[], Strategy], dict[
     "meta, normalised": (meta_system, lambda: meta(outer_rule="normalised"), {"optimiser": SGD}),
     "joint": (
         lambda: joint_system(TinySegmenter(4)),
-        lambda: JointTraining(JointConfig(), BuildContext()),
+        lambda: JointTraining(JointConfig(), Builder(ROLES, None).context),
         {"optimiser": ADAM, "clip": 0.1},
     ),
     "restless": (
         lambda: joint_system(RestlessSegmenter()),
-        lambda: JointTraining(JointConfig(), BuildContext()),
+        lambda: JointTraining(JointConfig(), Builder(ROLES, None).context),
         {"optimiser": ADAM},
     ),
 }
@@ -154,7 +154,7 @@ def validated(folder: Path, *, resume: bool = False, stop_after: int | None = No
     """A joint training that gets worse with its high rate, until patience ends it; what it comes to."""
     torch.manual_seed(distributed.rank())
     system = joint_system(TinySegmenter(4)).double()
-    strategy, scenes = JointTraining(JointConfig(), BuildContext()), ThreeScenes()
+    strategy, scenes = JointTraining(JointConfig(), Builder(ROLES, None).context), ThreeScenes()
     section = TrainSection.model_validate(
         {
             "strategy": {"use": "uaafusion.joint"},

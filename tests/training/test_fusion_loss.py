@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
-from fusekit.interfaces import BuildContext, LossProposal
-from fusekit.training.fusion_loss import fusion_loss, gradient_strength, sobel
+from fusekit.interfaces import BuildContext, ComponentRef, LossProposal
+from fusekit.model.assembly import Builder
+from fusekit.training.fusion_loss import FusionLoss, gradient_strength, sobel
 from fusekit_uaafusion.attribution import AttributionProposer, TaskGuidance
 from fusekit_uaafusion.config import StageConfig, UnfoldingConfig
 from fusekit_uaafusion.stage import AttributionStage
@@ -15,10 +18,16 @@ from fusekit_uaafusion.unfolding import UnfoldingBackbone
 from tests.networks import ROLES, TinySegmenter, scene
 
 
+def loss(**gradient: Any) -> FusionLoss:
+    """The papers' two terms, with options of the gradient."""
+    terms = [ComponentRef(use="losses.intensity"), ComponentRef(use="losses.gradient", params=gradient)]
+    return FusionLoss(terms, Builder(ROLES, None).context)
+
+
 def test_weight_stands_inside_the_square() -> None:
     sources = (torch.full((1, 1, 16, 16), 1.0), torch.full((1, 1, 16, 16), 0.0))
     weights = torch.cat([torch.full((1, 1, 16, 16), 0.75), torch.full((1, 1, 16, 16), 0.25)], dim=1)
-    terms = fusion_loss(torch.full((1, 1, 16, 16), 0.5), sources, LossProposal(weights)).terms
+    terms = loss()(torch.full((1, 1, 16, 16), 0.5), sources, LossProposal(weights)).terms
     assert terms["intensity"].item() == pytest.approx((0.75 * 0.5) ** 2 + (0.25 * 0.5) ** 2)
 
 
@@ -36,7 +45,7 @@ def test_perfect_fusion_of_equal_sources_costs_nothing() -> None:
     image = torch.rand(2, 1, 16, 16)
     weights = torch.full((2, 2, 16, 16), 0.5)
     for form in ("strength", "signed"):
-        assert fusion_loss(image, (image, image), LossProposal(weights), form=form).total.item() == 0.0  # type: ignore[arg-type]
+        assert loss(form=form)(image, (image, image), LossProposal(weights)).total.item() == 0.0
 
 
 def test_signed_form_follows_the_larger_response_with_its_sign() -> None:
@@ -44,8 +53,8 @@ def test_signed_form_follows_the_larger_response_with_its_sign() -> None:
     edge[..., 8:] = 0.5
     weights = torch.full((1, 2, 16, 16), 0.5)
     flat = torch.zeros_like(edge)
-    same = fusion_loss(edge, (edge, flat), LossProposal(weights), form="signed").terms["gradient"]
-    opposite = fusion_loss(0.5 - edge, (edge, flat), LossProposal(weights), form="signed").terms["gradient"]
+    same = loss(form="signed")(edge, (edge, flat), LossProposal(weights)).terms["gradient"]
+    opposite = loss(form="signed")(0.5 - edge, (edge, flat), LossProposal(weights)).terms["gradient"]
     assert same.item() == 0.0
     assert opposite.item() > 0.1
 
@@ -58,7 +67,7 @@ def attribution_loss(
     proposal = AttributionProposer()(sources, guidance=guidance)
     fused = backbone(sources, guidance=guidance).image
     segmentation = torch.stack([task.loss(task(image), labels) for image in (fused, *sources)]).mean()
-    return fusion_loss(fused, sources, proposal).total + 0.1 * segmentation
+    return loss()(fused, sources, proposal).total + 0.1 * segmentation
 
 
 def test_gradients_of_the_attribution_loss_by_finite_differences() -> None:

@@ -10,12 +10,20 @@ from typing import Any
 import pytest
 import torch
 
-from fusekit_uaafusion import joint
+from fusekit_losses.intensity import ProposedIntensity
 from tests.golden.curves import CASES, STEPS, Curve, curve, recorded
 
 # In double precision another order of sums changes the last of these losses by some 1e-13 of their size; the shares
 # of termsearch are single precision, 1e-7. What is worth finding changes them by far more.
 TOLERANCE = 1e-6
+
+
+def weighted(form: str = "strength", *, intensity: float = 1.0, gradient: float = 1.0) -> list[dict[str, Any]]:
+    """The papers' two terms with other weights."""
+    return [
+        {"use": "losses.intensity", "params": {"weight": intensity}},
+        {"use": "losses.gradient", "params": {"weight": gradient, "form": form}},
+    ]
 
 
 def distance(found: Curve, wanted: Curve) -> float:
@@ -37,11 +45,11 @@ def test_losses_are_the_recorded_ones(case: str) -> None:
     [
         ("uaafusion.joint", {}, {"task_weight": 0.101}),
         ("uaafusion.joint", {}, {"task_rate": 0.99}),
-        ("uaafusion.joint", {}, {"gradient": 1.01}),
+        ("uaafusion.joint", {}, {"loss": weighted(gradient=1.01)}),
         ("refusion.meta, sources", {}, {"inner_steps": 1}),
         ("refusion.meta, sources", {}, {"outer_rate": 1.01}),
         ("refusion.meta, task", {}, {"restore_evaluator": False}),
-        ("refusion.meta, task", {}, {"intensity": 1.01}),
+        ("refusion.meta, task", {}, {"loss": weighted("signed", intensity=1.01)}),
         ("tasks.supervised", {"optimiser": {"lr": 1.01e-2}}, {}),
         ("tasks.supervised", {}, {"inputs": ["sources"]}),
         ("termsearch.evolution", {}, {"trial_steps": 2}),
@@ -53,12 +61,11 @@ def test_a_changed_weight_or_rule_is_found(case: str, settings: dict[str, Any], 
 
 def test_a_dropped_term_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if somebody had lost a source in the intensity term."""
-    whole = joint.fusion_loss
+    whole = ProposedIntensity.__call__
 
-    def without_a_source(image: torch.Tensor, sources: Any, proposal: Any, **options: Any) -> Any:
-        full = whole(image, sources, proposal, **options)
+    def without_a_source(self: ProposedIntensity, image: torch.Tensor, sources: Any, proposal: Any) -> torch.Tensor:
         lost = (proposal.weights[:, 1:] * (sources[1] - image)).square().mean()
-        return type(full)(full.total - lost, full.terms)
+        return whole(self, image, sources, proposal) - lost
 
-    monkeypatch.setattr(joint, "fusion_loss", without_a_source)
+    monkeypatch.setattr(ProposedIntensity, "__call__", without_a_source)
     assert distance(curve("uaafusion.joint"), recorded()["uaafusion.joint"]) > 10 * TOLERANCE

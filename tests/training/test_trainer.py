@@ -22,6 +22,7 @@ from fusekit.interfaces import (
     Strategy,
     TrainingContext,
 )
+from fusekit.model.assembly import Builder
 from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import OptimiserSection, TrainSection
 from fusekit.training.checkpoint import CheckpointFolder
@@ -82,7 +83,7 @@ def train(
     stop_after: int | None = None,
     **changes: object,
 ) -> int:
-    strategy = JointTraining(JointConfig(), BuildContext())
+    strategy = JointTraining(JointConfig(), Builder(ROLES, None).context)
     trainer = Trainer(system, strategy, Scenes(), section(**changes), folder=folder, seed=7)
     return trainer.fit(resume=resume, stop_after=stop_after)
 
@@ -125,7 +126,7 @@ def test_a_kill_between_checkpoints_repeats_the_steps_and_their_log(tmp_path: Pa
         if step == 3:
             raise Killed
 
-    strategy = JointTraining(JointConfig(), BuildContext())
+    strategy = JointTraining(JointConfig(), Builder(ROLES, None).context)
     with pytest.raises(Killed):
         Trainer(killed, strategy, Scenes(), section(**changes), folder=tmp_path / "b", seed=7, progress=die).fit()
     resumed = joint_system(seed=5)
@@ -152,7 +153,7 @@ class OneBatch(Scenes):
 
 def test_joint_training_changes_both_networks_and_lowers_the_loss(tmp_path: Path) -> None:
     before, system = joint_system(), joint_system()
-    strategy = JointTraining(JointConfig(), BuildContext())
+    strategy = JointTraining(JointConfig(), Builder(ROLES, None).context)
     settings = section(epochs=30, optimiser={"lr": 2e-3}, checkpoint_every=30)
     Trainer(system, strategy, OneBatch(), settings, folder=tmp_path, seed=7).fit()
     changed = {
@@ -244,7 +245,7 @@ def test_bf16_trains(tmp_path: Path) -> None:
 def test_a_part_can_learn_at_a_share_of_the_rate() -> None:
     def moved(**options: Any) -> dict[str, float]:
         before, system = joint_system(), joint_system()
-        strategy = JointTraining(JointConfig(**options), BuildContext())
+        strategy = JointTraining(JointConfig(**options), Builder(ROLES, None).context)
         Trainer(system, strategy, Scenes(), section(max_steps=1), seed=7).fit()
         pairs = zip(before.named_parameters(), system.parameters(), strict=True)
         moves: dict[str, float] = {}
@@ -264,7 +265,7 @@ def test_a_part_can_learn_at_a_share_of_the_rate() -> None:
 def test_frozen_statistics_stay(tmp_path: Path) -> None:
     for frozen in (False, True):
         before, system = joint_system(), joint_system()
-        strategy = JointTraining(JointConfig(freeze_statistics=frozen), BuildContext())
+        strategy = JointTraining(JointConfig(freeze_statistics=frozen), Builder(ROLES, None).context)
         Trainer(system, strategy, Scenes(), section(max_steps=1), seed=7).fit()
         same = all(torch.equal(x, y) for x, y in zip(before.buffers(), system.buffers(), strict=True))
         assert same is frozen
