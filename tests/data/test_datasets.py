@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from fusekit.data.image_io import read_image
 from fusekit.errors import DataError
 from fusekit_datasets import fusekit_components
-from fusekit_datasets.config import MSRS_TABLE, MsrsConfig, PairsConfig, make_palette
-from fusekit_datasets.datasets import MsrsDataset, PairsDataset
+from fusekit_datasets.config import MSRS_TABLE, CollectionConfig, MsrsConfig, PairsConfig, make_palette
+from fusekit_datasets.datasets import Collection, MsrsDataset, PairsDataset
 from fusekit_datasets.folders import natural_key
 from fusekit_scenes.config import StreetsConfig
 from fusekit_scenes.streets import Streets
@@ -306,3 +306,49 @@ def test_components_resolve_and_options_need_no_torch() -> None:
         "    assert cls.Config.__name__ == spec.config.partition(':')[2]\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_a_collection_is_its_members_one_after_the_other(tmp_path: Path) -> None:
+    for folder, stems in (("first", ("a", "b")), ("second", ("a",))):
+        for split in ("train", "test"):
+            for role in ("ir", "vi"):
+                (tmp_path / folder / split / role).mkdir(parents=True)
+                for stem in stems:
+                    value = len(stems) * 40 + (role == "vi") * 5 + (split == "test")
+                    Image.new("L", (20, 16), value).save(tmp_path / folder / split / role / f"{stem}.png")
+    config = CollectionConfig.model_validate({"members": [{"folder": "first"}, {"folder": "second", "name": "night"}]})
+    assert config.missing(tmp_path) is None
+    data = Collection(config, tmp_path, "train")
+    assert list(data.ids) == ["first-a", "first-b", "night-a"]
+    assert [sample.id for sample in (data[0], data[2])] == ["first-a", "night-a"]
+    assert data[2].images[1].mean().item() == pytest.approx(45 / 255)
+    alone = CollectionConfig.model_validate(
+        {"members": [{"folder": "first"}, {"folder": "second", "train_folder": None}]}
+    )
+    assert list(Collection(alone, tmp_path, "train").ids) == ["first-a", "first-b"]
+    assert len(Collection(alone, tmp_path, "test")) == 3
+    assert alone.unfit_for_validation() is not None
+
+
+@pytest.mark.parametrize(
+    ("members", "cause"),
+    [
+        ([{"folder": "a"}, {"folder": "a"}], "the same name"),
+        ([{"folder": "a"}, {"folder": "b", "sources": {"near": "{split}/n", "far": "{split}/f"}}], "roles"),
+        ([{"folder": "a"}, {"folder": "b", "labels": "{split}/l", "class_names": ["x"]}], "different classes"),
+        ([{"folder": "../a"}], "below the data root"),
+    ],
+)
+def test_members_of_a_collection_must_agree(members: list[dict[str, object]], cause: str) -> None:
+    with pytest.raises(ValueError, match=cause):
+        CollectionConfig.model_validate({"members": members})
+
+
+def test_a_collection_says_what_each_member_misses(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    config = CollectionConfig.model_validate({"members": [{"folder": "here"}, {"folder": "gone"}]})
+    sentence = config.missing(tmp_path)
+    assert sentence is not None
+    assert "here: below" in sentence
+    assert f"the data root {tmp_path / 'gone'} does not exist" in sentence
+    assert "no data root is given" in str(config.missing(None))

@@ -11,14 +11,15 @@ from fusekit.data.patches import contrast, grid, is_flat
 @pytest.mark.parametrize(
     ("size", "stride", "places"),
     [
-        (16, 16, [(0, 0), (0, 16), (0, 32), (16, 0), (16, 16), (16, 32)]),
-        (32, 16, [(0, 0), (0, 16)]),
-        (32, 8, [(0, 0), (0, 8), (0, 16)]),
-        (20, 20, [(0, 0), (0, 20)]),
+        (16, 16, [(y, x) for y in (0, 16, 19) for x in (0, 16, 32)]),
+        (32, 16, [(0, 0), (0, 16), (3, 0), (3, 16)]),
+        (32, 8, [(0, 0), (0, 8), (0, 16), (3, 0), (3, 8), (3, 16)]),
+        (20, 20, [(y, x) for y in (0, 15) for x in (0, 20, 28)]),
+        (35, 35, [(0, 0), (0, 13)]),
         (40, 16, []),
     ],
 )
-def test_only_whole_patches(size: int, stride: int, places: list[tuple[int, int]]) -> None:
+def test_patches_are_whole_and_reach_the_border(size: int, stride: int, places: list[tuple[int, int]]) -> None:
     windows = grid(35, 48, size, stride)
     assert [(w.top, w.left) for w in windows] == places
     assert all(w.top + w.height <= 35 and w.left + w.width <= 48 and w.height == w.width == size for w in windows)

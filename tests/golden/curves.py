@@ -118,10 +118,6 @@ def refusion(**options: Any) -> tuple[FusionSystem, Strategy]:
 def tdfusion(**options: Any) -> tuple[FusionSystem, Strategy]:
     terms = [{"use": "losses.intensity"}, {"use": "losses.gradient", "params": {"form": "signed"}}]
     switches = {"outer_rule": "normalised", "evaluator_batches": "own", "loss": terms}
-        "outer_rule": "normalised",
-        "evaluator_batches": "own",
-        "loss": [{"use": "losses.intensity"}, {"use": "losses.gradient", "params": {"form": "signed"}}],
-    }
     return meta("refusion.task", **{**switches, **options})
 
 
