@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pydantic import ValidationError
 
 from fusekit.data.image_io import read_image
@@ -290,7 +291,7 @@ def test_palettes_tell_classes_apart() -> None:
 
 def test_components_resolve_and_options_need_no_torch() -> None:
     specs = fusekit_components()
-    assert [spec.name for spec in specs] == ["data.msrs", "data.pairs"]
+    assert [spec.name for spec in specs] == ["data.msrs", "data.pairs", "data.collection"]
     script = (
         "import importlib, sys\n"
         "from fusekit_datasets import fusekit_components\n"
