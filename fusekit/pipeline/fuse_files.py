@@ -146,7 +146,7 @@ class _Request:
         check_suffix(out)
         self.refuse_source(out)
         if os.path.lexists(out) and not self.overwrite:
-            raise UsageError(f"{out} exists; it is not overwritten", hint="--overwrite replaces it")
+            raise UsageError(f"{out} exists and is not overwritten", hint="--overwrite replaces it")
         rasters, notes = self.registration([read_raster(path) for path in self.given.values()], list(self.given))
         fused = self.model.fuse_rasters(rasters, storable(self.options, rasters, out.suffix), advance=self.advance)
         write_raster(out, fused)

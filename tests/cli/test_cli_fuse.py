@@ -223,10 +223,24 @@ FAILS: dict[str, Case] = {
     "out below a file": wrong(*AB, "-o", "a.png/out.png", code=1, says=("cannot be written",)),
     "file and folder": wrong("a.png", "ir", *TO, says=("several kinds",), ir__1_png=picture(GREY)),
     "empty folder": wrong(
-        "ir", "vi", "-o", "o", code=4, says=("vi: holds no image (b)",), ir__1_png=picture(GREY), vi=Path.mkdir
+        "ir",
+        "vi",
+        "-o",
+        "o",
+        code=4,
+        says=("vi: the folder contains no images (b)",),
+        ir__1_png=picture(GREY),
+        vi=Path.mkdir,
     ),
     "words in a folder": wrong(
-        "ir", "vi", "-o", "o", code=4, says=("holds no image",), ir__1_png=picture(GREY), vi__1_txt=b"words"
+        "ir",
+        "vi",
+        "-o",
+        "o",
+        code=4,
+        says=("the folder contains no images",),
+        ir__1_png=picture(GREY),
+        vi__1_txt=b"words",
     ),
     "folders in a folder": wrong(
         "ir", "vi", "-o", "o", code=4, says=("subfolders",), ir__1_png=picture(GREY), vi__x__1_png=picture(GREY)
@@ -241,7 +255,7 @@ FAILS: dict[str, Case] = {
         "-o",
         "o",
         code=1,
-        says=("1: no image of this stem in vi", "2 of 2 scenes failed"),
+        says=("1: no image with this stem in vi", "2 of 2 scenes failed"),
         ir__1_png=picture(GREY),
         vi__2_png=picture(GREY),
     ),
@@ -275,7 +289,7 @@ FAILS: dict[str, Case] = {
         "64",
         "--range",
         "stretch",
-        says=("'stretch' does not go with tiles",),
+        says=("'stretch' cannot be combined with tiles",),
         z_png=picture(np.zeros((80, 80), np.uint8)),
     ),
     "video that is none": wrong(
@@ -355,7 +369,7 @@ def test_folders_bad_scenes_are_told_and_the_rest_is_done(fusekit: Call, here: P
     done = fusekit("fuse", "ir", "vi", "-o", "o", "-m", "mean", "--contact-sheet")
     assert done.code == 1
     said = " ".join(done.err.split())
-    for part in ("3: ir/3.png: is empty", "4: no image of this stem in vi", "2 of 4 scenes failed", "2 fused in"):
+    for part in ("3: ir/3.png: is empty", "4: no image with this stem in vi", "2 of 4 scenes failed", "2 fused in"):
         assert part in said
     assert sorted(path.name for path in Path("o").iterdir()) == [
         "1.png",
@@ -385,7 +399,7 @@ def test_results_of_other_settings_are_replaced_only_when_asked(fusekit: Call, h
     strangers.mkdir()
     save(strangers / "1.png", GREY)
     refused = fusekit("fuse", "ir", "vi", "-o", "p", "-m", "max")
-    assert "p/1.png exists and is no result of fusekit" in " ".join(refused.err.split())
+    assert "p/1.png exists and is not a result of fusekit" in " ".join(refused.err.split())
     assert (refused.code, (strangers / "2.png").is_file()) == (1, True)
 
 
