@@ -192,18 +192,20 @@ FAILS: dict[str, Case] = {
     "nothing": wrong(*TO, says=("two or more sources, got 0",)),
     "one source": wrong("a.png", *TO, says=("two or more sources, got 1",)),
     "no output": wrong(*AB, says=("Missing option",)),
-    "absent": wrong("a.png", "z.png", *TO, code=4, says=("z.png: there is no such file or folder (b)",)),
-    "dangling link": wrong("a.png", "z.png", *TO, code=4, says=("no such file",), z_png=lambda p: p.symlink_to("gone")),
-    "circular link": wrong(
-        "a.png", "z.png", *TO, code=4, says=("no such file",), z_png=lambda p: p.symlink_to("z.png")
+    "absent": wrong("a.png", "z.png", *TO, code=4, says=("z.png: the file or folder does not exist (b)",)),
+    "dangling link": wrong(
+        "a.png", "z.png", *TO, code=4, says=("does not exist",), z_png=lambda p: p.symlink_to("gone")
     ),
-    "pipe": wrong("a.png", "z.png", *TO, code=4, says=("no regular file",), z_png=lambda p: os.mkfifo(p)),
-    "gif": wrong("a.png", "z.gif", *TO, says=("neither an image nor a video",), z_gif=picture(GREY)),
-    "webp": wrong("a.png", "z.webp", *TO, says=("neither an image nor a video",), z_webp=picture(RGB)),
+    "circular link": wrong(
+        "a.png", "z.png", *TO, code=4, says=("does not exist",), z_png=lambda p: p.symlink_to("z.png")
+    ),
+    "pipe": wrong("a.png", "z.png", *TO, code=4, says=("is not a regular file",), z_png=lambda p: os.mkfifo(p)),
+    "gif": wrong("a.png", "z.gif", *TO, says=("neither that of an image nor of a video",), z_gif=picture(GREY)),
+    "webp": wrong("a.png", "z.webp", *TO, says=("neither that of an image nor of a video",), z_webp=picture(RGB)),
     "gif called png": wrong(
         "a.png", "z.png", *TO, code=4, says=("not an image",), z_png=lambda p: Image.fromarray(GREY).save(p, "GIF")
     ),
-    "no extension": wrong("a.png", "z", *TO, says=("neither an image nor a video",), z=b"x"),
+    "no extension": wrong("a.png", "z", *TO, says=("neither that of an image nor of a video",), z=b"x"),
     "1x1": wrong("z.png", "z.png", *TO, code=4, says=("is 1x1", "16x16"), z_png=picture(GREY[:1, :1].copy())),
     "1x5000": wrong("z.png", "z.png", *TO, code=4, says=("1x5000",), z_png=picture(np.zeros((1, 5000), np.uint8))),
     "15 rows": wrong("z.png", "z.png", *TO, code=4, says=("15x24",), z_png=picture(GREY[:15].copy())),
@@ -297,7 +299,14 @@ FAILS: dict[str, Case] = {
     ),
     "video with 16 bits": wrong("z.mp4", "z.mp4", "-o", "o.mp4", "--bit-depth", "16", says=("8 bits",), z_mp4=b"x"),
     "video aligned": wrong(
-        "z.mp4", "z.mp4", "-o", "o.mp4", "--align", "shift", says=("--align does not go with videos",), z_mp4=b"x"
+        "z.mp4",
+        "z.mp4",
+        "-o",
+        "o.mp4",
+        "--align",
+        "shift",
+        says=("--align cannot be combined with videos",),
+        z_mp4=b"x",
     ),
     "video stretched": wrong("z.mp4", "z.mp4", "-o", "o.mp4", "--range", "stretch", says=("flicker",), z_mp4=b"x"),
 }
@@ -379,7 +388,7 @@ def test_folders_bad_scenes_are_told_and_the_rest_is_done(fusekit: Call, here: P
     ]
     again = fusekit("fuse", "ir", "vi", "-o", "o", "-m", "mean")
     assert "0 fused in" in again.err
-    assert "2 done before" in again.err
+    assert "2 already finished" in again.err
 
 
 def test_results_of_other_settings_are_replaced_only_when_asked(fusekit: Call, here: Path) -> None:
@@ -428,4 +437,4 @@ def test_a_folder_of_results_does_not_hide_the_method_of_its_name(fusekit: Call,
     lay(here, Case([], 0, (), FOLDERS))
     assert fusekit("fuse", "ir", "vi", "-o", "mean", "-m", "mean").code == 0
     again = fusekit("fuse", "ir", "vi", "-o", "mean", "-m", "mean")
-    assert (again.code, "2 done before" in again.err) == (0, True)
+    assert (again.code, "2 already finished" in again.err) == (0, True)

@@ -86,7 +86,7 @@ def test_five_hundred_pairs_killed_five_times(tmp_path: Path) -> None:
         assert done < 500
     last = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
     assert last.returncode == 0, last.stderr
-    before = int(last.stderr.split(" done before")[0].split()[-1])
+    before = int(last.stderr.split(" already finished")[0].split()[-1])
     assert before >= done - 1, "what had a line was not fused again"
     # Threads come in any order, and so do lines.
     check_complete(out, pair_folders(folders)[0], roles=("a", "b"))
@@ -227,7 +227,7 @@ def test_one_scene_of_a_failing_model_costs_only_itself(
 def test_notes_of_the_sources_stand_in_the_manifest(tmp_path: Path, scenes: list[Scene]) -> None:
     noting = job(tmp_path / "out", prepare=lambda pictures, scene: (pictures, (f"seen {scene.id}",)))
     assert noting.run(scenes).notes["003"] == ("seen 003",)
-    assert noting.run(scenes).notes["003"] == ("seen 003",), "also of scenes that were done before"
+    assert noting.run(scenes).notes["003"] == ("seen 003",), "also of scenes that were finished before"
 
 
 def test_stems_are_paired_as_they_read(tmp_path: Path) -> None:
