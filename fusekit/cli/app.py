@@ -22,7 +22,7 @@ from fusekit.words import did_you_mean
 
 app = typer.Typer(
     name="fusekit",
-    help="Fuse registered images of one scene, and train the networks that do it.",
+    help="Fuse registered images of a scene, and train image-fusion networks.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",

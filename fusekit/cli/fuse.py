@@ -55,7 +55,9 @@ def fuse(
     ] = None,
     model: Annotated[
         str,
-        typer.Option("--model", "-m", help="mean, max, laplacian, a model file, or a run folder."),
+        typer.Option(
+            "--model", "-m", help="Model to fuse with: mean, max or laplacian, a model file, or a run folder."
+        ),
     ] = "laplacian",
     source: Annotated[
         list[str] | None,

@@ -22,7 +22,7 @@ With = Annotated[
     list[Path] | None,
     typer.Option("--with", metavar="FILE.py", help="Load components from a Python file under the `local.` namespace."),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+Device = Annotated[str, typer.Option("--device", help="Device to compute on: auto, cpu, cuda, cuda:1 or mps.")]
 
 
 def add_local_files(files: list[Path] | None) -> None:

@@ -119,7 +119,7 @@ def validate(
     override: Override = None,
     with_: With = None,
 ) -> None:
-    """Check a recipe without running it: its structure, its components' parameters, and whether its parts fit together.
+    """Check a recipe without running it: structure, component parameters, and whether the parts fit together.
 
     Missing data is reported but is not an error.
 
