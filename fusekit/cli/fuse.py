@@ -134,9 +134,9 @@ def _render(done: FuseResult, display: Display, seconds: float) -> None:
     _print_some(display.warn, [f"{scene}: {reason}" for scene, reason in done.failed.items()])
     if done.kind == "folders":
         counts = f"{len(done.fused)} fused in {seconds:.0f} s, {len(done.skipped)} already finished"
-        display.say(f"{counts}, {len(done.failed)} failed")
+        display.info(f"{counts}, {len(done.failed)} failed")
     elif done.kind == "videos":
-        display.say(f"{done.frames} frames fused in {seconds:.0f} s")
+        display.info(f"{done.frames} frames fused in {seconds:.0f} s")
     if done.contact_sheet is not None:
         typer.echo(str(done.contact_sheet))
     typer.echo(str(done.out))

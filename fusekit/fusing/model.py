@@ -236,4 +236,4 @@ def raster_of(array: np.ndarray[Any, Any]) -> Raster:
 
 def _check_range(low: float, high: float) -> None:
     if not (low >= 0.0 and high <= 1.0):  # written so that NaN fails too
-        raise DataError(f"float images must lie in [0, 1], found [{low:.4g}, {high:.4g}]")
+        raise DataError(f"values of float images must be in [0, 1], found [{low:.4g}, {high:.4g}]")

@@ -27,7 +27,7 @@ class Display:
         self.console = console or Console(stderr=True)
         self.quiet = quiet
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Prints a line of information."""
         if not self.quiet:
             self.console.print(escape(text), highlight=False, soft_wrap=True)
@@ -66,7 +66,7 @@ class Display:
             now = time.monotonic()
             if (total and done >= total) or now - last >= _SECONDS_BETWEEN_LINES:
                 last = now
-                self.say(f"  {title}: {done}/{total or '?'}  {note}".rstrip())
+                self.info(f"  {title}: {done}/{total or '?'}  {note}".rstrip())
 
         return advance
 

@@ -60,29 +60,29 @@ def report_stage(recipe: Recipe, folder: RunFolder, device: torch.device, displa
 def stamps(recipe: Recipe) -> tuple[Stamp, ...]:
     """Notices that must accompany every number of this run."""
     provenance = recipe.data_config.provenance()
-    found = []
+    notices = []
     if provenance.synthetic:
         missing = recipe.synthetic_fallback  # its first clause names the missing data; the rest, where to put it
         reason = f" {missing.splitlines()[0].split(';')[0]}." if missing else ""
-        found.append(
+        notices.append(
             Stamp(
                 "Synthetic data",
                 "Images and labels were rendered by a program; the numbers say nothing about a real dataset." + reason,
             )
         )
     if provenance.labels == "pseudo":
-        found.append(
+        notices.append(
             Stamp(
                 "Pseudo-labels",
                 "The labels were predicted by networks. IoU is agreement with those networks, not accuracy.",
             )
         )
     if provenance.note and not provenance.synthetic:
-        found.append(Stamp("About the data", provenance.note))
+        notices.append(Stamp("About the data", provenance.note))
     unfit = recipe.data_config.unfit_for_validation() if recipe.model.fuse.split == "val" else None
     if unfit is not None:
-        found.append(Stamp("Validation split", f"{unfit[:1].upper()}{unfit[1:].partition(';')[0]}."))
-    return tuple(found)
+        notices.append(Stamp("Validation split", f"{unfit[:1].upper()}{unfit[1:].partition(';')[0]}."))
+    return tuple(notices)
 
 
 def _summary(recipe: Recipe) -> str:
@@ -109,9 +109,10 @@ def _facts(recipe: Recipe, folder: RunFolder, system: FusionSystem) -> tuple[tup
         facts.append(("Training steps", ", ".join(f"{phase} {count}" for phase, count in steps.items())))
         facts.append(("Training time", f"{record.get('training_seconds', 0):.0f} s on {record.get('device', '?')}"))
     chosen = [
-        f"{phase} {found['measure']} {found['best']:.4g} after step {found['best_step']}, {found['weights']} kept"
-        for phase, found in record.get("validation", {}).items()
-        if found["best_step"] is not None
+        f"{phase} {outcome['measure']} {outcome['best']:.4g} after step {outcome['best_step']}, "
+        f"{outcome['weights']} weights used"
+        for phase, outcome in record.get("validation", {}).items()
+        if outcome["best_step"] is not None
     ]
     if chosen:
         facts.append(("Best by validation", "; ".join(chosen)))

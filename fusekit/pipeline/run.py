@@ -88,13 +88,13 @@ def run(
         display.warn(BANNER_LINE)
     observers = Observers.of(chosen, where, display.warn)
     folder.begin(chosen)
-    display.say(f"{chosen.model.name} → {folder.path} on {_name(where)}")
+    display.info(f"{chosen.model.name} → {folder.path} on {_name(where)}")
     began = time.monotonic()
     with observers.watching(chosen, folder, resume=resume):
         for current in stages:
             _run_stage(current, chosen, folder, where, resume, display, observers.notify, forced=stage is not None)
         report_stage(chosen, folder, where, display)
-    display.say(f"done in {time.monotonic() - began:.0f} s: {folder.report}")
+    display.info(f"done in {time.monotonic() - began:.0f} s: {folder.report}")
     return Run(folder, chosen)
 
 
@@ -111,7 +111,7 @@ def _run_stage(
 ) -> None:
     if stage == "train":
         if folder.is_done("train", recipe):
-            display.say("train: already finished, skipped")
+            display.info("train: already finished, skipped")
             return
         train_stage(recipe, folder, device, resume=resume, display=display, notify=notify)
     else:
@@ -120,7 +120,7 @@ def _run_stage(
         if stage == "evaluate" and not folder.is_done("fuse", recipe):
             raise UsageError("stage evaluate needs fused images", hint="run --stage fuse first")
         if folder.is_done(stage, recipe) and not forced:
-            display.say(f"{stage}: already finished, skipped")
+            display.info(f"{stage}: already finished, skipped")
             return
         work = fuse_stage if stage == "fuse" else evaluate_stage
         work(recipe, folder, device, display)

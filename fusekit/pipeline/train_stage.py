@@ -63,7 +63,7 @@ def train_stage(
         system = assemble(recipe).to(device)
         scenes = split_scenes(recipe, todo) if todo else None
         if scenes is not None and scenes.held_out:
-            display.say(f"held out for validation: {some(scenes.held_out)}")
+            display.info(f"held out for validation: {some(scenes.held_out)}")
         steps: dict[str, int] = {}
         validation: dict[str, dict[str, Any]] = {}
         for phase, section in todo.items():
@@ -151,7 +151,7 @@ def _train_phase(
             notify=notify,
         )
         shared = f", each shared by {processes} processes" if processes > 1 else ""
-        display.say(
+        display.info(
             f"{phase}: {trainer.total_steps} steps of {section.batch} samples{shared}, {len(data)} samples in a pass"
         )
         trainer.fit(resume=resume)
@@ -179,7 +179,7 @@ def _report_validation(trainer: Trainer, display: Display) -> None:
         return
     outcome, steps = _outcome(trainer), trainer.steps_done
     if outcome["ended_early"]:
-        display.say(f"{trainer.phase}: stopped early after {steps} of {trainer.total_steps} steps: no improvement")
+        display.info(f"{trainer.phase}: stopped early after {steps} of {trainer.total_steps} steps: no improvement")
     if outcome["best_step"] is None:
         if steps:
             display.warn(
@@ -192,7 +192,7 @@ def _report_validation(trainer: Trainer, display: Display) -> None:
         if outcome["weights"] == "best"
         else "the last weights are used, as the recipe specifies"
     )
-    display.say(
+    display.info(
         f"{trainer.phase}: best {outcome['measure']} {outcome['best']:.4g} on {outcome['scenes']} validation scenes "
         f"after step {outcome['best_step']} of {steps}; {used}"
     )
