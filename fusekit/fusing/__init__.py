@@ -1,1 +1,1 @@
-"""Fusing: from images in any container to a fused image in the same one."""
+"""Fusion of images: files, folders, arrays, tensors and streams of frames."""

@@ -1,4 +1,4 @@
-"""The fusion loss: one function of image, sources and proposed weights, for every method."""
+"""The fusion loss: one function of image, sources and proposed weights, shared by all methods."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fusion_loss(
         proposal: Weights (B, N, H, W).
         intensity: λ_int.
         gradient: λ_grad.
-        form: How gradients are compared.
+        form: How gradients are compared: ``strength`` or ``signed``.
 
     Returns:
         The total, and the unweighted terms ``intensity`` and ``gradient``.

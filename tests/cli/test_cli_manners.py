@@ -172,7 +172,7 @@ def test_one_line_about_plugins_that_did_not_load(fusekit: Call, recipe: Callabl
     for name in ("noimport", "oldapi"):
         BROKEN[name].install(site, name)
     install(site, "fusekit-off")
-    line = "plugins not loaded: fusekit-noimport, fusekit-oldapi (fusekit plugins list says why)\n"
+    line = "plugins not loaded: fusekit-noimport, fusekit-oldapi (fusekit plugins list shows why)\n"
     used = recipe()
     assert fusekit("-p", "no:off", "validate", used).err == line
     assert fusekit("validate", used, "-o", "sed=1").err.startswith(line)

@@ -135,7 +135,7 @@ def test_doctor(fusekit: Call, site: Path, tmp_path: Path, monkeypatch: pytest.M
     assert rows["torchvision imports"] == "yes"
     assert rows["recipe uaafusion_msrs"] == "no data; see below"
     assert f"{tmp_path}/train/ir/NAME.png" in done.out
-    assert "no data; when_missing steps in" in fusekit("doctor").out
+    assert "no data; when_missing applies" in fusekit("doctor").out
 
 
 def test_every_shipped_option_can_be_read(fusekit: Call) -> None:

@@ -666,5 +666,5 @@ def test_videos_are_told_by_their_suffix(tmp_path: Path) -> None:
         (tmp_path / name).touch()
         assert kind_of({"a": tmp_path / name}) == kind
     (tmp_path / "b.gif").touch()
-    with pytest.raises(UsageError, match="neither an image nor a video"):
+    with pytest.raises(UsageError, match="neither that of an image nor of a video"):
         kind_of({"a": tmp_path / "b.gif"})
