@@ -1,11 +1,11 @@
-"""The contract: the interfaces that plugins implement, and the types that travel between them.
+"""The contract: the interfaces that plugins implement, and the types that they exchange.
 
-Five interfaces carry the mission: `FusionBackbone`, `LossProposer`, `ReconstructionHead`, `TaskNetwork`
+The five central interfaces are `FusionBackbone`, `LossProposer`, `ReconstructionHead`, `TaskNetwork`
 and `UnfoldingStage`. The supporting kinds are `FusionDataset`, `Metric`, `Strategy`, `Objective`, `GuidanceMaker`,
 `Pathway`, `WeightsImporter` and `Observer`. Plugins import from here and from the documented helpers only.
 
 Names are resolved on first use, so that torch-free code (configs, entry modules, the command line) can
-import `ComponentConfig` and friends without paying for torch.
+import `ComponentConfig` and similar names without importing torch.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _HOME = {
     "Updater": "strategy",
     "ImportedWeights": "importer",
     "WeightsImporter": "importer",
-    "undisturbed": "asking",
+    "undisturbed": "undisturbed",
     "Sums": "whole_image",
     "image_sums": "whole_image",
     "in_parts": "whole_image",
@@ -73,7 +73,6 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:  # written twice: a re-export to type checkers
-    from fusekit.interfaces.asking import undisturbed as undisturbed
     from fusekit.interfaces.backbone import FusionBackbone as FusionBackbone
     from fusekit.interfaces.config import BackboneRef as BackboneRef
     from fusekit.interfaces.config import ComponentConfig as ComponentConfig
@@ -124,6 +123,7 @@ if TYPE_CHECKING:  # written twice: a re-export to type checkers
     from fusekit.interfaces.types import LossTerms as LossTerms
     from fusekit.interfaces.types import Sources as Sources
     from fusekit.interfaces.types import UnfoldingState as UnfoldingState
+    from fusekit.interfaces.undisturbed import undisturbed as undisturbed
     from fusekit.interfaces.whole_image import Sums as Sums
     from fusekit.interfaces.whole_image import image_sums as image_sums
     from fusekit.interfaces.whole_image import in_parts as in_parts

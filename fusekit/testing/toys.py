@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from fusekit.errors import UsageError
-from fusekit.interfaces.asking import undisturbed
 from fusekit.interfaces.backbone import FusionBackbone
 from fusekit.interfaces.config import ComponentConfig, ComponentRef
 from fusekit.interfaces.context import BuildContext, ClassTable
@@ -21,6 +20,7 @@ from fusekit.interfaces.reconstruction import ReconstructionHead
 from fusekit.interfaces.strategy import Updater, UpdateRule
 from fusekit.interfaces.task import SegmentationNetwork, TaskNetwork
 from fusekit.interfaces.types import Batch, FusionOutput, LossProposal, Sources
+from fusekit.interfaces.undisturbed import undisturbed
 from fusekit.model.assembly import Builder
 from fusekit.model.system import FusionSystem
 from fusekit.plugin.registry import Registry

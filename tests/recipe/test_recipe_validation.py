@@ -126,7 +126,7 @@ def test_broken_plugins_keep_their_exit_code(tmp_path: Path) -> None:
         caught.value
     )
     for use, message in [
-        ("fake.gone", "cannot be used: ImportError: module tests.recipe.fakes has no Missing"),
+        ("fake.gone", "cannot be used: ImportError: module tests.recipe.fakes does not define Missing"),
         ("fake.raising", "needs() of its Config raised KeyError: 'lost'"),
         ("fake.strict, params: {even: 13, depth: 1}", "checking its parameters raised RuntimeError: unlucky"),
     ]:
