@@ -129,7 +129,7 @@ def test_an_attribution_is_refused_by_validate(fusekit: Call, here: Path) -> Non
     assert done.code == 2
     assert (
         "guidance 'uaafusion.attribution_guidance' needs a task network for segmentation; "
-        "task 'local.shown' is one for classification: choose another" in " ".join(done.err.split())
+        "task 'local.shown' solves classification: choose another" in " ".join(done.err.split())
     )
     assert fusekit("validate", "shown.yaml", "--with", "shown.py").code == 0
 

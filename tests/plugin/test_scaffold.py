@@ -209,7 +209,7 @@ def test_names_that_cannot_be(tmp_path: Path, name: str, reason: str, hint: str)
     [
         ("moon", "there is no kind 'moon'"),
         ("backbon", "did you mean 'backbone'"),
-        ("importer", "it depends on the released file"),
+        ("importer", "its code depends on the released file"),
     ],
 )
 def test_kinds_that_cannot_be(tmp_path: Path, kind: str, message: str) -> None:
