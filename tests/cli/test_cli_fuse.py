@@ -212,7 +212,7 @@ FAILS: dict[str, Case] = {
         "a.png", "z.tif", *TO, code=4, says=("NaN or infinite",), z_tif=tiff(np.where(FLOAT > 0.9, np.inf, FLOAT))
     ),
     "deep bomb": wrong(
-        "z.png", "a.png", *TO, code=4, says=("claims more pixels than",), z_png=png_bytes(60000, 60000, 16, 0, b"")
+        "z.png", "a.png", *TO, code=4, says=("declares more pixels than",), z_png=png_bytes(60000, 60000, 16, 0, b"")
     ),
     "rgb16, cut": wrong("z.png", "a.png", *TO, code=4, says=("decoded",), z_png=png16_rgb(RGB16)[:-200]),
     "out is a source": wrong(*AB, "-o", "a.png", says=("a.png is one of the sources",)),

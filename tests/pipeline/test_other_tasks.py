@@ -146,7 +146,7 @@ def test_one_that_does_not_say_so_is_refused_before_training(fusekit: Call, here
     done = fusekit("run", "shown.yaml", "--with", "shown.py", "--device", "cpu", "-o", "model.task={use: local.silent}")
     assert done.code == 3
     said = " ".join(done.err.split())
-    assert "solves() of its Config names segmentation, and its class is no SegmentationNetwork" in said
+    assert "solves() of its Config names segmentation, but its class is not a SegmentationNetwork" in said
     assert not (here / "runs" / "shown" / "checkpoints").exists()
 
 
