@@ -47,7 +47,7 @@ def recipe_schema(registry: Registry) -> tuple[Schema, list[str]]:
     }
     builder.definitions[full]["properties"]["when_missing"] = frame["properties"]["when_missing"]
     extends = {
-        "description": "recipes that this one changes, the lowest first: files beside it, or shipped names",
+        "description": "parent recipes, files or shipped names; later ones override earlier ones",
         "type": ["string", "array", "null"],
         "items": {"type": "string"},
     }
