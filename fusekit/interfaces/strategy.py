@@ -93,7 +93,7 @@ class TrainingContext(Protocol):
 
         Within a step, the same batch object has one guidance, which computes each attribution once, with the task
         network in its state at the first use. A change of the network takes effect from the next step on. The task
-        gradient of an image is computed for each image anew, always with the current state of the network.
+        gradient, which is requested for each image separately, always uses the current state of the network.
         """
         ...
 
