@@ -64,7 +64,7 @@ _HOME = {
     "Updater": "strategy",
     "ImportedWeights": "importer",
     "WeightsImporter": "importer",
-    "undisturbed": "undisturbed",
+    "undisturbed": "evaluation_mode",
     "Sums": "whole_image",
     "image_sums": "whole_image",
     "in_parts": "whole_image",
@@ -93,6 +93,7 @@ if TYPE_CHECKING:  # written twice: a re-export to type checkers
     from fusekit.interfaces.dataset import Sample as Sample
     from fusekit.interfaces.dataset_config import DatasetConfig as DatasetConfig
     from fusekit.interfaces.dataset_config import Provenance as Provenance
+    from fusekit.interfaces.evaluation_mode import undisturbed as undisturbed
     from fusekit.interfaces.guidance import Guidance as Guidance
     from fusekit.interfaces.guidance import GuidanceMaker as GuidanceMaker
     from fusekit.interfaces.guidance import RegionAttribution as RegionAttribution
@@ -123,7 +124,6 @@ if TYPE_CHECKING:  # written twice: a re-export to type checkers
     from fusekit.interfaces.types import LossTerms as LossTerms
     from fusekit.interfaces.types import Sources as Sources
     from fusekit.interfaces.types import UnfoldingState as UnfoldingState
-    from fusekit.interfaces.undisturbed import undisturbed as undisturbed
     from fusekit.interfaces.whole_image import Sums as Sums
     from fusekit.interfaces.whole_image import image_sums as image_sums
     from fusekit.interfaces.whole_image import in_parts as in_parts

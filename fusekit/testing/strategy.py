@@ -13,9 +13,9 @@ from unittest import SkipTest
 import torch
 from torch import Tensor
 
+from fusekit.interfaces.evaluation_mode import undisturbed
 from fusekit.interfaces.strategy import StepPlan, StepRecord, Strategy
 from fusekit.interfaces.types import Batch
-from fusekit.interfaces.undisturbed import undisturbed
 from fusekit.model.system import FusionSystem
 from fusekit.plugin.imports import one_line
 from fusekit.recipe.components import configure

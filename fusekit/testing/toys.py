@@ -14,13 +14,13 @@ from fusekit.errors import UsageError
 from fusekit.interfaces.backbone import FusionBackbone
 from fusekit.interfaces.config import ComponentConfig, ComponentRef
 from fusekit.interfaces.context import BuildContext, ClassTable
+from fusekit.interfaces.evaluation_mode import undisturbed
 from fusekit.interfaces.guidance import Guidance, GuidanceMaker, RegionAttribution
 from fusekit.interfaces.loss import LossProposer
 from fusekit.interfaces.reconstruction import ReconstructionHead
 from fusekit.interfaces.strategy import Updater, UpdateRule
 from fusekit.interfaces.task import SegmentationNetwork, TaskNetwork
 from fusekit.interfaces.types import Batch, FusionOutput, LossProposal, Sources
-from fusekit.interfaces.undisturbed import undisturbed
 from fusekit.model.assembly import Builder
 from fusekit.model.system import FusionSystem
 from fusekit.plugin.registry import Registry

@@ -10,8 +10,8 @@ import torch
 from fusekit.data.training_data import TrainingData
 from fusekit.devices import generators_of
 from fusekit.errors import PluginError
+from fusekit.interfaces.evaluation_mode import undisturbed
 from fusekit.interfaces.strategy import Strategy
-from fusekit.interfaces.undisturbed import undisturbed
 from fusekit.model.system import FusionSystem
 from fusekit.seeds import stream_seed
 from fusekit.training import distributed

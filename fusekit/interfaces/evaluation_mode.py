@@ -1,4 +1,4 @@
-"""Run a network without changing its state."""
+"""Run a network in evaluation mode without changing its state."""
 
 from __future__ import annotations
 
