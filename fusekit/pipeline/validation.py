@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from fusekit import seeds
-from fusekit.data.some_scenes import SomeScenes
+from fusekit.data.scene_subset import SceneSubset
 from fusekit.data.training_data import TrainingData
 from fusekit.errors import DataError
 from fusekit.evaluation.benchmark import Benchmark, Method, mean
@@ -67,13 +67,13 @@ def split_scenes(recipe: Recipe, phases: Mapping[str, TrainSection]) -> Training
     for phase, section in phases.items():
         if section.validation is None:
             continue
-        scenes = SomeScenes(every, order[: wanted[phase]]) if phase in wanted else build_dataset(recipe, "val")
+        scenes = SceneSubset(every, order[: wanted[phase]]) if phase in wanted else build_dataset(recipe, "val")
         limit = section.validation.limit
-        validated[phase] = scenes if limit is None else SomeScenes(scenes, range(min(limit, len(scenes))))
+        validated[phase] = scenes if limit is None else SceneSubset(scenes, range(min(limit, len(scenes))))
     if not held:
         return TrainingScenes(every, (), validated)
     kept = sorted(order[held:])
-    return TrainingScenes(SomeScenes(every, kept), tuple(SomeScenes(every, sorted(order[:held])).ids), validated)
+    return TrainingScenes(SceneSubset(every, kept), tuple(SceneSubset(every, sorted(order[:held])).ids), validated)
 
 
 def make_validator(

@@ -13,7 +13,7 @@ from unittest import SkipTest
 import torch
 from torch import Tensor
 
-from fusekit.interfaces.asking import undisturbed
+from fusekit.interfaces.evaluation_mode import undisturbed
 from fusekit.interfaces.strategy import StepPlan, StepRecord, Strategy
 from fusekit.interfaces.types import Batch
 from fusekit.model.system import FusionSystem

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from fusekit.errors import UsageError
-from fusekit.interfaces.asking import undisturbed
 from fusekit.interfaces.backbone import FusionBackbone
 from fusekit.interfaces.config import ComponentConfig, ComponentRef
 from fusekit.interfaces.context import BuildContext, ClassTable
+from fusekit.interfaces.evaluation_mode import undisturbed
 from fusekit.interfaces.guidance import Guidance, GuidanceMaker, RegionAttribution
 from fusekit.interfaces.loss import LossProposer
 from fusekit.interfaces.reconstruction import ReconstructionHead

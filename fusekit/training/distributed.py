@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from fusekit.errors import RunError, UsageError
-from fusekit.launch import check_meeting_point, launch
+from fusekit.launch import check_rendezvous, launch
 
 Item = TypeVar("Item")
 
@@ -70,7 +70,7 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
         torch.cuda.set_device(device)
     elif device.type != "cpu":
         raise UsageError(f"several processes cannot train on device {device.type!r}", hint="try --device cpu")
-    check_meeting_point()
+    check_rendezvous()
     with _connection_errors():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     yield device

@@ -10,7 +10,7 @@ import torch
 from fusekit.data.training_data import TrainingData
 from fusekit.devices import generators_of
 from fusekit.errors import PluginError
-from fusekit.interfaces.asking import undisturbed
+from fusekit.interfaces.evaluation_mode import undisturbed
 from fusekit.interfaces.strategy import Strategy
 from fusekit.model.system import FusionSystem
 from fusekit.seeds import stream_seed

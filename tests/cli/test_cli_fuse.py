@@ -214,7 +214,7 @@ FAILS: dict[str, Case] = {
         "a.png", "z.tif", *TO, code=4, says=("NaN or infinite",), z_tif=tiff(np.where(FLOAT > 0.9, np.inf, FLOAT))
     ),
     "deep bomb": wrong(
-        "z.png", "a.png", *TO, code=4, says=("claims more pixels than",), z_png=png_bytes(60000, 60000, 16, 0, b"")
+        "z.png", "a.png", *TO, code=4, says=("declares more pixels than",), z_png=png_bytes(60000, 60000, 16, 0, b"")
     ),
     "rgb16, cut": wrong("z.png", "a.png", *TO, code=4, says=("decoded",), z_png=png16_rgb(RGB16)[:-200]),
     "out is a source": wrong(*AB, "-o", "a.png", says=("a.png is one of the sources",)),
@@ -272,7 +272,7 @@ FAILS: dict[str, Case] = {
     "limits in words": wrong(*AB, *TO, "--range", "fixed", "--limits", "low,high", says=("LOW,HIGH",)),
     "three limits": wrong(*AB, *TO, "--range", "fixed", "--limits", "0,1,2", says=("LOW,HIGH",)),
     "tile too small": wrong(*AB, *TO, "--tile", "3", says=("must be at least 64",)),
-    "tile in words": wrong(*AB, *TO, "--tile", "big", says=("not the text 'big'; or: a whole number is wanted",)),
+    "tile in words": wrong(*AB, *TO, "--tile", "big", says=("not the text 'big'; or: must be a whole number",)),
     "depth unknown": wrong(*AB, *TO, "--bit-depth", "12", says=("12",)),
     "colour unknown": wrong(*AB, *TO, "--colour", "sepia", says=("neither a choice nor a role", "auto, luma")),
     "no jobs": wrong(*AB, *TO, "--jobs", "0", says=("--jobs",)),

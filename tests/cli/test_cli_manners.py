@@ -190,7 +190,7 @@ def test_local_components(fusekit: Call, recipe: Callable[..., Path], tmp_path: 
     done = fusekit("validate", used, "--with", file)
     assert done.code == 3
     assert "net.py: SyntaxError: invalid syntax (net.py, line 1)" in done.err
-    assert "mend the file; --debug shows the trace" in done.err
+    assert "fix the file; --debug shows the traceback" in done.err
     assert "def def" not in done.err
     assert "def def" in fusekit("validate", used, "--with", file, "--debug").err
     file.write_text(

@@ -97,7 +97,7 @@ def refused(fusekit: Call, tmp_path: Path, name: str, file: Path, out: str = "x.
 
 def test_wrong_arguments(fusekit: Call, weights: Path, tmp_path: Path) -> None:
     code, err = refused(fusekit, tmp_path, "uaafusion", weights, "x.pth")
-    assert (code, "a model file ends in .safetensors" in err) == (2, True)
+    assert (code, "the name of a model file must end in .safetensors" in err) == (2, True)
     code, err = refused(fusekit, tmp_path, "uafusion", weights)
     assert (code, "no importer 'uafusion'; did you mean 'uaafusion'?" in err) == (3, True)
     assert "installed: " in err
@@ -111,7 +111,7 @@ def test_a_pickle_is_refused_without_being_run(fusekit: Call, tmp_path: Path) ->
     torch.save({"alpha": RunsCode(made)}, evil)
     code, err = refused(fusekit, tmp_path, "uaafusion", evil)
     assert code == 4
-    assert "holds more than tensors and was not read, because reading it could run code" in err
+    assert "contains more than tensors and was not read, because reading it could run code" in err
     assert not made.exists()
     torch.load(evil, weights_only=False)  # the file does what this test says it does
     assert made.exists()

@@ -98,7 +98,7 @@ def test_a_missing_label_is_an_error_or_unknown_everywhere(msrs: Path) -> None:
 
 def test_a_wrong_label_value_names_file_and_value(msrs: Path) -> None:
     save(msrs / "train" / "Segmentation_labels" / "00010D.png", np.full((18, 20), 9, np.uint8))
-    with pytest.raises(DataError, match=r"00010D.png: holds values that are no class: 9"):
+    with pytest.raises(DataError, match=r"00010D.png: contains values that are not classes: 9"):
         MsrsDataset(MsrsConfig(), msrs, "train")[1]
 
 

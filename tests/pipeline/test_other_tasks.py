@@ -129,7 +129,7 @@ def test_an_attribution_is_refused_by_validate(fusekit: Call, here: Path) -> Non
     assert done.code == 2
     assert (
         "guidance 'uaafusion.attribution_guidance' needs a task network for segmentation; "
-        "task 'local.shown' is one for classification: choose another" in " ".join(done.err.split())
+        "task 'local.shown' solves classification: choose another" in " ".join(done.err.split())
     )
     assert fusekit("validate", "shown.yaml", "--with", "shown.py").code == 0
 
@@ -146,7 +146,7 @@ def test_one_that_does_not_say_so_is_refused_before_training(fusekit: Call, here
     done = fusekit("run", "shown.yaml", "--with", "shown.py", "--device", "cpu", "-o", "model.task={use: local.silent}")
     assert done.code == 3
     said = " ".join(done.err.split())
-    assert "solves() of its Config names segmentation, and its class is no SegmentationNetwork" in said
+    assert "solves() of its Config names segmentation, but its class is not a SegmentationNetwork" in said
     assert not (here / "runs" / "shown" / "checkpoints").exists()
 
 
