@@ -110,7 +110,7 @@ def _alarm(reference: Tensor, moving: Tensor) -> bool:
 def test_small_images_and_other_sizes() -> None:
     tiny = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(0))
     assert looks_shifted(tiny, tiny) is None
-    with pytest.raises(UsageError, match="one size"):
+    with pytest.raises(UsageError, match="same size"):
         looks_shifted(tiny, torch.zeros(1, 16, 20))
 
 
