@@ -1,6 +1,6 @@
-"""The conformance kit: what a component of each kind must keep, as checks that plugin authors inherit.
+"""The conformance kit: the contract of each kind of component, as checks that plugin authors inherit.
 
-In a test file of a plugin::
+Usage in a plugin's test file::
 
     from fusekit.testing import TaskContract
 
@@ -8,8 +8,8 @@ In a test file of a plugin::
         name = "toyseg.small"
         params = {"width": 8}
 
-pytest finds the checks; ``fusekit plugins check toyseg`` and `fusekit.testing.check.check` run the same ones without
-it. Names are resolved on first use, because contracts import torch.
+pytest finds the checks; ``fusekit plugins check toyseg`` and `fusekit.testing.check.check` run the same checks without
+pytest. Contracts are imported on first use, because they import torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-_HOME = {
+_MODULES = {
     "BackboneContract": "backbone",
     "DatasetContract": "dataset",
     "GuidanceContract": "guidance",
@@ -69,6 +69,6 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
