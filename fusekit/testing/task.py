@@ -55,9 +55,9 @@ class TaskContract(ModuleContract):
 
     def test_options_declare_what_it_solves(self) -> None:
         """Its Config declares segmentation in `solves` if and only if it is a `SegmentationNetwork`."""
-        says, segments = "segmentation" in self.config().solves(), issubclass(self.component(), SegmentationNetwork)
+        declared, segments = "segmentation" in self.config().solves(), issubclass(self.component(), SegmentationNetwork)
         expect(
-            says == segments,
+            declared == segments,
             f"solves() of the Config: expected segmentation {'in it' if segments else 'to be absent'}, as the class "
             f"is {'' if segments else 'not '}a SegmentationNetwork, found {sorted(self.config().solves())}",
         )

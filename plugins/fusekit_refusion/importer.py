@@ -53,7 +53,8 @@ class ReleaseImporter(WeightsImporter):
             state[f"backbone.{ours}"] = weights.pop(theirs)
         if weights:
             raise DataError(
-                f"released weights hold {len(weights)} tensors this importer does not know: {sorted(weights)[:5]}"
+                f"released weights hold {len(weights)} tensors that this importer does not support: "
+                f"{sorted(weights)[:5]}"
             )
         channels = int(state["backbone.encoders.0.0.weight"].shape[0])
         hidden = int(state["backbone.encoders.0.1.feed_forward.out.weight"].shape[1])

@@ -69,7 +69,7 @@ class ReleaseImporter(WeightsImporter):
         leftover = [key for key in fusion if not key.startswith(_UNUSED)]
         if leftover:
             raise DataError(
-                f"released weights hold {len(leftover)} tensors this importer does not know: {leftover[:5]}"
+                f"released weights hold {len(leftover)} tensors that this importer does not support: {leftover[:5]}"
             )
         channels = int(state["backbone.stages.0.mix.0.weight"].shape[0])
         model: dict[str, Any] = {
