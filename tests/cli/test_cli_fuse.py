@@ -423,9 +423,9 @@ def test_alignment_from_the_command_line(fusekit: Call, here: Path) -> None:
     assert "x: b looks shifted against a: " in warned.err
     done = fusekit("fuse", "ir", "vi", "-o", "aligned", "-m", "mean", "--format", "tif", "--align", "shift")
     assert done.code == 0
-    assert "x: b was laid on a: shift 9.0 px right, 4." in done.err
+    assert "x: b was registered to a: shift 9.0 px right, 4." in done.err
     assert '"align": "shift"' in Path("aligned/manifest.jsonl").read_text()
-    assert "was laid on a" in Path("aligned/manifest.jsonl").read_text()
+    assert "was registered to a" in Path("aligned/manifest.jsonl").read_text()
     assert not np.array_equal(read_raster(Path("plain/x.tif")).pixels, read_raster(Path("aligned/x.tif")).pixels)
     write_raster(here / "small.tif", Raster(np.ascontiguousarray(infrared[::2, ::2]), 65535.0))
     refused = fusekit("fuse", "small.tif", "vi/x.tif", "-o", "out.tif")

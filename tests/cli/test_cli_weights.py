@@ -126,11 +126,11 @@ def test_files_that_hold_something_else(fusekit: Call, weights: Path, tmp_path: 
     for content, message in [
         ({"weight": torch.zeros(1)}, "released weights lack 'alpha'"),
         (incomplete, "released weights lack 'blockflow.0.conv3.conv_unit.0.bias'"),
-        (excessive, "hold 1 tensors this importer does not know: ['blockflow.1.conv3.conv_unit.0.bias']"),
+        (excessive, "hold 1 tensors that this importer does not support: ['blockflow.1.conv3.conv_unit.0.bias']"),
         (misshapen, "does not fit the model: backbone.source_features.0.0.bias is (7,), the model has (2,)"),
         ([1, 2], "expected a state dict, found list"),
-        ({**released(), 7: torch.zeros(1)}, "have the key 7, which is no name of a weight"),
-        ({"fusion": {7: torch.zeros(1)}}, "have the key 7, which is no name of a weight"),
+        ({**released(), 7: torch.zeros(1)}, "have the key 7, which is not a name of a weight"),
+        ({"fusion": {7: torch.zeros(1)}}, "have the key 7, which is not a name of a weight"),
     ]:
         torch.save(content, file)
         code, err = refused(fusekit, tmp_path, "uaafusion", file)

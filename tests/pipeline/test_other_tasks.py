@@ -158,10 +158,14 @@ def test_a_system_by_hand_is_told_the_truth() -> None:
     images = (torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16))
     unguided = FusionSystem(Mean(), **parts)
     assert unguided.proposer is not None
-    with pytest.raises(UsageError, match="a guidance attributes to regions, and this model has none") as caught:
+    with pytest.raises(
+        UsageError, match="needs a guidance with region attributions, and this model has no guidance"
+    ) as caught:
         unguided.proposer(images, guidance=unguided.guidance(images))
     assert "uaafusion.attribution_guidance" in (caught.value.hint or "")
     guided = FusionSystem(Mean(), guidance=AttributionGuidance(), **parts)
-    with pytest.raises(UsageError, match="regions of a segmentation network; found a Classifier") as caught:
+    with pytest.raises(
+        UsageError, match="needs a segmentation network as the task network, found a Classifier"
+    ) as caught:
         guided.guidance(images)
-    assert "that segments" in (caught.value.hint or "")
+    assert "choose a segmentation network" in (caught.value.hint or "")

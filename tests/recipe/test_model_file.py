@@ -123,7 +123,7 @@ def test_options_that_no_architecture_has_are_refused(fusekit: Call, here: Path)
     ("change", "says"),
     [
         ("model.task.params.encoder=tu-hf-hub:evil/model", "is not a valid encoder name"),
-        ("model.task.params.options={checkpoint_path: /etc/hostname}", "it says where weights come from"),
+        ("model.task.params.options={checkpoint_path: /etc/hostname}", "it loads weights"),
         ("model.backbone.params.stages=1000000000", "must be at most 1000"),
     ],
 )

@@ -105,18 +105,18 @@ ONE_FOLDER = {"train_folder": "all", "test_folder": "all", "train_list": "train.
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (params(), "MSRS has no validation split, so `val` is its test split; give it scenes of its own with"),
-        (params(val_folder="test"), "the validation split of MSRS is its test split; give it"),
-        (params(val_folder="train"), "the validation split of MSRS is its training split; give it"),
+        (params(), "MSRS has no validation split, so `val` is its test split; choose separate scenes with"),
+        (params(val_folder="test"), "the validation split of MSRS is its test split; choose separate"),
+        (params(val_folder="train"), "the validation split of MSRS is its training split; choose separate"),
         (
             params(val_list="val.txt"),
-            "its test split, which lies in the same folder; tell them apart with data.params.test",
+            "its test split, which is in the same folder; separate them with data.params.test",
         ),
         (
             params(val_folder="train", val_list="val.txt"),
-            "its training split, which lies in the same folder; tell them",
+            "its training split, which is in the same folder; separate them",
         ),
-        (params(**ONE_FOLDER, val_folder="all"), "tell them apart with data.params.val_list"),
+        (params(**ONE_FOLDER, val_folder="all"), "separate them with data.params.val_list"),
         (params(**ONE_FOLDER, val_list="test.txt"), "the validation split of MSRS is its test split"),
     ],
 )
