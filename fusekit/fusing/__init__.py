@@ -1,1 +1,1 @@
-"""Fusion of images: files, folders, arrays, tensors and streams of frames."""
+"""The fusion engine: images of any size, arrays, tensors and streams of frames."""

@@ -16,11 +16,11 @@ from fusekit.data.image_writing import check_suffix, write_raster
 from fusekit.data.raster import Raster
 from fusekit.errors import UsageError
 from fusekit.files import file_name, same_file
-from fusekit.fusing.folder import FolderJob, Prepare, output_name
 from fusekit.fusing.model import FusionModel, load, raster_of
 from fusekit.fusing.pairs import Scene, pair_folders
 from fusekit.fusing.scenes import storable
 from fusekit.launch import launch
+from fusekit.pipeline.fuse_folder import FolderJob, Prepare, output_name
 from fusekit.pipeline.inputs import InputKind, assign_roles, kind_of, repeated_sources
 from fusekit.progress import Advance
 from fusekit.recipe.fuse_options import FuseOptions, fuse_options

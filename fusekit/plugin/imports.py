@@ -23,6 +23,29 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+_FORMER = {
+    "fusekit.guidance": "the plugin was written for an earlier contract: a guidance is a component now, a subclass of "
+    "fusekit.interfaces.GuidanceMaker that a recipe names in model.guidance; `undisturbed` is in fusekit.interfaces",
+    "'Path' from 'fusekit.interfaces'": "the plugin was written for an earlier contract: "
+    "Path is called AttributionPath",
+}
+"""Part of the message of a failed import of a former name → what to use instead."""
+
+
+def former_name(error: BaseException) -> str | None:
+    """What a plugin must use instead of the former name that it could not import; None for any other error."""
+    message = str(error) if isinstance(error, ImportError) else ""
+    return next((advice for former, advice in _FORMER.items() if former in message), None)
+
+
+def missing_package(error: BaseException) -> str | None:
+    """What to do about a module of another package that a plugin could not import; None for any other error."""
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    if name is None or name.startswith(("fusekit.", "fusekit_")):
+        return None
+    return f"install the package that provides the module {name!r}, which the plugin imports"
+
+
 def load_target(target: str) -> Any:
     """Imports ``package.module:Name`` and returns the object.
 

@@ -29,7 +29,7 @@ from packaging.version import Version
 from fusekit._version import API_VERSION, __version__
 from fusekit.plugin.discovery import DISTRIBUTION, Candidate, discover
 from fusekit.plugin.hookspecs import PROJECT, FusekitSpecs
-from fusekit.plugin.imports import load_file, local_file, one_line
+from fusekit.plugin.imports import former_name, load_file, local_file, one_line
 from fusekit.plugin.specs import ComponentSpec
 
 LOCAL_NAMESPACE = "local"
@@ -204,6 +204,7 @@ def _guarded(load: Callable[[], PluginReport], report: PluginReport, hint: str) 
         raise
     except BaseException as error:  # SystemExit and panics of compiled extensions are not subclasses of Exception
         trace = "".join(traceback.format_exception(error))
+        hint = former_name(error) or hint
         return replace(report, state="broken", reason=one_line(error), hint=hint, trace=trace)
 
 

@@ -11,7 +11,7 @@ from fusekit.errors import PluginError, UsageError
 from fusekit.interfaces.config import ComponentConfig
 from fusekit.interfaces.kinds import KINDS
 from fusekit.plugin.catalogue import KnownPlugin, catalogue, provider
-from fusekit.plugin.imports import load_target, local_file, local_module, one_line
+from fusekit.plugin.imports import former_name, load_target, local_file, local_module, missing_package, one_line
 from fusekit.plugin.loader import LOCAL_NAMESPACE, PluginPolicy, PluginReport, load_local, load_plugins
 from fusekit.plugin.specs import ComponentSpec
 from fusekit.words import did_you_mean
@@ -167,14 +167,14 @@ class Registry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit and panics of compiled extensions are not subclasses of Exception
-            raise self._fault(spec, one_line(error)) from error
+            raise self._fault(spec, one_line(error), former_name(error) or missing_package(error)) from error
 
-    def _fault(self, spec: ComponentSpec, what: str) -> PluginError:
+    def _fault(self, spec: ComponentSpec, what: str, advice: str | None = None) -> PluginError:
         report = next((r for r in self.reports if spec in r.components), None)
         owner = f" (from {report.distribution} {report.version})" if report else ""
         return PluginError(
             f"{spec.kind} {spec.name!r}{owner} cannot be used: {what}",
-            hint=f"this is a bug in the plugin; please report it to its authors "
+            hint=f"{advice or 'this is a bug in the plugin; please report it to its authors'} "
             f"(see: fusekit plugins show {spec.namespace}; --debug shows the traceback)",
         )
 

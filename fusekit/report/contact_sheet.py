@@ -11,10 +11,11 @@ from PIL import Image
 from fusekit.data.decoding import read_raster
 from fusekit.errors import DataError
 from fusekit.files import write_atomically
-from fusekit.fusing.folder import SHEET
 from fusekit.fusing.pairs import Scene
 from fusekit.report.sheet import contact_sheet
 
+SHEET = "contact-sheet.png"
+"""Name of the contact sheet of a folder; no scene may use it."""
 MOST_SCENES = 40
 _WIDTH = 280
 

@@ -125,7 +125,7 @@ def _not_found(name: str, reports: list[PluginReport], registry: Registry) -> Pl
     namespace = name.partition(".")[0]
     return PluginError(
         f"plugin {namespace!r} has no component {name!r}{did_you_mean(name, [s.name for s in registry.specs()])}",
-        hint=f"fusekit plugins show {namespace} shows those that it has",
+        hint=f"fusekit plugins show {namespace} lists its components",
     )
 
 

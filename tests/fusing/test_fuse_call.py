@@ -10,7 +10,7 @@ import pytest
 import fusekit
 from fusekit.data.decoding import read_raster
 from fusekit.errors import DataError, UsageError
-from fusekit.fusing.folder import model_digest
+from fusekit.pipeline.fuse_folder import model_digest
 from tests.data.files import levels, save
 
 A, B = levels((20, 24), np.uint8, 1), levels((20, 24), np.uint8, 2)

@@ -67,6 +67,31 @@ def test_a_missing_module_is_named() -> None:
         registry_of().component_class("importer", "toy.part")
 
 
+@pytest.mark.parametrize(
+    ("source", "advice"),
+    [
+        ("from fusekit.guidance.task import TaskGuidance", "a subclass of fusekit.interfaces.GuidanceMaker"),
+        ("from fusekit.interfaces import Path, Pathway", "Path is called AttributionPath"),
+        ("import brick", "install the package that provides the module 'brick'"),
+        ("import fusekit_of_another", "this is a bug in the plugin"),
+    ],
+)
+def test_a_failed_import_says_what_to_do(site: Path, source: str, advice: str) -> None:
+    """Above all for a plugin that was written when guidance was not a component."""
+    (site / "parts_of_toy.py").write_text(source)
+    with pytest.raises(PluginError) as caught:
+        registry_of().component_class("importer", "toy.part")
+    assert advice in str(caught.value.hint)
+    assert "fusekit plugins show toy" in str(caught.value.hint)
+
+
+def test_a_local_file_with_a_former_name_says_what_to_do(site: Path) -> None:
+    (site / "old.py").write_text("from fusekit.interfaces import Path, Pathway")
+    with pytest.raises(PluginError) as caught:
+        Registry([]).add_local(site / "old.py")
+    assert "Path is called AttributionPath" in str(caught.value.hint)
+
+
 def test_ctrl_c_while_a_component_is_imported(site: Path) -> None:
     (site / "parts_of_toy.py").write_text("raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):

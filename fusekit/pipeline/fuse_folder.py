@@ -26,15 +26,13 @@ from fusekit.data.image_writing import encode
 from fusekit.data.raster import Raster
 from fusekit.errors import FusekitError, RunError, UsageError
 from fusekit.files import file_digest, file_name, same_file
-from fusekit.fusing.manifest import Entry, Manifest, write_error
 from fusekit.fusing.model import FusionModel
 from fusekit.fusing.pairs import Scene
 from fusekit.fusing.scenes import storable
+from fusekit.pipeline.manifest import Entry, Manifest, write_error
 from fusekit.progress import Advance
 from fusekit.recipe.fuse_options import FuseOptions
-
-SHEET = "contact-sheet.png"
-"""Name of the contact sheet of a folder; no scene may use it."""
+from fusekit.report.contact_sheet import SHEET
 
 Prepare = Callable[[list[Raster], Scene], tuple[list[Raster], tuple[str, ...]]]
 """Prepares the sources of a scene before fusion: returns them, possibly registered, and notes about them."""

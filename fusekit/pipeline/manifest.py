@@ -24,7 +24,7 @@ class Entry:
 
     Attributes:
         id: Id of the scene.
-        job: Digest of model and settings; see `fusekit.fusing.folder.FolderJob`.
+        job: Digest of model and settings; see `fusekit.pipeline.fuse_folder.FolderJob`.
         output: Name of the file in the folder.
         output_sha256: Hash of that file.
         sources: ``file`` and ``sha256`` for each role.
