@@ -1,6 +1,6 @@
 """fusekit: a plugin framework for image fusion.
 
-The public API; names are imported on first use, so that ``import fusekit`` costs nothing::
+The public API. Names are imported on first use, so that ``import fusekit`` stays fast::
 
     import fusekit
 

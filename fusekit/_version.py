@@ -1,4 +1,4 @@
-"""The version of the distribution, and the version of the plugin contract, which moves on its own."""
+"""The version of the distribution, and the version of the plugin contract, which is numbered independently."""
 
 __version__ = "0.1.0"
 

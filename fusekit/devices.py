@@ -1,4 +1,4 @@
-"""Which device ``auto`` means."""
+"""Device selection: from a name such as ``auto`` to a torch device."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from fusekit.errors import UsageError
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name; ``auto`` takes CUDA, then MPS, then the CPU.
+    """The device of that name; ``auto`` selects CUDA if available, else MPS, else the CPU.
 
     Raises:
-        UsageError: There is no such device on this machine.
+        UsageError: This machine has no such device.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -27,5 +27,5 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def generators_of(device: torch.device) -> list[int]:
-    """The GPUs whose random state `torch.random.fork_rng` must keep, beside the CPU's, for work on a device."""
+    """Indices of the GPUs whose random state `torch.random.fork_rng` must save, besides the CPU's, for a device."""
     return [device.index or 0] if device.type == "cuda" else []

@@ -1,4 +1,4 @@
-"""Errors that a user can act on: each says what is wrong, where, why, and what to do.
+"""Errors that a user can act on: each states what is wrong, where, why, and what to do.
 
 The command line prints them without a traceback (``--debug`` shows it) and ends with `exit_code`.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class FusekitError(Exception):
-    """Base of every error that fusekit raises on purpose.
+    """Base class of every error that fusekit raises deliberately.
 
     Args:
         message: What is wrong and where, in one sentence.
@@ -26,26 +26,26 @@ class FusekitError(Exception):
 
 
 class RunError(FusekitError):
-    """Something failed while it ran (NaN in training, a full disk, a checkpoint that does not fit)."""
+    """A failure at run time (NaN in training, a full disk, a checkpoint that does not fit)."""
 
 
 class UsageError(FusekitError):
-    """The command line or an API call asks for something that cannot be."""
+    """An invalid request on the command line or in an API call."""
 
     exit_code = 2
 
 
 class RecipeError(UsageError):
-    """A recipe is wrong; carries every problem of the phase that found it, one a line."""
+    """A recipe is not valid; the message lists every problem of the validation phase, one per line."""
 
 
 class PluginError(FusekitError):
-    """A plugin is missing, broken, incompatible, or its component breaks the contract."""
+    """A plugin is missing, broken or incompatible, or its component violates the contract."""
 
     exit_code = 3
 
 
 class DataError(FusekitError):
-    """Data is missing, unreadable, or not what the dataset says it is."""
+    """Data is missing, unreadable, or not as the dataset declares it."""
 
     exit_code = 4

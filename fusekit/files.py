@@ -1,4 +1,4 @@
-"""Writing files so that a kill or a full disk never leaves half of one. Imports no torch."""
+"""Atomic file writing: a killed process or a full disk never leaves a partial file. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from fusekit.errors import DataError, RunError
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Lets `write` fill a temporary file beside `path`, then renames it into place.
+    """Writes a file atomically: `write` fills a temporary file in the same folder, which is then renamed to `path`.
 
     Raises:
-        RunError: The file cannot be written (disk full, no permission); what was there before is untouched.
+        RunError: The file cannot be written (disk full, no permission); an existing file is left unchanged.
     """
     temporary: Path | None = None
     try:
@@ -34,7 +34,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     except OSError as error:
         raise RunError(
             f"{path}: cannot be written ({error.strerror or error}); {_kept(path)}",
-            hint="make room or choose a folder that may be written, then run again; what is done is kept",
+            hint="free disk space or choose a writable folder, then run again; finished results are kept",
         ) from error
     finally:
         if temporary is not None:
@@ -42,7 +42,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file atomically, UTF-8; what is no text (a file name's stray bytes) becomes `?`."""
+    """Writes a text file atomically as UTF-8; what cannot be encoded (stray bytes of a file name) becomes `?`."""
 
     def write(temporary: Path) -> None:
         temporary.write_text(text, encoding="utf-8", errors="replace", newline="\n")
@@ -51,40 +51,41 @@ def write_text(path: Path, text: str) -> None:
 
 
 _LONGEST_NAME = 200
-"""Bytes of a name; 255 is what file systems take, and suffixes and temporary files add to it."""
+"""Maximum length of a name in bytes. File systems allow 255; suffixes and temporary files add to the name."""
 
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
-_LIKE_CHANGED = re.compile(r"~[0-9a-f]{8}$")
+_HAS_DIGEST = re.compile(r"~[0-9a-f]{8}$")
 
 
 def file_name(identifier: str, taken: Collection[str] = ()) -> str:
-    """A scene's identifier as a file name without suffix; different identifiers have different names.
+    """File name without suffix for a scene's identifier; different identifiers get different names.
 
-    An identifier that every common file system takes is its own name. Another has what does not go replaced by ``_``,
-    is cut to 200 bytes, and ends in ``~`` and eight digits of its SHA-256, without which names could meet.
+    An identifier that is valid on every common file system is used unchanged. In any other, invalid characters are
+    replaced by ``_``; it is cut to 200 bytes and gets a suffix of ``~`` and eight digits of its SHA-256, so that
+    names do not collide.
 
     Args:
-        identifier: Of the scene.
-        taken: Names that something else in the folder has.
+        identifier: Identifier of the scene.
+        taken: Names that are already used in the folder.
     """
     name = "".join("_" if _unsafe(character) else character for character in identifier)
     name = name.encode("utf-8", "replace")[:_LONGEST_NAME].decode("utf-8", "ignore")
     name = re.sub(r"^\.+|[. ]+$", "_", name) or "_"
     if _RESERVED.fullmatch(name):
         name = f"_{name}"
-    if name == identifier and name not in taken and not _LIKE_CHANGED.search(name):
+    if name == identifier and name not in taken and not _HAS_DIGEST.search(name):
         return name
     digest = hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{name}~{digest}"
 
 
 def _unsafe(character: str) -> bool:
-    """Whether some file system, shell or line-based format cannot do with a character in a name."""
+    """Whether a character in a name is invalid on some file system, or in some shell or line-based format."""
     return character in '<>:"/\\|?*' or unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content.
+    """SHA-256 of a file's content, in hexadecimal.
 
     Raises:
         DataError: The file cannot be read.
@@ -100,7 +101,7 @@ def file_digest(path: Path) -> str:
 
 
 def same_file(first: Path, second: Path) -> bool:
-    """Whether two paths lead to one file or folder, by whatever names; not if one leads nowhere."""
+    """Whether two paths refer to the same existing file or folder."""
     return first.exists() and second.exists() and first.samefile(second)
 
 

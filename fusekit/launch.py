@@ -1,4 +1,4 @@
-"""What ``torchrun`` says about this process among others: the only reader of its environment. Imports no torch."""
+"""Rank and world size of this process, from the environment that ``torchrun`` sets. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _HINT = "torchrun sets these variables together; for a single process: env -u RA
 
 @dataclass(frozen=True)
 class Launch:
-    """The place of this process among those that were started together.
+    """Rank of this process among the processes that were started together.
 
     Attributes:
-        rank: Its number, from 0.
-        world: How many there are; 1 where there was no launcher.
-        local_rank: Its number among those of this machine.
-        local_world: How many there are on this machine.
+        rank: Number of this process, from 0.
+        world: Number of processes; 1 without a launcher.
+        local_rank: Number of this process among those of this machine.
+        local_world: Number of processes on this machine.
     """
 
     rank: int = 0
@@ -31,17 +31,19 @@ def launch() -> Launch:
     """Reads the launcher's environment: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE; empty counts as not set.
 
     Raises:
-        UsageError: A variable is no number, or they contradict each other: whoever believed them would leave out
-            images, or wait for processes that do not exist.
+        UsageError: A variable is not a number, or the variables contradict each other: with such values, images
+            would be left out, or the process would wait for processes that do not exist.
     """
     world = _number("WORLD_SIZE", least=1)
     rank = _number("RANK")
     if world is None and rank in (None, 0):
         return Launch()
     if world is None:
-        raise UsageError(f"RANK is {rank} and WORLD_SIZE is not set: process {rank} of how many?", hint=_HINT)
+        raise UsageError(f"RANK is {rank} and WORLD_SIZE is not set: the number of processes is unknown", hint=_HINT)
     if rank is None and world > 1:
-        raise UsageError(f"WORLD_SIZE is {world} and RANK is not set: which of the {world} is this?", hint=_HINT)
+        raise UsageError(
+            f"WORLD_SIZE is {world} and RANK is not set: the number of this process is unknown", hint=_HINT
+        )
     rank = rank or 0
     if rank >= world:
         raise UsageError(f"RANK is {rank} and WORLD_SIZE {world}: ranks go from 0 to {world - 1}", hint=_HINT)
@@ -55,17 +57,17 @@ def launch() -> Launch:
     return Launch(rank, world, local_rank, local_world or 1)
 
 
-def check_meeting_point() -> None:
-    """Checks that the processes know where to meet, which those that train together must.
+def check_rendezvous() -> None:
+    """Checks that the rendezvous address is set, which processes that train together need.
 
     Raises:
-        UsageError: MASTER_ADDR or MASTER_PORT is not set, or the port is none.
+        UsageError: MASTER_ADDR or MASTER_PORT is not set, or the port is not valid.
     """
     for name in ("MASTER_ADDR", "MASTER_PORT"):
         if not os.environ.get(name):
             raise UsageError(
-                f"RANK and WORLD_SIZE ask for training in several processes, and {name} is not set: "
-                "they would not find each other",
+                f"RANK and WORLD_SIZE request training in several processes, but {name} is not set: "
+                "the processes could not connect to each other",
                 hint=_HINT,
             )
     port = os.environ["MASTER_PORT"]
@@ -74,10 +76,10 @@ def check_meeting_point() -> None:
 
 
 def _number(name: str, *, least: int = 0) -> int | None:
-    """A variable's value, None where it is not set."""
+    """The value of a variable; None if it is not set."""
     text = os.environ.get(name, "").strip()
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
-        raise UsageError(f"{name} is not a whole number from {least} on: {text[:60]!r}", hint=_HINT)
+        raise UsageError(f"{name} is not a whole number of at least {least}: {text[:60]!r}", hint=_HINT)
     return int(text)

@@ -1,7 +1,7 @@
-"""Memory that a process keeps between allocations, instead of fetching it from the kernel each time.
+"""Keeps freed memory in the process, instead of returning it to the kernel after each allocation.
 
-A network allocates and frees the same few large blocks again and again. glibc hands each block above a threshold
-back to the kernel as soon as it is freed, and the kernel fills each page of the next one with zeros: half the time of
+A network allocates and frees the same few large blocks repeatedly. glibc returns each block above a threshold to the
+kernel as soon as it is freed, and the kernel fills each page of the next one with zeros, which takes half the time of
 fusing on a CPU. Imports no torch.
 """
 
@@ -11,11 +11,11 @@ import ctypes
 import os
 
 KEPT = 128 * 2**20
-"""Blocks below so many bytes are kept. Larger ones still come from the kernel, for of those a heap with gaps would
-hold many more than are in use (``docs/decisions/0021-kept-memory.md``)."""
+"""Blocks smaller than this many bytes are kept. Larger ones still come from the kernel, because a fragmented heap
+would hold many more of them than are in use (``docs/decisions/0021-kept-memory.md``)."""
 
 _OLD_LIMIT = 32 * 2**20  # the largest threshold that older versions of glibc accept
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # as <malloc.h> numbers them
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # the numbers in <malloc.h>
 
 _SETTINGS = (
     "MALLOC_ARENA_MAX",
@@ -30,11 +30,11 @@ _in_force = False
 
 
 def keep_memory() -> bool:
-    """Makes the process keep freed memory for what is allocated next; the command line does so itself.
+    """Makes the process keep freed memory for later allocations; the command line calls it automatically.
 
-    It stands for the rest of the process, and calling it again changes nothing. Call it before the first large
-    allocation. Where the user has chosen an allocator or its thresholds (``MALLOC_…``, ``GLIBC_TUNABLES``,
-    ``LD_PRELOAD``), and where the C library is not glibc, nothing is done.
+    It stays in force until the process ends, and calling it again has no effect. Call it before the first large
+    allocation. It does nothing if the user has chosen an allocator or its thresholds (``MALLOC_…``,
+    ``GLIBC_TUNABLES``, ``LD_PRELOAD``), or if the C library is not glibc.
 
     Returns:
         Whether memory is kept.
@@ -45,22 +45,23 @@ def keep_memory() -> bool:
     libc = ctypes.CDLL(None)
     _in_force = any(libc.mallopt(_M_MMAP_THRESHOLD, size) for size in (KEPT, _OLD_LIMIT))
     if _in_force:
-        libc.mallopt(_M_TRIM_THRESHOLD, -1)  # gives nothing back by itself: `release` does
-        libc.mallopt(_M_ARENA_MAX, 1)  # heaps of other threads hold 64 MiB and vanish once empty
+        libc.mallopt(_M_TRIM_THRESHOLD, -1)  # never return memory automatically: `release` does it
+        libc.mallopt(_M_ARENA_MAX, 1)  # heaps of other threads hold 64 MiB and are freed once empty
     return _in_force
 
 
 def release() -> None:
-    """Hands the kernel what is kept and not in use; the next allocations fetch it again.
+    """Returns kept but unused memory to the kernel; later allocations request it again.
 
-    For the end of a job, before one that needs memory otherwise. Nothing happens unless `keep_memory` is in force.
+    Meant for the end of a job, before another job that needs the memory. It has no effect unless `keep_memory` is in
+    force.
     """
     if _in_force:
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def described() -> str:
-    """What is in force, in a few words."""
+    """The setting in force, in a few words."""
     if _in_force:
         return "kept between allocations (glibc mallopt)"
     if (setting := chosen_by_user()) is not None:
@@ -69,7 +70,7 @@ def described() -> str:
 
 
 def chosen_by_user() -> str | None:
-    """The environment variable by which the user has chosen an allocator or its thresholds; None where none has."""
+    """The environment variable by which the user has chosen an allocator or its thresholds; None if there is none."""
     for name in _SETTINGS:
         if os.environ.get(name):
             return name
@@ -82,7 +83,7 @@ def chosen_by_user() -> str | None:
 
 
 def is_glibc() -> bool:
-    """Whether the C library is glibc: not on macOS, Windows and musl."""
+    """Whether the C library is glibc; False on macOS, Windows and musl."""
     try:
         return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
     except (AttributeError, ValueError, OSError):  # no such function, no such name, no answer

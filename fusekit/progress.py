@@ -1,8 +1,8 @@
-"""How long jobs tell how far they are."""
+"""Type of the progress callbacks of long jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Advance = Callable[[int, int, str], None]
-"""Shows progress: done, total (0 where nobody knows), a short note."""
+"""Progress callback: number done, total (0 if unknown), a short note."""

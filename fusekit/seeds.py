@@ -1,4 +1,4 @@
-"""Named random streams: one root seed, and no two uses of chance that share their numbers."""
+"""Named random streams: independent random generators, all derived from one root seed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 def stream_seed(root: int, *names: str | int) -> int:
     """Seed of a named stream, ``0 ≤ seed < 2**63``.
 
-    The same names give the same seed on every machine and version; different names give independent ones.
-    Names are typed and measured before hashing, so that ``("ab", "c")``, ``("a", "bc")``, ``1`` and ``"1"``
+    The same names give the same seed on every machine and in every version; different names give independent seeds.
+    The hash includes the type and length of each name, so that ``("ab", "c")``, ``("a", "bc")``, ``1`` and ``"1"``
     all differ.
 
     Args:
         root: Root seed of the run.
-        names: What the stream is for, from general to particular: ``"shuffle", "train", epoch``.
+        names: Purpose of the stream, from general to specific: ``"shuffle", "train", epoch``.
     """
     digest = hashlib.blake2b(digest_size=8, person=b"fusekit")
     for part in (root, *names):
@@ -27,9 +27,9 @@ def stream_seed(root: int, *names: str | int) -> int:
 
 
 def stream(root: int, *names: str | int) -> np.random.Generator:
-    """A generator of the named stream.
+    """Random generator of the named stream.
 
-    NumPy's, because torch's generator on a CPU uses 32 bits of its seed, and a long training has enough
-    (epoch, sample) pairs for some of those to meet.
+    It is NumPy's, because torch's generator on a CPU uses only 32 bits of its seed, and a long training has enough
+    (epoch, sample) pairs for such seeds to collide.
     """
     return np.random.default_rng(stream_seed(root, *names))

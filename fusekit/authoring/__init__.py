@@ -1,1 +1,1 @@
-"""For authors of plugins: what ``plugins new`` writes, and the doctor. Imports no torch."""
+"""Tools for plugin authors: the scaffold of ``plugins new``, the doctor and the recipe schema. Imports no torch."""

@@ -1,4 +1,4 @@
-"""A closer look at what is installed, with a second, independent scan. Imports torch only if asked to."""
+"""Diagnosis of the installed plugins, with a second, independent scan. Imports torch only on request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fusekit.plugin.registry import Registry
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that the doctor saw."""
+    """One result of the diagnosis."""
 
     severity: Literal["ok", "note", "wrong"]
     text: str
@@ -24,10 +24,10 @@ class Finding:
 
 
 def examine(registry: Registry, *, imports: bool) -> list[Finding]:
-    """Checks plugins, their components and the metadata they come from.
+    """Checks plugins, their components and the metadata of their distributions.
 
     Args:
-        registry: What was loaded.
+        registry: The loaded plugins.
         imports: Whether to import every component's class.
     """
     findings = []
@@ -49,8 +49,8 @@ def examine(registry: Registry, *, imports: bool) -> list[Finding]:
 def _components(registry: Registry) -> list[Finding]:
     try:
         import torch  # noqa: F401
-    except Exception as error:  # then no component imports, and none of them is to blame
-        return [Finding("wrong", f"torch does not import: {one_line(error)}", "pip install --force-reinstall torch")]
+    except Exception as error:  # then no component can be imported, and none of them is the cause
+        return [Finding("wrong", f"torch cannot be imported: {one_line(error)}", "pip install --force-reinstall torch")]
     findings = []
     for spec in registry.specs():
         try:
@@ -58,12 +58,12 @@ def _components(registry: Registry) -> list[Finding]:
         except PluginError as error:
             findings.append(Finding("wrong", error.message, error.hint or ""))
     if not findings:
-        findings.append(Finding("ok", f"all {len(registry.specs())} components import"))
+        findings.append(Finding("ok", f"all {len(registry.specs())} components can be imported"))
     return findings
 
 
 def _wrong_names(found: list[Candidate]) -> list[Finding]:
-    """Plugins that require the distribution ``fusekit``, which is a stranger's."""
+    """Plugins that require the distribution ``fusekit``, which is an unrelated third-party project."""
     findings = []
     for name, requires in dict.fromkeys((c.distribution, c.requires) for c in found):
         for text in requires:
@@ -78,7 +78,7 @@ def _wrong_names(found: list[Candidate]) -> list[Finding]:
 
 
 def _duplicates(everything: list[Candidate]) -> list[Finding]:
-    """Distributions whose metadata lies in several places; only the first counts."""
+    """Distributions with metadata in several places; only the first is used."""
     places: dict[str, list[str]] = {}
     for candidate in everything:
         place = f"{candidate.version or '?'} in {candidate.folder}"
@@ -96,7 +96,7 @@ def _duplicates(everything: list[Candidate]) -> list[Finding]:
 
 
 def _unreadable() -> list[Finding]:
-    remedy = "reinstall its distribution, or delete the folder: torch may not import while it is there"
+    remedy = "reinstall its distribution, or delete the folder: importing torch may fail while it exists"
     return [
         Finding("wrong", f"entry points in {folder} cannot be read: {why}", remedy)
         for folder, why in unreadable().items()
@@ -104,10 +104,9 @@ def _unreadable() -> list[Finding]:
 
 
 def _second_scan(found: list[Candidate]) -> list[Finding]:
-    """What the `entrypoints` package sees, which reads metadata files by itself.
+    """Compares the entry points with those that the `entrypoints` package finds, which parses metadata by itself.
 
-    A difference means stale or duplicate metadata, such as an uninstalled editable checkout that left its
-    file behind.
+    A difference means stale or duplicate metadata, for example a leftover file of an uninstalled editable checkout.
     """
     import entrypoints
 
@@ -120,12 +119,12 @@ def _second_scan(found: list[Candidate]) -> list[Finding]:
             )
             for point in entrypoints.get_group_all(GROUP)
         }
-    except Exception as error:  # it gives up at the first damaged file of anybody's distribution
+    except Exception as error:  # it stops at the first damaged file of any distribution
         return [Finding("note", f"the second scan of the metadata stopped: {one_line(error)}")]
     findings = [
         Finding(
             "note",
-            f"entry point {name} = {value} is seen by one scan of the metadata only",
+            f"entry point {name} = {value} is found by only one of the two scans of the metadata",
             "reinstall its distribution; leftover metadata of an old install is the usual cause",
         )
         for name, value in sorted(ours ^ theirs)

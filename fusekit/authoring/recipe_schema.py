@@ -1,7 +1,7 @@
-"""JSON Schema of recipes (draft 7), for editors: built from the components that are installed.
+"""JSON Schema of recipes (draft 7) for editors, built from the installed components.
 
-Errors stay at the field that is wrong because nothing is a union: the parameters of a component are chosen by
-``if`` its name ``then`` its schema.
+The schema contains no unions, so that editors mark exactly the wrong field: the schema of a component's parameters is
+selected by ``if`` (its name) and ``then`` (its parameters).
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _NULLABLE = ["object", "null"]
 def recipe_schema(registry: Registry) -> tuple[Schema, list[str]]:
     """Builds the schema.
 
-    A recipe with ``extends``, like a ``when_missing`` block, may leave out anything that its parents say; for
-    these the schema has a second set of definitions, in which nothing is required.
+    A recipe with ``extends``, like a ``when_missing`` block, may leave out anything that its parents define; for
+    these the schema has a second set of definitions, in which no key is required.
 
     Args:
-        registry: The components to describe. Those that name no ``config`` of their own are imported.
+        registry: The components to describe. Those whose specs declare no ``config`` are imported.
 
     Returns:
-        The schema, and a sentence for each component whose parameters had to be left open.
+        The schema, and a note for each component whose parameters could not be described.
     """
     builder = _Builder(registry)
     full, partial = builder.frame(partial=False), builder.frame(partial=True)
@@ -47,7 +47,7 @@ def recipe_schema(registry: Registry) -> tuple[Schema, list[str]]:
     }
     builder.definitions[full]["properties"]["when_missing"] = frame["properties"]["when_missing"]
     extends = {
-        "description": "recipes that this one changes, the lowest first: files beside it, or shipped names",
+        "description": "parent recipes, files or shipped names; later ones override earlier ones",
         "type": ["string", "array", "null"],
         "items": {"type": "string"},
     }
@@ -69,7 +69,7 @@ def recipe_schema(registry: Registry) -> tuple[Schema, list[str]]:
 
 
 class _Generator(GenerateJsonSchema):
-    """Pydantic's generator, leaving a note on every field that takes a component."""
+    """Pydantic's generator, which also annotates every field that takes a component with its kind."""
 
     def model_schema(self, schema: Any) -> Schema:
         made = super().model_schema(schema)
@@ -117,7 +117,7 @@ class _Builder:
                 "properties": {"use": self.names(kind), "params": {"type": _NULLABLE}},
             }
             choices = self.choices(kind, partial=partial)
-            if choices:  # draft 7 has no empty `allOf`, and of some kinds nothing may be installed
+            if choices:  # draft 7 forbids an empty `allOf`, and some kinds may have no installed component
                 definition["allOf"] = choices
             self.definitions[_kind_name(kind, partial)] = definition
 
@@ -128,7 +128,7 @@ class _Builder:
         return {"type": "string", "enum": [s.name for s in specs], **described} if specs else described
 
     def choices(self, kind: str, *, partial: bool) -> list[Schema]:
-        """For each component: if ``use`` names it, its parameters are these."""
+        """One ``if``/``then`` schema per component: if ``use`` names it, ``params`` has its schema."""
         made = []
         for spec in self.registry.specs(kind):
             prefix = f"{kind}.{spec.name}"
@@ -137,7 +137,7 @@ class _Builder:
                 name = self.model(model, prefix, partial=partial)
                 params: Schema = {"$ref": _ROOT + name}
                 required = [] if partial or not self.definitions[name].get("required") else ["params"]
-            except Exception as error:  # of somebody's plugin; the rest of the schema is still of use
+            except Exception as error:  # an error in a plugin; the rest of the schema is still useful
                 reason = (error.message if isinstance(error, FusekitError) else str(error)).splitlines()
                 note = f"{prefix} ({reason[0] if reason else type(error).__name__})"
                 if note not in self.notes:
@@ -148,7 +148,7 @@ class _Builder:
         return made
 
     def model(self, model: type[BaseModel], prefix: str, *, partial: bool) -> str:
-        """Adds the definitions of a model and of all that it holds, under a prefix of their own."""
+        """Adds the definitions of a model and of all nested models, under a separate prefix."""
         prefix = f"partial.{prefix}" if partial else prefix
         if prefix in self.definitions:
             return prefix
@@ -166,7 +166,7 @@ class _Builder:
         return prefix
 
     def adapted(self, schema: Schema, partial: bool) -> Schema:
-        """A schema of pydantic's in the words of draft 7, with references to components resolved."""
+        """Converts a schema of pydantic to draft 7, with references to components resolved."""
         made = {key: self.value(key, value, partial) for key, value in schema.items() if key != _KIND}
         made.pop("title", None)
         if isinstance(made.get("default"), float) and not math.isfinite(made["default"]):
@@ -195,7 +195,7 @@ class _Builder:
         return value
 
     def component(self, schema: Any, kind: str, partial: bool) -> Any:
-        """Puts the schema of a kind where a field takes a component, or its names where it takes a name."""
+        """Inserts the schema of a kind where a field takes a component, or its names where it takes a name."""
         if isinstance(schema, list):
             return [self.component(item, kind, partial) for item in schema]
         if not isinstance(schema, dict):
@@ -216,10 +216,10 @@ def _kind_name(kind: str, partial: bool) -> str:
 
 
 def _flat(schema: Schema) -> Schema:
-    """Writes references and ``| null`` without unions, and so that draft 7 sees what stands beside them.
+    """Rewrites references and ``| null`` without unions, and so that draft 7 respects sibling keywords.
 
-    Draft 7 ignores the neighbours of ``$ref``. Definitions of mappings admit null; where null is not wanted,
-    ``type`` beside the reference says so.
+    Draft 7 ignores the siblings of ``$ref``. Definitions of mappings allow null; where null is not allowed,
+    ``type`` next to the reference excludes it.
     """
     options = schema.get("anyOf", [])
     nullable = len(options) == 2 and {"type": "null"} in options

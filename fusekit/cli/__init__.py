@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import os
 
-# pydantic reads the entry points of everything installed, and one damaged distribution of anybody's would end
-# every command with its traceback, even those that say what is damaged. None of its plugins is used here.
+# pydantic reads the entry points of every installed distribution, and a single damaged third-party distribution would
+# end every command with a traceback, even those that report the damage. fusekit uses none of pydantic's plugins.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

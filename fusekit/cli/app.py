@@ -22,7 +22,7 @@ from fusekit.words import did_you_mean
 
 app = typer.Typer(
     name="fusekit",
-    help="Fuse registered images of one scene, and train the networks that do it.",
+    help="Fuse registered images of a scene, and train image-fusion networks.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -38,8 +38,8 @@ app.add_typer(plugins.app, name="plugins")
 app.add_typer(weights.app, name="weights")
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"fusekit {__version__}")
         raise typer.Exit
 
@@ -49,40 +49,42 @@ def options(
     context: typer.Context,
     no_plugins: Annotated[bool, typer.Option("--no-plugins", help="Load fusekit's own plugins only.")] = False,
     plugin: Annotated[
-        list[str] | None, typer.Option("-p", metavar="no:NAME", help="Do not load a plugin; may be repeated.")
+        list[str] | None, typer.Option("-p", metavar="no:NAME", help="Do not load the plugin NAME; may be repeated.")
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks (can appear anywhere on the command line).")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Options that come before the command. `main` has taken --debug out already: it is here for --help."""
+    """Options that precede the command. `main` has already removed --debug; it is declared here for --help."""
     disabled = set()
     for entry in plugin or []:
         if not entry.startswith("no:") or not entry[3:]:
             raise typer.BadParameter(f"{entry!r}: write -p no:NAME", param_hint="-p")
         disabled.add(entry[3:])
     if unreadable():
-        # torch reads the entry points of everything installed, for backends that load themselves; somebody's
-        # damaged metadata would keep it from being imported at all.
+        # torch reads the entry points of every installed distribution to find backends that load automatically.
+        # Damaged third-party metadata would make `import torch` fail.
         os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
     policy = PluginPolicy.from_environment()
     set_policy(PluginPolicy(not no_plugins, policy.only, policy.disabled | disabled))
     if disabled:
         _mention_unknown(disabled)
-    if context.invoked_subcommand != "plugins":  # which says it all anyway
+    if context.invoked_subcommand != "plugins":  # which reports these plugins itself
         context.call_on_close(_mention_failed)
 
 
 def _mention_unknown(disabled: set[str]) -> None:
-    """A name that no plugin has is most likely misspelt, but a script may switch off what it may not find."""
+    """Print a note for unknown names: probably misspelt, but a script may disable a plugin that is not installed."""
     installed = {candidate.namespace for candidate in discover()}
     for name in sorted(disabled - installed):
         _dim(f"-p no:{name}: no such plugin{did_you_mean(name, installed)}")
 
 
 def _mention_failed() -> None:
-    """One line about plugins that did not load, if this command loaded plugins at all."""
+    """Print one line about plugins that did not load, if this command loaded plugins at all."""
     if registry.cache_info().currsize == 0:
         return
     states = ("broken", "incompatible", "conflict")
@@ -90,7 +92,7 @@ def _mention_failed() -> None:
     if failed:
         more = f" and {len(failed) - 3} more" if len(failed) > 4 else ""
         names = ", ".join(failed[:3] if more else failed)
-        _dim(f"plugins not loaded: {names}{more} (fusekit plugins list says why)")
+        _dim(f"plugins not loaded: {names}{more} (fusekit plugins list shows why)")
 
 
 def _dim(text: str) -> None:
@@ -98,9 +100,9 @@ def _dim(text: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point: runs a command and exits.
+    """Entry point: run a command and exit.
 
-    Exit codes: 0 ok, 1 failed, 2 usage or recipe, 3 plugin, 4 data, 130 interrupted.
+    Exit codes: 0 success, 1 failure, 2 usage or recipe error, 3 plugin error, 4 data error, 130 interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
@@ -113,7 +115,7 @@ def _run(words: list[str], debug: bool) -> int:
     try:
         app(words, prog_name="fusekit")
         return 0
-    except SystemExit as end:  # typer ends every command so, and has explained wrong usage itself
+    except SystemExit as end:  # typer ends every command this way, and has already printed usage errors
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if code == 130:
             console.print("interrupted", style="yellow")

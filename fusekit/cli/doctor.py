@@ -24,9 +24,9 @@ _Line = Callable[[str, str, str], None]
 
 
 def doctor(
-    root: Annotated[Path | None, typer.Option("--root", help="Look for data in this folder too.")] = None,
+    root: Annotated[Path | None, typer.Option("--root", help="Also look for data in this folder.")] = None,
 ) -> None:
-    """Versions, device, plugins, and the data that the shipped recipes would find.
+    """Show versions, the device, plugins, and whether the data of the shipped recipes is found.
 
     Example: fusekit doctor --root MSRS
     """
@@ -67,7 +67,7 @@ def _devices(line: _Line) -> None:
 
 
 def _data(line: _Line, root: Path | None) -> list[str]:
-    """Prints a line for each shipped recipe; returns what is missing, each thing once."""
+    """Print a line for each shipped recipe; return the messages about missing data, without duplicates."""
     from fusekit.recipe.library import list_recipes
     from fusekit.recipe.recipe import Recipe
 
@@ -87,7 +87,7 @@ def _data(line: _Line, root: Path | None) -> list[str]:
         absent[missing] = None
         line(
             name,
-            "no data; " + ("when_missing steps in" if recipe.synthetic_fallback else "see below"),
+            "no data; " + ("when_missing applies" if recipe.synthetic_fallback else "see below"),
             "yellow",
         )
     return list(absent)

@@ -18,7 +18,7 @@ def explain(
     with_: With = None,
     device: Device = "auto",
 ) -> None:
-    """Show how a pair is fused: attribution of each source, weights, segmentation, as pictures.
+    """Show how a pair is fused: pictures of each source's attribution, the weights and the segmentation.
 
     Example: fusekit explain runs/uaafusion-msrs infrared.png visible.png -o explained
     """

@@ -1,4 +1,4 @@
-"""``fusekit fuse``: images, folders and videos with a model that is there."""
+"""``fusekit fuse``: fuse images, folders and videos with an existing model."""
 
 from __future__ import annotations
 
@@ -38,28 +38,30 @@ class AlignName(str, Enum):
 
 
 def _option(name: str, shown: str | None = None) -> Any:
-    """The command line's form of one of the options of fusing."""
+    """A field of `FuseOptions` as a command-line option."""
     field = FuseOptions.model_fields[name]
     choices = "|".join(str(choice) for choice in get_args(field.annotation))
     text = field.description or ""
-    if not text.partition(" ")[0].endswith(":"):  # as `clip: …` does, a choice in its own spelling
+    if not text.partition(" ")[0].endswith(":"):  # a text such as `clip: …` begins with a choice, spelt as it is
         text = text[:1].upper() + text[1:]
     return typer.Option(f"--{name.replace('_', '-')}", metavar=shown or choices, help=f"{text}.")
 
 
 def fuse(
-    out: Annotated[Path, typer.Option("--out", "-o", help="File, or folder, to write to.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File or folder to write to.")],
     sources: Annotated[
         list[Path] | None,
         typer.Argument(metavar="A B", help="Images, folders of images, or videos, in the order of the model's roles."),
     ] = None,
     model: Annotated[
         str,
-        typer.Option("--model", "-m", help="mean, max, laplacian, a model file, or the folder of a run."),
+        typer.Option(
+            "--model", "-m", help="Model to fuse with: mean, max or laplacian, a model file, or a run folder."
+        ),
     ] = "laplacian",
     source: Annotated[
         list[str] | None,
-        typer.Option("--source", metavar="ROLE=PATH", help="A source by its role; may be repeated."),
+        typer.Option("--source", metavar="ROLE=PATH", help="A source, named by its role; may be repeated."),
     ] = None,
     range_: Annotated[str, _option("range")] = "clip",
     limits: Annotated[str | None, _option("limits", "LOW,HIGH")] = None,
@@ -80,17 +82,17 @@ def fuse(
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Number of scenes fused in parallel.")] = 1,
     contact_sheet: Annotated[
-        bool, typer.Option("--contact-sheet", help="Also draw a sheet of small pictures (folders).")
+        bool, typer.Option("--contact-sheet", help="Also write a contact sheet of thumbnails (folders only).")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     device: Device = "auto",
     with_: With = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but warnings.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")] = False,
 ) -> None:
     """Fuse images, folders of images, or videos.
 
-    Images in folders are paired by file stem. Finished results are skipped, so an interrupted run resumes. Without
-    --model: a Laplacian pyramid, which needs no training.
+    Images in folders are paired by file stem. Finished results are skipped, so an interrupted run resumes. The
+    default model is a Laplacian pyramid, which needs no training.
 
     Example: fusekit fuse thermal/ visible/ -o fused/ --model runs/uaafusion-msrs
     """
@@ -123,18 +125,18 @@ def fuse(
 
 
 def _render(done: FuseResult, display: Display, seconds: float) -> None:
-    """Says what was made.
+    """Print the results of a job.
 
     Raises:
         RunError: Scenes failed.
     """
-    _tell(display.warn, list(done.notes))
-    _tell(display.warn, [f"{scene}: {why}" for scene, why in done.failed.items()])
+    _print_some(display.warn, list(done.notes))
+    _print_some(display.warn, [f"{scene}: {reason}" for scene, reason in done.failed.items()])
     if done.kind == "folders":
-        counts = f"{len(done.fused)} fused in {seconds:.0f} s, {len(done.skipped)} done before"
-        display.say(f"{counts}, {len(done.failed)} failed")
+        counts = f"{len(done.fused)} fused in {seconds:.0f} s, {len(done.skipped)} already finished"
+        display.info(f"{counts}, {len(done.failed)} failed")
     elif done.kind == "videos":
-        display.say(f"{done.frames} frames fused in {seconds:.0f} s")
+        display.info(f"{done.frames} frames fused in {seconds:.0f} s")
     if done.contact_sheet is not None:
         typer.echo(str(done.contact_sheet))
     typer.echo(str(done.out))
@@ -142,12 +144,12 @@ def _render(done: FuseResult, display: Display, seconds: float) -> None:
         count = len(done.fused) + len(done.skipped) + len(done.failed)
         raise RunError(
             f"{len(done.failed)} of {count} scenes failed; the others are in {done.out}",
-            hint="mend or remove those files and run the same command again: what is done is skipped",
+            hint="fix or remove the files of those scenes and run the same command again; finished scenes are skipped",
         )
 
 
 def _own_device(device: str) -> str:
-    """Under torchrun every process takes a GPU of its own."""
+    """The device of this process: under torchrun with ``auto``, each process uses its own GPU."""
     process = launch()
     import torch
 
@@ -161,7 +163,7 @@ def _named(source: list[str]) -> dict[str, Path]:
     for text in source:
         role, sign, path = text.partition("=")
         if not sign or not role or not path:
-            raise UsageError(f"--source {text}: write it as ROLE=PATH")
+            raise UsageError(f"--source {text} is not of the form ROLE=PATH")
         if role in named:
             raise UsageError(f"--source {role}=… is given twice")
         named[role] = Path(path)
@@ -174,7 +176,7 @@ def _limits(text: str | None) -> tuple[float, float] | None:
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"--limits {text}: write it as LOW,HIGH, such as 0.1,0.8") from None
+        raise UsageError(f"--limits {text} is not of the form LOW,HIGH, such as 0.1,0.8") from None
     return low, high
 
 
@@ -182,8 +184,9 @@ def _word_or_number(text: str) -> str | int:
     return int(text) if text.isdecimal() else text
 
 
-def _tell(say: Callable[[str], None], sentences: list[str]) -> None:
+def _print_some(write: Callable[[str], None], sentences: list[str]) -> None:
+    """Write the first sentences, and how many more there are."""
     for sentence in sentences[:_SHOWN]:
-        say(sentence)
+        write(sentence)
     if len(sentences) > _SHOWN:
-        say(f"and {len(sentences) - _SHOWN} more")
+        write(f"and {len(sentences) - _SHOWN} more")

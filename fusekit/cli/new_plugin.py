@@ -15,10 +15,11 @@ def new(
     name: Annotated[str, typer.Argument(help="Name of the plugin: lower-case letters, digits, hyphens.")],
     kind: Annotated[str, typer.Option("--kind", metavar="KIND", help=f"One of {', '.join(KINDS_TO_START)}.")],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FOLDER", help="Folder to write; fusekit-NAME here when absent.")
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="Folder to create (default: fusekit-NAME in the current folder)."),
     ] = None,
 ) -> None:
-    """Start a plugin: a distribution of its own with one working component, its tests and a recipe.
+    """Create a new plugin: a separate distribution with one working component, its tests and a recipe.
 
     Example: fusekit plugins new depth-prior --kind loss-proposer
     """

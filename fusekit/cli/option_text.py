@@ -1,4 +1,4 @@
-"""A component's options in words: name, default, what may be given, what it does. Imports no torch."""
+"""A component's options as text: name, default, allowed values, description. Imports no torch."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _LIMITS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"), ("multiple_of
 
 @dataclass(frozen=True)
 class OptionText:
-    """One option as a user reads it.
+    """One option as it is shown to users.
 
     Attributes:
         name: Its key below ``params``.
         default: As it would be written in a recipe; None where the option is required.
-        allowed: What may be given.
-        description: What it does.
-        depth: 0 for an option of the component, 1 for one of a section in it, and so on.
-        component: The default component of an option that takes one, else None.
+        allowed: The allowed values.
+        description: What the option does.
+        depth: 0 for an option of the component, 1 for an option of a section in it, and so on.
+        component: The default component of an option whose value is a component, else None.
     """
 
     name: str
@@ -51,7 +51,7 @@ class OptionText:
 
 
 def option_texts(config: type[BaseModel], depth: int = 0) -> Iterator[OptionText]:
-    """The options of a ``Config``, inherited ones and those of nested sections too."""
+    """The options of a ``Config``, including inherited ones and those of nested sections."""
     for name, info in fields_of(config).items():
         default = None if info.is_required() else info.get_default(call_default_factory=True)
         section = strip(info.annotation)[0]
@@ -90,7 +90,7 @@ def value_text(value: Any) -> str:
 
 
 def _type_text(annotation: Any, metadata: list[Any], kind: str | None = None) -> str:
-    """A type with its limits; limits may stand beside it or, for a member or an item, inside `Annotated`."""
+    """A type with its limits, which are in `metadata` or, for a member or an item, inside `Annotated`."""
     origin, args = get_origin(annotation), get_args(annotation)
     if hasattr(annotation, "__metadata__"):  # Annotated
         _, marked, _ = strip(annotation)

@@ -11,13 +11,18 @@ from fusekit.plugin.registry import registry
 
 Override = Annotated[
     list[str] | None,
-    typer.Option("-o", "--override", metavar="PATH=VALUE", help="Change the recipe, such as -o train.epochs=5."),
+    typer.Option(
+        "-o",
+        "--override",
+        metavar="PATH=VALUE",
+        help="Change a key of the recipe, such as -o train.epochs=5; may be repeated.",
+    ),
 ]
 With = Annotated[
     list[Path] | None,
-    typer.Option("--with", metavar="FILE.py", help="Python file whose components join as local.NAME."),
+    typer.Option("--with", metavar="FILE.py", help="Load components from a Python file under the `local.` namespace."),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+Device = Annotated[str, typer.Option("--device", help="Device to compute on: auto, cpu, cuda, cuda:1 or mps.")]
 
 
 def add_local_files(files: list[Path] | None) -> None:

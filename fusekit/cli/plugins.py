@@ -29,7 +29,7 @@ from fusekit.words import did_you_mean
 if TYPE_CHECKING:
     from fusekit.testing.check import Outcome
 
-app = typer.Typer(help="What is installed, where it comes from, and what is wrong with it.", no_args_is_help=True)
+app = typer.Typer(help="List, inspect, check and create plugins.", no_args_is_help=True)
 
 _COLOURS = {
     "loaded": "green",
@@ -42,10 +42,10 @@ _COLOURS = {
 
 @app.command("list")
 def list_(
-    kind: Annotated[str | None, typer.Option("--kind", help="Components of one kind, such as task.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    kind: Annotated[str | None, typer.Option("--kind", help="List only components of this kind, such as task.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Plugins and their components.
+    """List plugins and their components.
 
     Example: fusekit plugins list --kind backbone
     """
@@ -109,7 +109,7 @@ def _plain(report: PluginReport, kind: str | None) -> dict[str, Any]:
 
 @app.command("show")
 def show(name: Annotated[str, typer.Argument(help="A plugin, its distribution, or a component.")]) -> None:
-    """A plugin: origin, state, components with their options; the whole trace if it is broken.
+    """Show a plugin: origin, state, components with their options, and the traceback if it is broken.
 
     Example: fusekit plugins show uaafusion
     """
@@ -123,7 +123,7 @@ def show(name: Annotated[str, typer.Argument(help="A plugin, its distribution, o
         names = [spec.name for spec in known.specs()]
         raise PluginError(
             f"plugin {namespace!r} has no component {name!r}{did_you_mean(name, names)}",
-            hint=f"fusekit plugins show {namespace} shows those that it has",
+            hint=f"fusekit plugins show {namespace} lists its components",
         )
     console = Console()
     for report in reports:
@@ -179,9 +179,9 @@ def doctor(
         bool, typer.Option("--imports/--no-imports", help="Import every component (imports torch).")
     ] = True,
 ) -> None:
-    """Look for trouble: plugins that do not load, components that do not import, stale metadata.
+    """Find problems: plugins that do not load, components that cannot be imported, stale metadata.
 
-    Ends with exit code 3 where something is wrong.
+    The exit code is 3 if a problem is found.
     """
     findings = examine(registry(), imports=imports)
     console = Console()
@@ -197,7 +197,7 @@ def doctor(
     if wrong:
         raise PluginError(
             f"{len(wrong)} problem{'' if len(wrong) == 1 else 's'} found",
-            hint="fusekit plugins show NAME tells more about a plugin",
+            hint="fusekit plugins show NAME shows details of a plugin",
         )
 
 
@@ -205,13 +205,13 @@ def doctor(
 def check(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Plugins, distributions or components; all third-party plugins when absent."),
+        typer.Argument(help="Plugins, distributions or components (default: all third-party plugins)."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check that components keep the contract of their kind, with the checks of `fusekit.testing`.
+    """Check that components fulfil the contract of their kind, with the checks of `fusekit.testing`.
 
-    Ends with exit code 3 where a check fails. Imports torch.
+    The exit code is 3 if a check fails. Imports torch.
 
     Example: fusekit plugins check toyseg
     """
@@ -238,15 +238,15 @@ def check(
     if count["failed"]:
         raise PluginError(
             f"{count['failed']} check{'' if count['failed'] == 1 else 's'} failed",
-            hint=None if as_json else "the sentences above say what was expected and what was found",
+            hint=None if as_json else "the messages above describe what was expected and what was found",
         )
 
 
 @app.command("known")
 def known_(
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Plugins that fusekit knows of, installed or not, and how to install them.
+    """List the plugins in fusekit's catalogue, installed or not, and how to install them.
 
     Example: fusekit plugins known
     """
@@ -266,7 +266,7 @@ def known_(
 
 
 def _print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """A component on one line; what failed, and what is a known gap, below it."""
+    """Print a component on one line, with its failed checks and known gaps below it."""
     first = outcomes[0]
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     gaps = [outcome for outcome in outcomes if outcome.state == "skipped" and outcome.reason.startswith("known gap")]

@@ -1,4 +1,4 @@
-"""`fusekit recipes …` and `fusekit validate`: thin over `fusekit.recipe`. Imports no torch."""
+"""`fusekit recipes …` and `fusekit validate`, thin wrappers around `fusekit.recipe`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from fusekit.recipe.library import SCHEMA_FILE, find_recipe, list_recipes
 from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.schema import ModelSection
 
-app = typer.Typer(no_args_is_help=True, help="Look at recipes, copy them, describe them to an editor.")
+app = typer.Typer(no_args_is_help=True, help="List, show and copy recipes, and write their JSON Schema.")
 
 
 @app.command("list")
 def list_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the recipes that came with this version.
+    """List the recipes shipped with this version.
 
     Example: fusekit recipes list
     """
@@ -42,8 +42,10 @@ def list_command(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a file.")],
-    resolved: Annotated[bool, typer.Option("--resolved", help="Merge its parents and fill in every default.")] = False,
+    name: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Merge the recipe's parents and fill in every default.")
+    ] = False,
     override: Override = None,
     with_: With = None,
 ) -> None:
@@ -52,7 +54,7 @@ def show(
     Example: fusekit recipes show uaafusion_msrs --resolved
     """
     if override and not resolved:
-        raise UsageError("-o changes only what --resolved shows", hint="add --resolved")
+        raise UsageError("-o has an effect only with --resolved", hint="add --resolved")
     if resolved:
         add_local_files(with_)
         typer.echo(Recipe.load(name, override or (), check_data=False).dumps_resolved(), nl=False)
@@ -64,10 +66,11 @@ def show(
 def copy(
     name: Annotated[str, typer.Argument(help="Name of a shipped recipe.")],
     destination: Annotated[
-        Path | None, typer.Argument(metavar="[DEST]", help="New file or existing folder; here when absent.")
+        Path | None,
+        typer.Argument(metavar="[DEST]", help="New file or existing folder (default: the current folder)."),
     ] = None,
 ) -> None:
-    """Copy a recipe to start your own from; the copy says which version it comes from.
+    """Copy a shipped recipe as the start of your own; the copy records which version it comes from.
 
     Example: fusekit recipes copy uaafusion_msrs mine.yaml
     """
@@ -77,16 +80,16 @@ def copy(
         target = target / source.name
     stamp = f"# Copied from {source.stem} of {DISTRIBUTION} {__version__}.\n"
     try:
-        # Mode "xb" decides about an existing file and creates the new one in one step.
+        # Mode "xb" checks for an existing file and creates the new one atomically.
         with target.open("xb") as file:
             file.write(stamp.encode() + source.read_bytes())
     except FileExistsError:
-        raise UsageError(f"{target} exists; it is not overwritten", hint="name another file") from None
+        raise UsageError(f"{target} exists and is not overwritten", hint="choose another file name") from None
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror}") from None
     typer.echo(str(target))
     described = target.parent / SCHEMA_FILE
-    if not described.exists():  # which the first line of shipped recipes names
+    if not described.exists():  # the first line of shipped recipes refers to this file
         typer.echo(f"for completion in your editor: fusekit recipes schema --out {described}", err=True)
 
 
@@ -94,7 +97,7 @@ def copy(
 def schema(
     out: Annotated[Path | None, typer.Option("--out", help="Write to this file instead of printing.")] = None,
 ) -> None:
-    """Print the JSON Schema of recipes, for editors; it describes the components that are installed.
+    """Print the JSON Schema of recipes, for editors; it describes the installed components.
 
     Example: fusekit recipes schema --out recipe.schema.json
     """
@@ -116,9 +119,9 @@ def validate(
     override: Override = None,
     with_: With = None,
 ) -> None:
-    """Check a recipe without running it: its form, its components' parameters, whether its parts fit.
+    """Check a recipe without running it: structure, component parameters, and whether the parts fit together.
 
-    Missing data is reported but is no error.
+    Missing data is reported but is not an error.
 
     Example: fusekit validate my_recipe.yaml -o train.epochs=5
     """
@@ -127,7 +130,7 @@ def validate(
 
 
 def summary(recipe: Recipe) -> str:
-    """What `fusekit validate` prints of a recipe that is right."""
+    """The text that `fusekit validate` prints for a valid recipe."""
     model, section = recipe.model, recipe.model.model
     parts = [f"{key} {part.use}" for key in fields_of(ModelSection) if hasattr(part := getattr(section, key), "use")]
     phases = [
@@ -145,7 +148,7 @@ def summary(recipe: Recipe) -> str:
         f"  evaluation: {len(model.evaluate.metrics or ())} metrics, {len(model.evaluate.baselines or ())} baselines",
     ]
     if recipe.synthetic_fallback is not None:
-        lines.insert(2, f"  when_missing is in force: {recipe.synthetic_fallback}")
+        lines.insert(2, f"  when_missing applies: {recipe.synthetic_fallback}")
     if recipe.missing is not None:
         lines.insert(2, f"  data missing: {recipe.missing}")
     return "\n".join(lines)

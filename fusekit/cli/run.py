@@ -14,7 +14,7 @@ import typer
 from fusekit.cli.options import Device, Override, With, add_local_files
 from fusekit.launch import launch
 
-_SECONDS_TO_SPEAK = 5.0
+_SECONDS_BEFORE_REPORTING = 5.0
 
 
 class StageName(str, Enum):
@@ -29,21 +29,21 @@ def run(
     recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
     override: Override = None,
     runs: Annotated[Path, typer.Option("--runs", help="Folder of all runs.")] = Path("runs"),
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted training.")] = False,
     device: Device = "auto",
     with_: With = None,
-    stage: Annotated[StageName | None, typer.Option("--stage", help="Do this stage only.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but warnings.")] = False,
+    stage: Annotated[StageName | None, typer.Option("--stage", help="Run only this stage.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")] = False,
 ) -> None:
-    """Train, fuse, evaluate and report, as the recipe says; finished stages are skipped.
+    """Train, fuse, evaluate and report as the recipe specifies; finished stages are skipped.
 
     Example: fusekit run recipes/uaafusion_msrs.yaml -o data.root=MSRS
     """
-    with _first_speaks():
+    with _first_process_reports():
         add_local_files(with_)
         from fusekit.recipe.recipe import Recipe
 
-        chosen = Recipe.load(recipe, override or ())  # before torch, so that a mistake is shown at once
+        chosen = Recipe.load(recipe, override or ())  # before importing torch, so that a mistake is shown at once
         from fusekit.pipeline.display import Display
         from fusekit.pipeline.run import run as run_recipe
 
@@ -62,16 +62,16 @@ def run(
 
 
 @contextmanager
-def _first_speaks() -> Iterator[None]:
-    """Leaves an error that all processes of ``torchrun`` meet alike to the first one of each machine.
+def _first_process_reports() -> Iterator[None]:
+    """Lets the first process of each machine report an error that all processes of ``torchrun`` raise.
 
-    ``torchrun`` ends the others as soon as that one has spoken and ended. An error that it does not meet is
-    spoken of after a moment.
+    The others wait before they raise it. ``torchrun`` ends them as soon as the first process has reported and ended;
+    an error that the first process does not raise is reported after the wait.
     """
     local_rank = launch().local_rank
     try:
         yield
     except Exception:
         if local_rank > 0:
-            time.sleep(_SECONDS_TO_SPEAK)
+            time.sleep(_SECONDS_BEFORE_REPORTING)
         raise

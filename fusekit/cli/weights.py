@@ -7,17 +7,17 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Weights of other authors.", no_args_is_help=True)
+app = typer.Typer(help="Import and inspect third-party weights.", no_args_is_help=True)
 
 
 @app.command("import")
 def import_(
-    name: Annotated[str, typer.Argument(help="Whose format it is: a plugin (uaafusion) or an importer.")],
+    name: Annotated[str, typer.Argument(help="Importer of the file's format, or the plugin that has it (uaafusion).")],
     file: Annotated[Path, typer.Argument(help="The released file, such as weights.pth.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Model file to write, OUT.safetensors.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Convert released weights to a model file of fusekit. Reads tensors only, never code.
+    """Convert released weights to a fusekit model file. Reads tensors only and never runs code from the file.
 
     Example: fusekit weights import uaafusion released.pth -o uaafusion.safetensors
     """
@@ -31,7 +31,7 @@ def import_(
 
 @app.command("show")
 def show(file: Annotated[Path, typer.Argument(help="A model file.")]) -> None:
-    """What a model file says about itself: parts, roles, classes, where its weights come from."""
+    """Show a model file's description as JSON: parts, roles, classes and the origin of its weights."""
     import json
     from dataclasses import asdict
 

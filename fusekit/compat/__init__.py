@@ -1,1 +1,1 @@
-"""Work-arounds for faults of other packages, each with the exact condition under which it acts."""
+"""Workarounds for bugs of other packages, each with the exact condition under which it applies."""

@@ -1,9 +1,9 @@
-"""Makes torchvision importable beside a torch without CUDA.
+"""Makes torchvision importable with a torch build without CUDA.
 
-Beside a CPU torch, package indexes serve the CUDA build of torchvision; its compiled library does not load,
-and its import then dies with "operator torchvision::nms does not exist", taking timm and
-segmentation-models-pytorch along. Defining the missing operator schemas first lets it import; the compiled
-operators themselves stay unavailable, and fusekit needs none of them.
+With a CPU build of torch, package indexes may install the CUDA build of torchvision. Its compiled library does not
+load, and its import fails with "operator torchvision::nms does not exist"; timm and segmentation-models-pytorch then
+fail to import too. If the missing operator schemas are defined first, the import succeeds. The compiled operators
+remain unavailable, but fusekit does not need them.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _MISSING = re.compile(r"operator torchvision::(\w+) does not exist")
 
 
 def import_torchvision() -> ModuleType:
-    """Imports torchvision, defining missing operator schemas where exactly that error occurs.
+    """Imports torchvision; defines the missing operator schemas if exactly that error occurs.
 
     Raises:
         ImportError: torchvision is not installed.
-        RuntimeError: It fails for another reason.
+        RuntimeError: The import fails for another reason.
     """
     import torch
 
@@ -33,11 +33,11 @@ def import_torchvision() -> ModuleType:
         try:
             return importlib.import_module("torchvision")
         except RuntimeError as error:
-            found = _MISSING.search(str(error))
-            if found is None or found.group(1) not in _SCHEMAS:
+            match = _MISSING.search(str(error))
+            if match is None or match.group(1) not in _SCHEMAS:
                 raise
-            name = found.group(1)
+            name = match.group(1)
             torch.library.define(f"torchvision::{name}", _SCHEMAS[name])
             for module in [m for m in sys.modules if m == "torchvision" or m.startswith("torchvision.")]:
                 del sys.modules[module]
-    raise RuntimeError("torchvision does not import although its operator schemas are defined")
+    raise RuntimeError("torchvision cannot be imported although its operator schemas are defined")

@@ -1,4 +1,4 @@
-"""Images and scenes: what plugins and programs use of it is exported here, and loaded when it is used."""
+"""Images and scenes; the names for plugins and programs are exported here and imported on first use."""
 
 import lazy_loader
 

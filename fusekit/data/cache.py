@@ -1,4 +1,4 @@
-"""A cache that counts bytes and forgets what was used longest ago."""
+"""A least-recently-used cache with a limit in bytes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ V = TypeVar("V")
 
 
 class ByteCache(Generic[K, V]):
-    """Keeps values up to a number of bytes; changes speed, never results.
+    """LRU cache of values up to a number of bytes; affects only speed, never results.
 
     Args:
-        capacity: Most bytes kept. A single larger value is handed out but not kept.
-        size: Bytes that a value takes.
+        capacity: Maximum number of bytes kept. A single larger value is returned but not kept.
+        size: Function that returns the size of a value in bytes.
     """
 
     def __init__(self, capacity: int, size: Callable[[V], int]) -> None:
@@ -25,7 +25,7 @@ class ByteCache(Generic[K, V]):
         self._used = 0
 
     def get(self, key: K, make: Callable[[], V]) -> V:
-        """The value of `key`, made when it is not there."""
+        """The value of `key`; if it is not in the cache, it is computed with `make`."""
         if key in self._values:
             self._values.move_to_end(key)
             return self._values[key][0]

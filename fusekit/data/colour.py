@@ -1,4 +1,4 @@
-"""The colour policy: networks see luminance, colour comes back afterwards.
+"""The colour policy: networks process luminance, and the colour is restored afterwards.
 
 Full-range BT.601 in floating point, with neutral chroma at 0.5.
 """
@@ -34,7 +34,7 @@ def luminance(image: Tensor) -> Tensor:
         image: (…, 1 or 3, H, W) in [0, 1].
 
     Returns:
-        (…, 1, H, W) in [0, 1]. Of three equal channels it is exactly that channel.
+        (…, 1, H, W) in [0, 1]. For three equal channels it is exactly that channel.
     """
     _check(image)
     if image.shape[-3] == 1:
@@ -51,7 +51,7 @@ def chroma(image: Tensor) -> Tensor:
         image: (…, 1 or 3, H, W) in [0, 1].
 
     Returns:
-        (…, 2, H, W) in [0, 1]; 0.5 is neutral, and what a grey image has everywhere.
+        (…, 2, H, W) in [0, 1]; 0.5 is neutral. A grey image is neutral everywhere.
     """
     _check(image)
     if image.shape[-3] == 1:
@@ -62,7 +62,7 @@ def chroma(image: Tensor) -> Tensor:
 
 
 def join(luma: Tensor, colour: Tensor) -> Tensor:
-    """RGB of luminance (…, 1, H, W) and chroma (…, 2, H, W), clipped to [0, 1]: (…, 3, H, W)."""
+    """Combines luminance (…, 1, H, W) and chroma (…, 2, H, W) to RGB (…, 3, H, W), clipped to [0, 1]."""
     offset = colour - NEUTRAL
     to_blue, to_red = _CB_SCALE * offset[..., 0:1, :, :], _CR_SCALE * offset[..., 1:2, :, :]
     green = luma - (_BLUE * to_blue + _RED * to_red) / _GREEN
@@ -70,17 +70,17 @@ def join(luma: Tensor, colour: Tensor) -> Tensor:
 
 
 def restore_colour(fused_luma: Tensor, images: Sequence[Tensor]) -> Tensor:
-    """Gives a fused luminance the colour of its sources.
+    """Restores the colour of the sources in a fused luminance.
 
-    If exactly one source is colour its chroma is kept; of several, the average weighted with
-    ``|C - neutral|``, so that the more saturated source decides; if none is, the result is grey.
+    If exactly one source has colour, its chroma is used. If several have colour, their chroma is averaged with
+    weights ``|C - neutral|``, so that more saturated sources dominate. If none has colour, the result is grey.
 
     Args:
         fused_luma: (…, 1, H, W) in [0, 1].
         images: The sources as they were read, each (…, 1 or 3, H, W) in [0, 1], of the same size.
 
     Returns:
-        (…, 3, H, W) in [0, 1], or (…, 1, H, W) where no source is colour.
+        (…, 3, H, W) in [0, 1], or (…, 1, H, W) if no source has colour.
 
     Raises:
         UsageError: Sizes differ.
@@ -90,7 +90,7 @@ def restore_colour(fused_luma: Tensor, images: Sequence[Tensor]) -> Tensor:
         _check(image)
         if image.shape[-2:] != fused_luma.shape[-2:]:
             raise UsageError(
-                f"colour of a {tuple(image.shape[-2:])} source cannot be given to a fused image of "
+                f"the colour of a source of size {tuple(image.shape[-2:])} cannot be applied to a fused image of size "
                 f"{tuple(fused_luma.shape[-2:])} (height, width)"
             )
     coloured = [image.to(fused_luma) for image in images if not is_grey(image)]
@@ -101,11 +101,11 @@ def restore_colour(fused_luma: Tensor, images: Sequence[Tensor]) -> Tensor:
     offsets = torch.stack([chroma(image) for image in coloured]) - NEUTRAL
     shares = offsets.abs()
     total = shares.sum(dim=0)
-    # Where every source is neutral so is the result; the divisor there does not matter.
+    # Where all sources are neutral, the result is neutral too; the divisor does not matter there.
     offset = (shares * offsets).sum(dim=0) / torch.where(total > 0, total, torch.ones_like(total))
     return join(fused_luma, offset + NEUTRAL)
 
 
 def _check(image: Tensor) -> None:
     if image.ndim < 3 or image.shape[-3] not in (1, 3):
-        raise UsageError(f"an image is (…, 1 or 3, height, width), not {tuple(image.shape)}")
+        raise UsageError(f"an image must be (…, 1 or 3, height, width), not {tuple(image.shape)}")

@@ -1,4 +1,4 @@
-"""From a file to its pixels: the header decides which decoder keeps every bit."""
+"""Decodes image files without losing bits: the header determines the decoder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fusekit.errors import DataError
 _PILLOW_FORMATS = ("BMP", "JPEG", "PNG", "TIFF")
 _ORIENTATION = 0x0112
 _SPREAD = {1: 255, 2: 85, 4: 17}
-"""Factor by which grey samples of so many bits are spread over 0 to 255."""
+"""Factor by which grey samples are scaled to 0 to 255, by their number of bits."""
 
 
 def read_raster(path: Path, *, indices: bool = False) -> Raster:
@@ -29,11 +29,11 @@ def read_raster(path: Path, *, indices: bool = False) -> Raster:
 
     Args:
         path: The file.
-        indices: The numbers are wanted as stored, for label maps: palettes are not looked up, samples of
-            few bits are not spread over the range. Lossy formats are refused.
+        indices: Return the numbers as stored, for label maps: palettes are not applied, samples of fewer than
+            8 bits are not scaled. Lossy formats are refused.
 
     Raises:
-        DataError: Anything that keeps the picture from being read exactly, with path and cause.
+        DataError: The image cannot be read exactly; the message has the path and the cause.
     """
     with reading(path):
         start = _first_bytes(path)
@@ -41,30 +41,30 @@ def read_raster(path: Path, *, indices: bool = False) -> Raster:
             samples = png.samples_of(path)
             with _pillow(path) as image:
                 if getattr(image, "is_animated", False):
-                    raise DataError(f"{path}: is an animation; one picture is expected")
-                if samples.deep:
+                    raise DataError(f"{path}: is an animation; a single image is expected")
+                if samples.truncated_by_pillow:
                     check_size(path, image.height, image.width)
-                    return png.decode_deep(path, samples, _orientation(image))
-            return _decode_with_pillow(path, indices=indices, stored_bits=samples.depth)
+                    return png.decode_16_bit(path, samples, _orientation(image))
+            return _decode_with_pillow(path, indices=indices, stored_bits=samples.bit_depth)
         if start.startswith(TIFF_SIGNATURES):
             with tifffile.TiffFile(path) as tiff:
                 source = TiffSource(path, tiff)
-                if source.deep:
+                if source.beyond_8_bits:
                     return source.decode()
             return _decode_with_pillow(path, indices=indices)
         if indices:
             raise DataError(
                 f"{path}: is neither PNG nor TIFF; other formats do not keep class indices",
-                hint="Save label maps as single-channel PNG.",
+                hint="Save label maps as single-channel PNG files.",
             )
         return _decode_with_pillow(path)
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation. Of a PNG without any before its pixels, Pillow looks behind them too."""
+    """EXIF orientation. For a PNG without EXIF data before its pixels, Pillow also searches after them."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except (OSError, SyntaxError, struct.error):  # unreadable metadata must not cost the image
+    except (OSError, SyntaxError, struct.error):  # unreadable metadata must not make the image unreadable
         return 1
 
 
@@ -79,16 +79,16 @@ def _first_bytes(path: Path) -> bytes:
 @contextmanager
 def _pillow(path: Path) -> Iterator[Image.Image]:
     with warnings.catch_warnings():
-        # Our own limit (check_size) stands in for Pillow's warning about large pictures.
+        # Our own limit (check_size) replaces Pillow's warning about large images.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
             image = Image.open(path, formats=_PILLOW_FORMATS)
         except UnidentifiedImageError as error:
             raise DataError(
-                f"{path}: is not an image that fusekit reads", hint="It reads BMP, JPEG, PNG and TIFF."
+                f"{path}: is not an image that fusekit reads", hint="fusekit reads BMP, JPEG, PNG and TIFF."
             ) from error
         except Image.DecompressionBombError as error:
-            raise DataError(f"{path}: claims more pixels than fusekit opens ({error})") from error
+            raise DataError(f"{path}: declares more pixels than fusekit opens ({error})") from error
         with image:
             yield image
 
@@ -96,7 +96,7 @@ def _pillow(path: Path) -> Iterator[Image.Image]:
 def _decode_with_pillow(path: Path, *, indices: bool = False, stored_bits: int = 8) -> Raster:
     with _pillow(path) as opened:
         check_size(path, opened.height, opened.width)
-        opened.load()  # a TIFF is turned upright here, and then carries no orientation any more
+        opened.load()  # for a TIFF, this applies the orientation and removes the tag
         image = ImageOps.exif_transpose(opened)
         mode = image.mode
         if mode == "1":
@@ -107,11 +107,11 @@ def _decode_with_pillow(path: Path, *, indices: bool = False, stored_bits: int =
             return Raster(np.asarray(image).astype(np.uint16), 65535.0)
         elif mode not in ("L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa"):
             raise DataError(
-                f"{path}: has colour mode {mode}; grey, palette and RGB are read",
-                hint="Convert it to RGB with a program that knows its colour profile.",
+                f"{path}: has colour mode {mode}; fusekit reads grey, palette and RGB",
+                hint="Convert it to RGB with a program that applies its colour profile.",
             )
         pixels = np.asarray(image)
-    # Alpha is set apart, not blended: it may hold anything, and the colours below it are the measurement.
+    # Alpha is separated, not blended: it may hold any value, and the colour channels are the measurement.
     alpha = None
     if pixels.ndim == 3:
         alpha = pixels[..., -1] if pixels.shape[2] in (2, 4) else None

@@ -1,4 +1,4 @@
-"""Writing images: whole or not at all."""
+"""Atomic writing of images as PNG or TIFF."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from fusekit.errors import RunError, UsageError
 from fusekit.files import write_atomically
 
 WRITTEN_SUFFIXES = (".png", ".tif", ".tiff")
-"""Lower-case suffixes of formats that are written; others would lose what was measured."""
+"""Lower-case suffixes of the supported output formats; other formats would lose measured values."""
 
 
 def write_image(path: str | Path, image: Tensor, *, bit_depth: Literal[8, 16] = 8) -> None:
-    """Writes a PNG or TIFF atomically: a reader, or a crash, sees the whole file or the one before it.
+    """Writes a PNG or TIFF atomically: readers see the complete new file or the previous one, also after a crash.
 
     Args:
-        path: Where to; ``.png``, ``.tif`` or ``.tiff``. Folders on the way are made.
-        image: (1 or 3, H, W) or (H, W) floating point; values outside [0, 1] are clipped, and rounded to
-            the nearest level.
-        bit_depth: Bits of a sample. 16-bit colour PNG needs imagecodecs; TIFF does not.
+        path: Path of the file, ``.png``, ``.tif`` or ``.tiff``. Missing parent folders are created.
+        image: (1 or 3, H, W) or (H, W) floating point; values are clipped to [0, 1] and rounded to the nearest
+            level.
+        bit_depth: Bits per sample. 16-bit colour PNG needs imagecodecs; TIFF does not.
 
     Raises:
-        UsageError: The suffix, shape or depth is not one of the above, or imagecodecs is needed.
-        RunError: The image is not finite, or the disk refuses it; what was there before is kept.
+        UsageError: The suffix, shape or bit depth is not one of the above, or imagecodecs is missing.
+        RunError: The image is not finite, or the file cannot be written; an existing file is kept.
     """
     path = Path(path)
     check_suffix(path)
@@ -40,15 +40,15 @@ def write_image(path: str | Path, image: Tensor, *, bit_depth: Literal[8, 16] = 
 
 
 def write_raster(path: Path, raster: Raster) -> None:
-    """Writes a picture in its own numbers, alpha included, as PNG or TIFF, atomically.
+    """Writes an image in its native dtype, including alpha, as PNG or TIFF, atomically.
 
     Args:
-        path: Where to; ``.png``, ``.tif`` or ``.tiff``. Folders on the way are made.
+        path: Path of the file, ``.png``, ``.tif`` or ``.tiff``. Missing parent folders are created.
         raster: uint8 or uint16; float32 for TIFF.
 
     Raises:
-        UsageError: The suffix is another, the format does not hold such numbers, or imagecodecs is needed.
-        RunError: The disk refuses it; what was there before is kept.
+        UsageError: The suffix is not supported, the format does not support the dtype, or imagecodecs is missing.
+        RunError: The file cannot be written; an existing file is kept.
     """
     body = encode(path, raster)
     write_atomically(path, lambda temporary: _fill(temporary, body))
@@ -70,16 +70,16 @@ def encode(path: Path, raster: Raster) -> bytes:
 
 
 def check_suffix(path: Path) -> str:
-    """The suffix in lower case, if it is one of a format that is written.
+    """Returns the suffix in lower case, if its format is supported.
 
     Raises:
-        UsageError: It is not.
+        UsageError: The format is not supported.
     """
     suffix = path.suffix.lower()
     if suffix not in WRITTEN_SUFFIXES:
         raise UsageError(
             f"{path}: images are written as PNG or TIFF, not as {suffix or 'a file without suffix'!r}",
-            hint="Name it .png, .tif or .tiff.",
+            hint="Use the suffix .png, .tif or .tiff.",
         )
     return suffix
 
@@ -89,25 +89,27 @@ def _fill(temporary: Path, body: bytes) -> None:
 
 
 def _levels(path: Path, image: Tensor, bit_depth: int) -> npt.NDArray[np.generic]:
-    """(H, W) or (H, W, 3) integers of the depth."""
+    """Converts an image to (H, W) or (H, W, 3) integers of a bit depth."""
     if bit_depth not in (8, 16):
-        raise UsageError(f"{path}: bit depth {bit_depth} is not known; it is 8 or 16")
+        raise UsageError(f"{path}: bit depth {bit_depth} is not supported; choose 8 or 16")
     if image.ndim == 2:
         image = image[None]
     if image.ndim != 3 or image.shape[0] not in (1, 3) or not image.is_floating_point():
-        raise UsageError(f"{path}: an image is (1 or 3, H, W) floating point, not {tuple(image.shape)} {image.dtype}")
+        raise UsageError(
+            f"{path}: an image must be (1 or 3, H, W) floating point, not {tuple(image.shape)} {image.dtype}"
+        )
     if not torch.isfinite(image).all():
-        raise RunError(f"{path}: not written, because the image has NaN or infinite values")
+        raise RunError(f"{path}: not written, because the image contains NaN or infinite values")
     return to_levels(image, np.dtype(np.uint8 if bit_depth == 8 else np.uint16))
 
 
 def to_levels(image: Tensor, dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic]:
-    """(1 or 3, H, W) in [0, 1] as (H, W) or (H, W, 3) of a dtype; integers are rounded to the nearest level."""
+    """Converts (1 or 3, H, W) in [0, 1] to (H, W) or (H, W, 3) of a dtype; integers are rounded to the nearest."""
     planes = image.detach().cpu()
     if dtype.kind == "f":
         values = planes.permute(1, 2, 0).numpy().astype(dtype)
     else:
-        # float64, because float32 arithmetic could move a value that sits next to a 16-bit rounding edge
+        # float64, because float32 arithmetic could change how a value near a 16-bit rounding boundary is rounded
         levels = (planes.to(torch.float64).clamp_(0, 1) * np.iinfo(dtype).max).round_()  # type: ignore[type-var]
         values = levels.permute(1, 2, 0).numpy().astype(dtype)
     values = np.ascontiguousarray(values)
@@ -125,7 +127,7 @@ def _png(path: Path, levels: npt.NDArray[np.generic]) -> bytes:
             ) from error
         return bytes(imagecodecs.png_encode(levels))
     if levels.dtype.kind == "f":
-        raise UsageError(f"{path}: PNG holds no floating point values", hint="Write .tif, or 16 bits.")
+        raise UsageError(f"{path}: PNG does not support floating point values", hint="Write .tif, or 16 bits.")
     body = io.BytesIO()
     Image.fromarray(levels).save(body, format="PNG")
     return body.getvalue()
@@ -140,7 +142,7 @@ def _tiff(levels: npt.NDArray[np.generic], *, alpha: bool) -> bytes:
         photometric="rgb" if colours == 3 else "minisblack",
         planarconfig="contig" if levels.ndim == 3 else None,
         extrasamples=["unassalpha"] if alpha else None,
-        compression="zlib",  # what tifffile masters without imagecodecs
+        compression="zlib",  # supported by tifffile without imagecodecs
         metadata=None,
         software=False,
     )

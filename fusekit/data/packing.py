@@ -1,4 +1,4 @@
-"""Scenes in memory at the size they have on disk, without losing a bit."""
+"""Lossless storage of scenes in memory, with the bit depth of their files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEVELS = ((np.uint8, 255.0), (np.uint16, 65535.0))
 
 @dataclass(frozen=True)
 class _Plane:
-    """An image as integer levels out of `peak`, or as float32 with peak 1."""
+    """An image as integer levels from 0 to `peak`, or as float32 with peak 1."""
 
     values: npt.NDArray[np.generic]
     peak: float
@@ -31,10 +31,10 @@ class _Plane:
 
 @dataclass(frozen=True)
 class PackedSample:
-    """A `Sample` as 8-bit or 16-bit levels where these give back its float32 values exactly.
+    """A `Sample` stored as 8-bit or 16-bit levels, if these reproduce its float32 values exactly.
 
-    An 8-bit file takes a quarter of the memory that its float32 image takes. Images whose values are no such
-    levels (float TIFF, resized, made by a third party) stay float32.
+    An 8-bit image then takes a quarter of the memory of its float32 values. Images whose values are not such levels
+    (float TIFF, resized images, other sources) stay float32.
     """
 
     id: str
@@ -49,12 +49,12 @@ class PackedSample:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Memory in bytes."""
         label = 0 if self.label is None else self.label.nbytes
         return label + sum(plane.values.nbytes for plane in self.planes)
 
     def unpack(self, window: Window | None = None) -> Sample:
-        """The sample, bit for bit as it was packed, or the part of it inside a window."""
+        """The original sample, bit for bit, or the part of it inside a window."""
         part = (slice(None), slice(None))
         if window is not None:
             rows = slice(window.top, window.top + window.height)
@@ -64,7 +64,7 @@ class PackedSample:
 
 
 def as_raster(image: Tensor) -> Raster:
-    """An image (1 or 3, H, W) in [0, 1] as a file would hold it: with the lowest bit depth that keeps its values."""
+    """Converts an image (1 or 3, H, W) in [0, 1] to a raster with the lowest bit depth that keeps its values."""
     plane = _pack(image.numpy())
     pixels = plane.values[0] if len(plane.values) == 1 else plane.values.transpose(1, 2, 0)
     return Raster(np.ascontiguousarray(pixels), plane.peak)
@@ -74,7 +74,7 @@ def pack(sample: Sample) -> PackedSample:
     """Packs a sample.
 
     Raises:
-        DataError: The dataset broke its contract: no images, images of other shapes or sizes, not float32.
+        DataError: The dataset violates its contract: no images, wrong or different shapes, or not float32.
     """
     _check(sample)
     label: npt.NDArray[np.generic] | None = None
@@ -87,7 +87,7 @@ def pack(sample: Sample) -> PackedSample:
 
 
 def _pack(values: npt.NDArray[np.float32]) -> _Plane:
-    with np.errstate(invalid="ignore"):  # NaN has no level; the comparison below then says so
+    with np.errstate(invalid="ignore"):  # NaN has no level; the comparison below then fails
         for dtype, peak in _LEVELS:
             levels = np.rint(values * np.float32(peak)).clip(0, peak).astype(dtype)
             if np.array_equal(levels.astype(np.float32) / np.float32(peak), values):
@@ -98,11 +98,11 @@ def _pack(values: npt.NDArray[np.float32]) -> _Plane:
 def _check(sample: Sample) -> None:
     shapes = [tuple(image.shape) for image in sample.images]
     sizes = {shape[-2:] for shape in shapes} | ({tuple(sample.label.shape)} if sample.label is not None else set())
-    right = shapes and len(sizes) == 1 and all(len(shape) == 3 and shape[0] in (1, 3) for shape in shapes)
-    if not right or any(image.dtype != torch.float32 for image in sample.images):
+    valid = shapes and len(sizes) == 1 and all(len(shape) == 3 and shape[0] in (1, 3) for shape in shapes)
+    if not valid or any(image.dtype != torch.float32 for image in sample.images):
         dtypes = sorted({str(image.dtype) for image in sample.images})
         label = "" if sample.label is None else f", label map {tuple(sample.label.shape)}"
         raise DataError(
-            f"scene {sample.id!r}: the dataset gave images {shapes} {', '.join(dtypes)}{label}; images are "
-            "(1 or 3, H, W) float32, all of one size"
+            f"scene {sample.id!r}: the dataset returned images {shapes} {', '.join(dtypes)}{label}; images must be "
+            "(1 or 3, H, W) float32, all of the same size"
         )

@@ -1,4 +1,4 @@
-"""The 16-bit PNGs that Pillow would quietly open with 8 bits."""
+"""Decoding of 16-bit PNGs that Pillow would silently reduce to 8 bits."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ class Samples(NamedTuple):
     """How a PNG stores its samples.
 
     Attributes:
-        depth: Bits of a sample: 1, 2, 4, 8 or 16.
+        bit_depth: Bits per sample: 1, 2, 4, 8 or 16.
         colour_type: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGB and alpha.
     """
 
-    depth: int
+    bit_depth: int
     colour_type: int
 
     @property
-    def deep(self) -> bool:
-        """16 bits in a form of which Pillow keeps 8."""
-        return self.depth == 16 and self.colour_type != _GREY
+    def truncated_by_pillow(self) -> bool:
+        """Whether samples have 16 bits of which Pillow keeps only 8."""
+        return self.bit_depth == 16 and self.colour_type != _GREY
 
 
 def samples_of(path: Path) -> Samples:
-    """Reads the two bytes of the header, always its first chunk, that Pillow does not tell.
+    """Reads bit depth and colour type from the header, always the first chunk, because Pillow does not report them.
 
     Raises:
-        DataError: The file ends before them.
+        DataError: The file ends before the end of the header.
     """
     with path.open("rb") as file:
         start = file.read(26)
     if len(start) < 26:
-        raise DataError(f"{path}: the PNG ends before its header does", hint="Copy the file again.")
+        raise DataError(f"{path}: the PNG is truncated within its header", hint="Copy the file again.")
     return Samples(start[24], start[25])
 
 
-def decode_deep(path: Path, samples: Samples, orientation: int) -> Raster:
+def decode_16_bit(path: Path, samples: Samples, orientation: int) -> Raster:
     """Decodes a 16-bit PNG with colour or alpha through imagecodecs.
 
     Args:
@@ -60,8 +60,8 @@ def decode_deep(path: Path, samples: Samples, orientation: int) -> Raster:
         import imagecodecs
     except ImportError as error:
         raise DataError(
-            f"{path}: is a PNG with 16 bits a channel and colour or alpha, of which Pillow would keep only 8",
-            hint=f"Install the decoder that keeps them all: {IO_EXTRA}; or convert the file to TIFF.",
+            f"{path}: is a PNG with 16 bits per channel and colour or alpha, of which Pillow would keep only 8",
+            hint=f"Install the decoder that keeps all bits: {IO_EXTRA}; or convert the file to TIFF.",
         ) from error
     pixels = np.asarray(imagecodecs.png_decode(path.read_bytes()))
     if pixels.dtype != np.uint16:

@@ -1,4 +1,4 @@
-"""Pixels as a file holds them, and the rules that every decoder shares."""
+"""Decoded images in their native dtype, and the checks that all decoders share."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ import numpy.typing as npt
 from fusekit.errors import DataError, FusekitError
 
 MIN_SIDE = 16
-"""Smallest height and width of an image that fusekit takes."""
+"""Smallest height and width of an image that fusekit accepts."""
 
 MAX_PIXELS = 1 << 28
-"""Largest picture opened; a small file that claims more is taken for a decompression bomb."""
+"""Largest number of pixels of an image; a file that declares more is treated as a decompression bomb."""
 
 IO_EXTRA = "pip install 'image-fusekit[io]'"
 
 
 @dataclass(frozen=True)
 class Raster:
-    """An upright picture in its own numbers.
+    """A decoded image in its native dtype, orientation applied.
 
     Attributes:
         pixels: (H, W) or (H, W, 3): uint8, uint16 or float32.
-        peak: Value that stands for 1.0: 255, 65535, or 1 for floating point.
-        alpha: Opacity, (H, W) in the same numbers; None where the picture has none.
+        peak: Value that represents 1.0: 255, 65535, or 1 for floating point.
+        alpha: Opacity, (H, W) with the same dtype and peak; None if the image has no alpha channel.
     """
 
     pixels: npt.NDArray[np.generic]
@@ -47,9 +47,10 @@ class Raster:
         *,
         out: npt.NDArray[np.float32] | None = None,
     ) -> npt.NDArray[np.float32]:
-        """A part of the picture as (1 or 3, h, w) float32 in [0, 1], in `out` if that is given.
+        """A part of the image as (1 or 3, h, w) float32 in [0, 1], written to `out` if that is given.
 
-        float32 holds every 16-bit level, and one division rounds once: the levels can be recovered exactly.
+        float32 represents every 16-bit level, and one division rounds only once, so the levels can be recovered
+        exactly.
         """
         part = self.pixels[rows, columns]
         planes = part[None] if part.ndim == 2 else part.transpose(2, 0, 1)
@@ -60,10 +61,10 @@ class Raster:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turns whatever a decoder raises into a `DataError` with path and cause.
+    """Context manager that turns any exception of a decoder into a `DataError` with path and cause.
 
-    Decoders of damaged files raise anything (OSError, SyntaxError, struct.error, zlib.error, …), hence the
-    wide net; running out of memory says nothing about the file and passes.
+    Decoders of damaged files raise many types of exceptions (OSError, SyntaxError, struct.error, zlib.error, …), so
+    all are caught, except MemoryError, which is not caused by the file.
     """
     try:
         yield
@@ -74,31 +75,31 @@ def reading(path: Path) -> Iterator[None]:
     except IsADirectoryError as error:
         raise DataError(f"{path}: is a folder, not an image file") from error
     except PermissionError as error:
-        raise DataError(f"{path}: may not be read by this user (permission denied)") from error
+        raise DataError(f"{path}: cannot be read by this user (permission denied)") from error
     except Exception as error:
         cause = str(error) or type(error).__name__
         raise DataError(
-            f"{path}: cannot be decoded ({cause})", hint="The file is damaged or cut short; copy it again."
+            f"{path}: cannot be decoded ({cause})", hint="The file is damaged or truncated; copy it again."
         ) from error
 
 
 def check_size(path: Path, height: int, width: int) -> None:
-    """Refuses pictures that are too small to fuse or too large to be honest.
+    """Refuses images that are too small to fuse or implausibly large.
 
     Raises:
-        DataError: A side is below 16 pixels, or there are more than 2**28 pixels.
+        DataError: A side is shorter than 16 pixels, or the image has more than 2**28 pixels.
     """
     if min(height, width) < MIN_SIDE:
-        raise DataError(f"{path}: is {height}x{width} (height x width); at least 16x16 is needed")
+        raise DataError(f"{path}: is {height}x{width} (height x width), but at least 16x16 is required")
     if height * width > MAX_PIXELS:
         raise DataError(
-            f"{path}: claims {height}x{width} pixels, more than the {MAX_PIXELS} that fusekit opens",
-            hint="If the picture is real, cut it into parts first.",
+            f"{path}: declares {height}x{width} pixels, more than the {MAX_PIXELS} that fusekit opens",
+            hint="If the image really has this size, cut it into parts first.",
         )
 
 
 def upright(pixels: npt.NDArray[np.generic], orientation: int) -> npt.NDArray[np.generic]:
-    """Undoes an EXIF/TIFF orientation (1 to 8) of an (H, W, …) array; other values count as 1."""
+    """Applies an EXIF/TIFF orientation (1 to 8) to an (H, W, …) array; other values count as 1."""
     if orientation in (5, 6, 7, 8):
         pixels = np.swapaxes(pixels, 0, 1)
     if orientation in (3, 4, 7, 8):

@@ -1,4 +1,4 @@
-"""TIFF files with more than 8 bits a sample: every bit is kept, or the file is refused."""
+"""Lossless decoding of TIFF files with more than 8 bits per sample; files that cannot be read exactly are refused."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _UNSIGNED = 1
 
 
 class TiffSource:
-    """The only page of an open TIFF file.
+    """The single page of an open TIFF file.
 
     Attributes:
-        deep: Whether samples are other than unsigned integers of at most 8 bits.
+        beyond_8_bits: Whether samples are not unsigned integers of at most 8 bits.
     """
 
     def __init__(self, path: Path, file: tifffile.TiffFile) -> None:
         if len(file.pages) != 1:
             raise DataError(
-                f"{path}: holds {len(file.pages)} pages; one picture is expected",
-                hint="Save the page that is meant as a file of its own.",
+                f"{path}: contains {len(file.pages)} pages; a single image is expected",
+                hint="Save the page to use as a separate file.",
             )
         page = file.pages[0]
         assert isinstance(page, tifffile.TiffPage)  # the first page is never a bare frame
@@ -35,19 +35,19 @@ class TiffSource:
         unknown = [extra for extra in page.extrasamples if extra == tifffile.EXTRASAMPLE.UNSPECIFIED]
         if unknown:
             raise DataError(
-                f"{path}: has {page.samplesperpixel} samples a pixel, {len(unknown)} without a meaning",
-                hint="Save grey or RGB, with or without alpha: fusekit will not guess which channels count.",
+                f"{path}: has {page.samplesperpixel} samples per pixel, {len(unknown)} of them of unspecified meaning",
+                hint="Save grey or RGB, with or without alpha: fusekit does not guess which channels to use.",
             )
         tag = page.tags.get("Orientation")
         self._orientation = int(tag.value) if tag is not None else 1
-        self.deep = page.bitspersample > 8 or page.sampleformat != _UNSIGNED
+        self.beyond_8_bits = page.bitspersample > 8 or page.sampleformat != _UNSIGNED
 
     def decode(self) -> Raster:
         """Decodes the page.
 
         Raises:
-            DataError: The kind of sample or of colour has no agreed range, values of a floating point
-                picture are not in [0, 1], or the compression needs imagecodecs.
+            DataError: The sample type or colour type has no defined range, values of a floating point image are
+                not in [0, 1], or the compression needs imagecodecs.
         """
         page, path = self._page, self._path
         check_size(path, page.imagelength, page.imagewidth)
@@ -84,7 +84,7 @@ class TiffSource:
         if dtype is None or not (dtype.kind == "f" or (dtype == np.uint16 and page.bitspersample == 16)):
             name = f"{page.bitspersample}-bit {dtype.name if dtype is not None else 'unknown'}"
             raise DataError(
-                f"{self._path}: holds {name} samples, whose range is not agreed",
+                f"{self._path}: contains {name} samples, whose range is not defined",
                 hint="Convert it to 8-bit or 16-bit unsigned integers, or to floating point in [0, 1].",
             )
         colour = page.samplesperpixel - len(page.extrasamples)
@@ -97,13 +97,13 @@ class TiffSource:
         if not known:
             raise DataError(
                 f"{self._path}: is a {photometric(page.photometric).name} TIFF of {page.samplesperpixel} "
-                "samples a pixel; grey and RGB are read",
+                "samples per pixel; fusekit reads grey and RGB",
                 hint="Convert it to grey or RGB.",
             )
 
 
 def _unit_range(path: Path, pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-    # Half precision fits float32 exactly; double is rounded to float32, the precision fusekit works in.
+    # Half precision converts to float32 exactly; double is rounded to float32, the precision that fusekit uses.
     values = pixels.astype(np.float32)
     bad = int(np.count_nonzero(~np.isfinite(values)))
     if bad:
@@ -114,7 +114,7 @@ def _unit_range(path: Path, pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.f
     low, high = float(values.min()), float(values.max())
     if low < 0.0 or high > 1.0:
         raise DataError(
-            f"{path}: its floating point values lie in [{low:g}, {high:g}]; [0, 1] is expected",
-            hint="Scale the file to [0, 1]: fusekit cannot know which values mean black and white.",
+            f"{path}: its floating point values are in [{low:g}, {high:g}]; [0, 1] is expected",
+            hint="Scale the values to [0, 1]: fusekit cannot determine which values represent black and white.",
         )
     return values

@@ -1,4 +1,4 @@
-"""The batches that training sees, as a pure function of where training stands."""
+"""Training batches, as a pure function of seed, stream, epoch and index."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ SceneCache = ByteCache[int, PackedSample]
 
 
 def scene_cache(limit: int = 2 << 30) -> SceneCache:
-    """Room for scenes of a dataset by number.
+    """Scene cache keyed by index.
 
     Args:
-        limit: Most bytes kept.
+        limit: Maximum number of bytes kept.
     """
     return ByteCache(limit, lambda scene: scene.nbytes)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a training sample comes from: a scene, and in patch mode a window of it."""
+    """Origin of a training sample: a scene, and in patch mode a window of it."""
 
     scene: int
     window: Window | None = None
@@ -54,31 +54,30 @@ class _Place:
 class TrainingData:
     """Training samples of a dataset, in batches.
 
-    `batch` depends on the seed, the stream, the epoch and the index only, never on what was asked before.
-    That is what makes a resumed run equal an uninterrupted one bit for bit. Each stream shuffles anew every
-    epoch; what augmentation draws for a sample depends on the sample, not on its place in the order.
+    `batch` depends only on the seed, the stream, the epoch and the index, never on earlier calls. Therefore a resumed
+    run equals an uninterrupted one bit for bit. Each stream is shuffled anew every epoch. The augmentation of a sample
+    depends on the sample, not on its position in the order.
 
-    Scenes stay in memory as far as the cache has room, as the 8-bit or 16-bit levels of their files; what is not
-    exactly such levels stays float32 (`fusekit.data.packing`). The cache changes speed only.
+    Scenes stay in memory up to the limit of the cache, as the 8-bit or 16-bit levels of their files; images that are
+    not exactly such levels stay float32 (`fusekit.data.packing`). The cache affects only speed.
 
-    An image smaller than a patch or crop is mirrored at its borders, if it has at least half the size.
+    An image smaller than a patch or crop gets reflection padding, if it has at least half the size.
 
-    Where several processes train together each takes its share of every batch, and reads no other.
+    If several processes train together, each takes its share of every batch and reads only that.
 
     Args:
         dataset: The scenes.
-        sampling: What a sample is. In patch mode every scene is read once here, to lay the grid and to
-            measure contrast.
-        batch: Samples in a batch, of all processes together.
+        sampling: How samples are cut from scenes. In patch mode, every scene is read once by the constructor to
+            place the grid and to measure contrast.
+        batch: Batch size, over all processes together.
         seed: Root seed of the run.
         colour: ``"luma"`` gives (B, 1, H, W) luminance, ``"rgb"`` (B, 3, H, W) with grey repeated.
-        on_progress: Called with (done, total) scenes while patches are laid out.
-        cache: Scenes in memory, shared with other samplings of the same dataset; its own, of up to 2 GiB, when
-            None.
-        share: Number of this process, from 0, and how many processes share a batch.
+        on_progress: Callback with (done, total) scenes while patches are placed.
+        cache: Scene cache, shared with other samplings of the same dataset (default: a new one of up to 2 GiB).
+        share: Rank of this process, from 0, and the number of processes that share a batch.
 
     Raises:
-        DataError: There is no scene, no patch passes the contrast filter, or a scene cannot be read.
+        DataError: The dataset has no scenes, no patch passes the contrast filter, or a scene cannot be read.
         UsageError: A batch cannot be divided equally.
     """
 
@@ -95,7 +94,7 @@ class TrainingData:
         share: tuple[int, int] = (0, 1),
     ) -> None:
         if len(dataset) == 0:
-            raise DataError("the training split has no scene")
+            raise DataError("the training split has no scenes")
         check_divisible(batch, share[1])
         self._dataset = dataset
         self._sampling = sampling
@@ -106,7 +105,7 @@ class TrainingData:
         self._cache = cache or scene_cache()
         self._places: Sequence[_Place]
         if sampling.mode == "patches":
-            self._places = self._lay_patches(on_progress)
+            self._places = self._place_patches(on_progress)
         else:
             self._places = [_Place(scene) for scene in range(len(dataset))]
         check_divisible(batch, share[1], len(self._places))
@@ -117,16 +116,16 @@ class TrainingData:
 
     @property
     def batches_per_epoch(self) -> int:
-        """Whole batches in one pass; a data set smaller than a batch gives one smaller batch."""
+        """Number of complete batches in one pass; a dataset smaller than a batch gives one smaller batch."""
         return max(1, len(self._places) // self._batch)
 
     def batch(self, stream: str, epoch: int, index: int) -> Batch:
         """One batch, or this process's share of it.
 
         Args:
-            stream: Who asks (the name of a step of the plan); streams differ in order and augmentation.
-            epoch: Which pass, from 0.
-            index: Which batch of it, from 0. At and beyond `batches_per_epoch` further passes follow, each
+            stream: Name of the stream; streams differ in order and augmentation.
+            epoch: Number of the epoch, from 0.
+            index: Number of the batch in the epoch, from 0. From `batches_per_epoch` on, further passes follow, each
                 shuffled anew, for strategies that draw more batches in an epoch than a pass has.
 
         Raises:
@@ -156,14 +155,14 @@ class TrainingData:
             sample = self._prepare(packed.unpack())
             sample = crop(sample, window) if window is not None else sample
         else:
-            sample = self._coloured(packed.unpack(window))  # the common case touches only what it needs
+            sample = self._coloured(packed.unpack(window))  # the common case unpacks only the window
         return random_flip(sample, random) if sampling.flip else sample
 
     def _scene(self, number: int) -> PackedSample:
         return self._cache.get(number, lambda: pack(self._dataset[number]))
 
     def _prepare(self, sample: Sample) -> Sample:
-        """A whole scene, ready to be cut."""
+        """A whole scene, converted, resized and padded, ready to be cut."""
         sample = self._coloured(sample)
         if self._sampling.resize is not None:
             sample = resize(sample, self._sampling.resize)
@@ -173,7 +172,7 @@ class TrainingData:
         convert = luminance if self._colour == "luma" else _rgb
         return Sample(sample.id, tuple(convert(image) for image in sample.images), sample.label)
 
-    def _lay_patches(self, on_progress: Callable[[int, int], None] | None) -> list[_Place]:
+    def _place_patches(self, on_progress: Callable[[int, int], None] | None) -> list[_Place]:
         sampling, total = self._sampling, len(self._dataset)
         places: list[_Place] = []
         for number in range(total):
@@ -205,15 +204,15 @@ class TrainingData:
 
 
 def check_divisible(batch: int, processes: int, samples: int | None = None) -> None:
-    """Refuses a batch that processes cannot share equally: a mean over them would not be the mean of the samples.
+    """Refuses a batch that cannot be divided equally: the mean over processes would not be the mean over samples.
 
     Args:
-        batch: Samples in a batch.
-        processes: How many share it.
-        samples: Samples in a pass, where they are known: fewer than a batch make one smaller batch.
+        batch: Batch size.
+        processes: Number of processes that share a batch.
+        samples: Number of samples in a pass, if known: fewer than a batch make one smaller batch.
 
     Raises:
-        UsageError: Some process would have more samples than another.
+        UsageError: One process would have more samples than another.
     """
     if batch % processes:
         raise UsageError(
@@ -225,8 +224,8 @@ def check_divisible(batch: int, processes: int, samples: int | None = None) -> N
         raise UsageError(
             f"the {samples} samples of the training split make one batch, smaller than {batch}, which cannot be "
             f"divided equally among {processes} processes",
-            hint="start another number of processes (--nproc-per-node), or lower train.batch to a multiple of theirs "
-            "that the data can fill",
+            hint="start another number of processes (--nproc-per-node), or lower train.batch to a multiple of the "
+            "number of processes that the data can fill",
         )
 
 
@@ -249,6 +248,6 @@ def _check_alike(samples: Sequence[Sample]) -> None:
             has, lacks = (first.id, other.id) if other.label is None else (other.id, first.id)
             raise DataError(
                 f"scene {has!r} has a label map, but {lacks!r} has none",
-                hint="A dataset gives a label map with every scene (the ignore value where nothing is known) "
-                "or with none.",
+                hint="A dataset must return a label map for every scene (with the ignore value where the class is "
+                "unknown) or for none.",
             )

@@ -1,7 +1,7 @@
-"""Changes of geometry that treat every source of a scene and its label map alike.
+"""Geometric transforms, applied in the same way to every source of a scene and to its label map.
 
-Each takes a `Sample` and returns a new one. What is random is drawn from a generator that the caller names,
-so that a sample depends on nothing else.
+Each takes a `Sample` and returns a new one. Random transforms draw from a generator that the caller passes, so that
+the result depends on nothing else.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ class Window:
 
 
 def sample_size(sample: Sample) -> tuple[int, int]:
-    """(height, width) of a scene."""
+    """Size of a scene, (height, width)."""
     height, width = sample.images[0].shape[-2:]
     return height, width
 
 
 def crop(sample: Sample, window: Window) -> Sample:
-    """The part of a scene inside a window, which must lie inside the scene."""
+    """Crops a scene to a window, which must be inside the scene."""
     rows = slice(window.top, window.top + window.height)
     columns = slice(window.left, window.left + window.width)
     return _everywhere(sample, lambda plane: plane[..., rows, columns])
 
 
 def random_window(height: int, width: int, size: int, random: np.random.Generator) -> Window:
-    """A square window, each place inside (height, width) equally likely."""
+    """A square window at a uniformly random position inside (height, width)."""
     top = int(random.integers(height - size + 1))
     left = int(random.integers(width - size + 1))
     return Window(top, left, size, size)
@@ -55,13 +55,13 @@ def flip(sample: Sample, *, horizontal: bool, vertical: bool) -> Sample:
 
 
 def random_flip(sample: Sample, random: np.random.Generator) -> Sample:
-    """Each of the two flips with probability one half."""
+    """Applies each of the two flips with probability one half."""
     horizontal, vertical = (bool(draw) for draw in random.integers(2, size=2))
     return flip(sample, horizontal=horizontal, vertical=vertical)
 
 
 def resize(sample: Sample, size: tuple[int, int]) -> Sample:
-    """Scales a scene to (height, width): images bilinear and antialiased, the label map by nearest pixel."""
+    """Resizes a scene to (height, width): images bilinear with antialiasing, the label map by nearest neighbour."""
     if sample_size(sample) == size:
         return sample
     images = tuple(
@@ -77,10 +77,10 @@ def resize(sample: Sample, size: tuple[int, int]) -> Sample:
 
 
 def reflect_pad(sample: Sample, size: int) -> Sample:
-    """Mirrors the borders outwards until both sides are at least `size`; larger sides stay.
+    """Reflection padding until both sides are at least `size`; larger sides are not changed.
 
     Raises:
-        DataError: A side is below half of `size`: most of the sample would be mirror images.
+        DataError: A side is shorter than half of `size`: most of the sample would be reflections.
     """
     height, width = sample_size(sample)
     if min(height, width) >= size:
@@ -88,7 +88,7 @@ def reflect_pad(sample: Sample, size: int) -> Sample:
     if 2 * min(height, width) < size:
         raise DataError(
             f"scene {sample.id!r} is {height}x{width} (height x width), less than half of the {size} pixels "
-            "that training samples have",
+            "of a training sample",
             hint="Lower train.sampling.size, or set train.sampling.resize.",
         )
     rows, columns = _reflected(height, max(height, size)), _reflected(width, max(width, size))
@@ -106,8 +106,8 @@ def _everywhere(sample: Sample, change: Callable[[Tensor], Tensor]) -> Sample:
 
 
 def _nearest(old: int, new: int) -> Tensor:
-    # The pixel below the centre, floor((i + 1/2) · old / new) in integers: taking the one below the corner
-    # would shift the label map against the images.
+    # The source pixel at the centre, floor((i + 1/2) · old / new) in integers: the one at the corner would shift
+    # the label map relative to the images.
     return (2 * torch.arange(new) + 1) * old // (2 * new)
 
 

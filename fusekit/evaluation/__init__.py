@@ -1,1 +1,1 @@
-"""Evaluation: metrics and their dialects, benchmarks, downstream protocols and reports."""
+"""Evaluation: benchmarks, the frozen segmentation protocol, and the conversion of images for metrics."""

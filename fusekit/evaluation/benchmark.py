@@ -1,4 +1,4 @@
-"""The table: every method on every scene, in every metric; plain data in the end."""
+"""The benchmark: scores every method on every scene with every metric, and returns plain data."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from fusekit.interfaces.metric import Metric, MetricValue, ReferenceMetric
 from fusekit.interfaces.task import SegmentationNetwork
 
 FROZEN_PROTOCOL = (
-    "Frozen: one network, the one trained in this run, looks at the luminance of every method's result. "
-    "One confusion matrix over all scenes; the mean leaves out classes that occur neither in label nor in "
-    "prediction."
+    "Frozen: a single network, the one trained in this run, segments the luminance of every method's result. "
+    "One confusion matrix is computed over all scenes; the mean leaves out classes that occur neither in the label "
+    "nor in the prediction."
 )
 
 
@@ -27,8 +27,8 @@ class Method:
     """A row of the table.
 
     Args:
-        name: As printed; no two methods share one.
-        is_model: Whether it is the model of the run.
+        name: Printed name, unique in the table.
+        is_model: Whether the method is the model of the run.
     """
 
     name: str
@@ -37,13 +37,13 @@ class Method:
 
 @dataclass
 class Scores:
-    """Values of one method, image by image.
+    """Scores of one method, image by image.
 
     Attributes:
-        method: Whose they are.
+        method: The method.
         values: Metric name → one value per image.
         per_source: Metric name → one tuple per image.
-        confusion: Of the task network on this method's results.
+        confusion: Confusion matrix of the task network on this method's results.
     """
 
     method: Method
@@ -56,13 +56,13 @@ class Benchmark:
     """Scores methods scene by scene.
 
     Args:
-        methods: Rows of the table, in their order.
-        metrics: By component name, such as ``strict.qabf``.
+        methods: Rows of the table, in order.
+        metrics: Metrics by component name, such as ``strict.qabf``.
         task: Network of the frozen protocol, in evaluation mode, or None.
-        device: Where the task network is.
+        device: Device of the task network.
 
     Raises:
-        ValueError: Two methods have one name, so that nobody could tell their rows apart.
+        ValueError: Two methods have the same name, so that their rows could not be distinguished.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Benchmark:
     ) -> None:
         names = [method.name for method in methods]
         if len(set(names)) < len(names):
-            raise ValueError(f"several methods have one name: {', '.join(names)}")
+            raise ValueError(f"several methods have the same name: {', '.join(names)}")
         self.metrics = dict(metrics)
         self.task = task
         self.device = device
@@ -92,15 +92,15 @@ class Benchmark:
         """Measures all methods on a scene.
 
         Args:
-            scene: Its identifier.
-            sources: (1 or 3, H, W) float in [0, 1].
-            label: (H, W) int64, or None.
-            results: Fused luminance or colour of each method, in their order, (1 or 3, H, W) in [0, 1].
-            ideal: The fused image that there should be, (1 or 3, H, W) float in [0, 1], or None where it is not
-                known; metrics that compare with it are then undefined on this scene.
+            scene: Identifier of the scene.
+            sources: Source images, (1 or 3, H, W) float in [0, 1].
+            label: Label map (H, W) int64, or None.
+            results: Fused luminance or colour image of each method, in order, (1 or 3, H, W) in [0, 1].
+            ideal: The ideal fused image, (1 or 3, H, W) float in [0, 1], or None if it is not known; metrics that
+                compare with it are then undefined on this scene.
 
         Raises:
-            ValueError: There are not as many results as methods.
+            ValueError: The number of results differs from the number of methods.
         """
         self.ids.append(scene)
         grey_sources = [grey8(source) for source in sources]
@@ -182,7 +182,7 @@ def _measure(metric: Metric, fused: Tensor, sources: Sequence[Tensor], ideal: Te
 
 
 def mean(values: Sequence[float]) -> float:
-    """Mean of the values that are defined; NaN where none is."""
+    """Mean of the defined values; NaN if there are none."""
     defined = [value for value in values if not math.isnan(value)]
     return math.fsum(defined) / len(defined) if defined else math.nan
 
@@ -192,5 +192,5 @@ def _plain(value: float) -> float | None:
 
 
 def restored(value: float | None) -> float:
-    """Inverse of how NaN is written."""
+    """The value as a float, with NaN for None; the inverse of how NaN is written to plain data."""
     return math.nan if value is None else value

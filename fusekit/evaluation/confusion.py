@@ -11,7 +11,7 @@ class Confusion:
 
     Args:
         classes: Number of classes K.
-        ignored: Label values that take no part.
+        ignored: Label values that are not counted.
     """
 
     def __init__(self, classes: int, ignored: frozenset[int] = frozenset()) -> None:
@@ -21,14 +21,14 @@ class Confusion:
 
     def add(self, prediction: Tensor, label: Tensor) -> None:
         """Adds an image's label maps, both (H, W) int64."""
-        taken = (label >= 0) & (label < self.classes)
+        counted = (label >= 0) & (label < self.classes)
         for value in self.ignored:
-            taken &= label != value
-        index = label[taken] * self.classes + prediction[taken]
+            counted &= label != value
+        index = label[counted] * self.classes + prediction[counted]
         self.counts += torch.bincount(index, minlength=self.classes**2).view(self.classes, -1)
 
     def iou(self) -> Tensor:
-        """IoU of every class, (K,) float64; NaN where neither label nor prediction has the class.
+        """IoU of every class, (K,) float64; NaN for classes in neither label nor prediction.
 
         Ignored classes are NaN too.
         """

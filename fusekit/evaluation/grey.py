@@ -1,19 +1,18 @@
-"""The single conversion from an image to the 8-bit grey picture that metrics score."""
+"""The single conversion from an image to the 8-bit grey image that metrics score."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-# Ties are frequent: the mean of two 8-bit images ends in .5 at every second pixel, and how these round moves
-# its entropy by 0.2 bits. A float32 image misses such a value by up to 1.5e-5 grey levels; 8-bit luminances
-# lie on a grid of 1e-3. Four decimals are between the two, so float images and 8-bit ones meet the same
-# ties.
+# Ties are frequent: the mean of two 8-bit images ends in .5 at every second pixel, and how these are rounded changes
+# its entropy by 0.2 bits. A float32 image differs from such a value by up to 1.5e-5 grey levels; 8-bit luminances
+# are multiples of 1e-3. Four decimals are between the two, so float images and 8-bit ones have the same ties.
 _DECIMALS = 4
 
 
 def grey8(image: Tensor) -> Tensor:
-    """Turn an image into the 8-bit grey image that metrics take.
+    """Convert an image to the 8-bit grey image that metrics take.
 
     Luminance is ``0.299 R + 0.587 G + 0.114 B`` (BT.601, full range), computed in float64 and rounded once,
     ties to even as NumPy and OpenCV do, then clipped to 0..255. A one-channel image is only rounded and
@@ -21,13 +20,13 @@ def grey8(image: Tensor) -> Tensor:
 
     Args:
         image: ``(H, W)``, ``(1, H, W)`` or ``(3, H, W)``; uint8, or floating point in [0, 1] (clipped
-        outside).
+            outside).
 
     Returns:
         ``(H, W)`` uint8.
 
     Raises:
-        ValueError: for another shape or dtype, for an empty image, and for values that are not finite.
+        ValueError: The shape or dtype is not one of these, the image is empty, or values are not finite.
     """
     if image.ndim == 2:
         image = image.unsqueeze(0)
@@ -39,7 +38,7 @@ def grey8(image: Tensor) -> Tensor:
         levels = image.to(torch.float64)
     elif image.is_floating_point():
         if not bool(torch.isfinite(image).all()):
-            raise ValueError("the image holds NaN or infinite values, which have no grey level")
+            raise ValueError("the image contains NaN or infinite values, which have no grey level")
         levels = image.to(torch.float64) * 255.0
     else:
         raise ValueError(f"expected uint8 or a floating point dtype, got {image.dtype}")

@@ -1,1 +1,1 @@
-"""Fusing: from images in any container to a fused image in the same one."""
+"""The fusion engine: images of any size, arrays, tensors and streams of frames."""

@@ -1,7 +1,7 @@
-"""The fusing engine: one scene through one system, for `fusekit run`, `fusekit fuse` and programs alike.
+"""The fusion engine: fuses one scene with one system, for `fusekit run`, `fusekit fuse` and the Python API.
 
-Whole or in tiles, luminance goes through the network, is brought into range, and gets its colour. What is fused comes
-from a scene, which also takes the result: `RasterScene` for what files hold, `TensorScene` for values.
+The luminance is fused by the network, whole or in tiles, mapped to the chosen range, and combined with chroma. A scene
+provides the sources and stores the result: `RasterScene` for images as files hold them, `TensorScene` for tensors.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from fusekit.progress import Advance
 from fusekit.recipe.fuse_options import FuseOptions
 
 WHOLE_PIXELS = 1 << 20
-"""Largest image that ``auto`` fuses whole: 2 to 3 GiB with the built-in networks, and all usual cameras' for fusion."""
+"""Largest image that ``auto`` fuses whole: 2 to 3 GiB with the built-in networks; covers the usual fusion cameras."""
 
 TILE = 384
-"""Side of an ``auto`` tile: with larger ones features leave a processor's cache, with smaller ones margins dominate."""
+"""Side of an ``auto`` tile: features of larger tiles exceed a processor's cache; in smaller ones margins dominate."""
 
 _COLOUR_CHOICES = ("auto", "luma", "channels")
 
@@ -39,13 +39,13 @@ class Fused(Generic[Image]):
     """A fused scene.
 
     Attributes:
-        image: What a user wants to see: a raster, or a tensor (…, 1 or 3, H, W) in [0, 1] as the sources are given.
-        measured: The fused luminance (the image itself, of an ``rgb`` backbone or of channels fused one by one) in
-            the chosen range, before it gets its colour, (…, 1 or 3, H, W) in [0, 1]: what metrics score. None where
-            it was not asked for.
-        output: All that the backbone returned; None where the image was fused in tiles or channel by channel.
-        sources: What the backbone was given, each (B, C, H, W); None as `output`.
-        guidance: What the task network says about them, where the backbone listens to it.
+        image: The fused image: a raster, or a tensor (…, 1 or 3, H, W) in [0, 1] in the layout of the sources.
+        measured: The fused luminance (for an ``rgb`` backbone, or channels fused one by one, the image itself) in
+            the chosen range, before chroma is added, (…, 1 or 3, H, W) in [0, 1]: what metrics score. None unless
+            requested.
+        output: The full output of the backbone; None if the image was fused in tiles or channel by channel.
+        sources: The inputs of the backbone, each (B, C, H, W); None in the same cases as `output`.
+        guidance: Guidance by the task network for these sources, if the backbone uses guidance.
     """
 
     image: Image
@@ -57,13 +57,13 @@ class Fused(Generic[Image]):
 
 @dataclass(frozen=True)
 class Colouring:
-    """A colour policy with its decisions made: once for all parts of an image, or for all frames of a stream.
+    """A resolved colour policy, the same for all parts of an image or all frames of a stream.
 
     Attributes:
         channels: Channels of the result, 1 or 3.
-        separate: Red, green and blue are fused separately; nothing is added afterwards.
+        separate: Red, green and blue are fused separately; no chroma is added afterwards.
         chroma_sources: Indices of the sources whose chroma the result gets.
-        own: The backbone fuses RGB itself, and its colours stay.
+        own: The backbone fuses RGB itself, and its colours are kept.
     """
 
     channels: Literal[1, 3]
@@ -73,44 +73,47 @@ class Colouring:
 
     @classmethod
     def choose(cls, choice: str, coloured: Sequence[bool], roles: Sequence[str], backbone: str) -> Colouring:
-        """Decides.
+        """Resolves a colour option.
 
         Args:
             choice: ``auto``, ``luma``, ``channels`` or a role.
-            coloured: Of each source, whether it is in colour.
+            coloured: For each source, whether it is in colour.
             roles: Roles of the sources.
-            backbone: ``luma`` or ``rgb``, what the backbone works on.
+            backbone: The backbone's ``colour``: ``luma`` or ``rgb``.
 
         Raises:
-            UsageError: There is no such role, or the backbone cannot do it.
+            UsageError: The role does not exist, or the backbone does not support the choice.
         """
         if choice == "luma":
             return cls(1)
         if choice == "channels":
             if backbone == "rgb":
-                raise UsageError("colour 'channels': this model fuses colour as a whole", hint="take colour 'auto'")
+                raise UsageError(
+                    "colour 'channels' does not apply: this model fuses all colour channels together",
+                    hint="choose colour 'auto'",
+                )
             return cls(3, separate=True) if any(coloured) else cls(1)
         if choice in roles:
             index = list(roles).index(choice)
             return cls(3, chroma_sources=(index,)) if coloured[index] else cls(1)
         if choice != "auto":
             known = ", ".join([*_COLOUR_CHOICES, *roles])
-            raise UsageError(f"colour {choice!r} is neither a choice nor a role", hint=f"there are {known}")
+            raise UsageError(f"colour {choice!r} is neither a choice nor a role", hint=f"choose one of {known}")
         if backbone == "rgb":
             return cls(3, own=True)
-        lenders = tuple(index for index, colour in enumerate(coloured) if colour)
-        return cls(3, chroma_sources=lenders) if lenders else cls(1)
+        chroma_sources = tuple(index for index, colour in enumerate(coloured) if colour)
+        return cls(3, chroma_sources=chroma_sources) if chroma_sources else cls(1)
 
     @property
     def fused_channels(self) -> Sequence[int | None]:
-        """What is fused, one after the other: each of three channels, or None for the images as they are."""
+        """Channels that are fused one after the other: each of the three, or None for the unchanged images."""
         return range(3) if self.separate else [None]
 
     def apply(self, fused: Tensor, images: Sequence[Tensor]) -> Tensor:
-        """Gives fused values (…, 1 or 3, H, W) in [0, 1] their colour: (…, `channels`, H, W) in [0, 1].
+        """Adds colour to fused values (…, 1 or 3, H, W) in [0, 1]: returns (…, `channels`, H, W) in [0, 1].
 
         Args:
-            fused: As the backbone made them, in range.
+            fused: The values that the backbone returned, in range.
             images: The sources, each (…, 1 or 3, H, W) in [0, 1].
         """
         if self.own or self.separate:
@@ -120,17 +123,19 @@ class Colouring:
             return fused
         if len(self.chroma_sources) == 1:
             return join(fused, chroma(images[self.chroma_sources[0]].to(fused)))
-        made = restore_colour(fused, [images[index] for index in self.chroma_sources])
-        return made.expand(*made.shape[:-3], 3, *made.shape[-2:])  # a part without any colour comes back grey
+        coloured = restore_colour(fused, [images[index] for index in self.chroma_sources])
+        return coloured.expand(
+            *coloured.shape[:-3], 3, *coloured.shape[-2:]
+        )  # a part without any colour is returned as grey
 
 
 class Engine:
     """Fuses scenes with a system.
 
     Args:
-        system: In evaluation mode, on `device`.
+        system: The system, in evaluation mode, on `device`.
         options: Range, colour and tiles of the result.
-        device: Where the system is.
+        device: Device of the system.
     """
 
     def __init__(
@@ -151,40 +156,40 @@ class Engine:
         """Fuses a scene.
 
         Args:
-            scene: Its images; takes the result.
-            colouring: A decision about colour that was made before, for the frames of a stream.
-            measure: Give the fused luminance as well.
-            advance: Told about tiles.
+            scene: Provides the images and stores the result.
+            colouring: A colour policy resolved earlier, for the frames of a stream.
+            measure: Also return the fused luminance.
+            advance: Progress callback, called for each tile.
 
         Raises:
             DataError: The number of images is wrong, sizes differ or are below 16 pixels, or values are not finite.
-            UsageError: Options that the model or the size does not allow; or a batch is to be fused in tiles.
+            UsageError: The model or the image size does not allow the options, or a batch would be fused in tiles.
         """
         check_count(self.system, len(scene.sizes))
         check_sizes(scene.sizes)
         colouring = colouring or self.colouring(scene.coloured())
         tile = self.tile(*scene.sizes[0])
         if tile is None:
-            return self._whole(scene, colouring, measure)
+            return self._fuse_whole(scene, colouring, measure)
         if self.options.range == "stretch":
             height, width = scene.sizes[0]
             raise UsageError(
-                f"range 'stretch' does not go with tiles, and {width}x{height} pixels are fused in tiles",
-                hint="choose range fixed with limits, or clip; tile off fuses it whole if memory suffices",
+                f"range 'stretch' cannot be combined with tiles, and {width}x{height} pixels are fused in tiles",
+                hint="choose range fixed with limits, or clip; tile off fuses the image whole if memory suffices",
             )
         if scene.batch > 1:
-            raise UsageError("a batch is not fused in tiles", hint="split it into its scenes first (TensorScene.split)")
-        return self._in_tiles(scene, colouring, tile, measure, advance)
+            raise UsageError("a batch cannot be fused in tiles", hint="split it into scenes first (TensorScene.split)")
+        return self._fuse_tiles(scene, colouring, tile, measure, advance)
 
     def colouring(self, coloured: Sequence[bool]) -> Colouring:
-        """Which colour the result gets, where it is known which sources are in colour."""
+        """The colour policy of the result, given which sources are in colour."""
         roles = role_names(self.system, len(coloured))
         return Colouring.choose(self.options.colour, coloured, roles, self.system.backbone.colour)
 
     def tile(self, height: int, width: int) -> int | None:
         """Side of the tiles in which to fuse images of a size; None to fuse them whole.
 
-        Where a backbone reaches far, tiles are larger, lest windows be mostly margin.
+        Backbones with a large reach get larger tiles, so that windows do not consist mostly of margin.
         """
         if self.options.tile == "off":
             return None
@@ -196,8 +201,8 @@ class Engine:
             side = self.options.tile
         return None if max(height, width) <= side else side
 
-    def _whole(self, scene: Scene[Image], colouring: Colouring, measure: bool) -> Fused[Image]:
-        """All pixels at once."""
+    def _fuse_whole(self, scene: Scene[Image], colouring: Colouring, measure: bool) -> Fused[Image]:
+        """Fuses all pixels at once."""
         images = scene.read(scene.box)
         if scene.floating:
             check_finite(self.system, images)
@@ -212,14 +217,14 @@ class Engine:
         scene.begin(colouring.channels)
         scene.put(scene.box, colouring.apply(fused, [image.cpu() for image in images]))
         measured = scene.as_given(fused) if measure else None
-        if colouring.separate:  # of each channel there is another
+        if colouring.separate:  # each channel has its own
             output = sources = guidance = None
         return Fused(scene.result(), measured, output, sources, guidance)
 
-    def _in_tiles(
+    def _fuse_tiles(
         self, scene: Scene[Image], colouring: Colouring, tile: int, measure: bool, advance: Advance | None
     ) -> Fused[Image]:
-        """Tile by tile; and where channels are fused separately, one channel after the other."""
+        """Fuses tile by tile; if channels are fused separately, one channel after the other."""
         scene.begin(colouring.channels)
         channels = 3 if colouring.separate or self.system.backbone.colour == "rgb" else 1
         measured = torch.empty(1, channels, *scene.sizes[0]) if measure else None
@@ -249,14 +254,14 @@ class Engine:
 
 
 def of_channel(images: Sequence[Tensor], channel: int | None) -> list[Tensor]:
-    """One channel (…, 1, H, W) of images, grey ones having but one; the images themselves where None is asked for."""
+    """One channel (…, 1, H, W) of each image; grey images have only one. The images themselves if `channel` is None."""
     if channel is None:
         return list(images)
     return [image.narrow(-3, min(channel, image.shape[-3] - 1), 1) for image in images]
 
 
 def in_range(fused: Tensor, options: FuseOptions) -> Tensor:
-    """Fused values (B, C, H, W) in the chosen range, within [0, 1]."""
+    """Fused values (B, C, H, W) mapped to the chosen range, within [0, 1]."""
     if options.range == "stretch":
         return stretched(fused)
     if options.limits is not None:
@@ -266,7 +271,7 @@ def in_range(fused: Tensor, options: FuseOptions) -> Tensor:
 
 
 def stretched(fused: Tensor) -> Tensor:
-    """Every image of (B, C, H, W) with its minimum mapped to 0 and its maximum to 1; a constant one is clipped."""
+    """Each image of (B, C, H, W) with its minimum mapped to 0 and its maximum to 1; constant images are clipped."""
     low, high = torch.aminmax(fused.flatten(1), dim=1)
     low, high = (limit.view(-1, 1, 1, 1) for limit in (low, high))
     return torch.where(high > low, (fused - low) / (high - low).clamp_min(1e-30), fused).clamp(0.0, 1.0)

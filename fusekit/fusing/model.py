@@ -32,20 +32,20 @@ Image = str | Path | np.ndarray[Any, Any] | Tensor
 
 
 class FusionModel:
-    """A system, ready to fuse; may be used by several threads at once.
+    """A system that is ready to fuse; several threads can use it at once.
 
     Args:
-        system: The parts; put into evaluation mode.
-        card: What the model file says about itself; None for a system made by hand, and for a rule.
-        device: Where to fuse.
+        system: The parts; set to evaluation mode.
+        card: Description from the model file; None for a system built in code, and for a rule.
+        device: Device on which to fuse.
     """
 
     def __init__(self, system: FusionSystem, card: ModelCard | None = None, device: torch.device | str = "cpu") -> None:
         self.system = system.to(device).eval()
         self.card = card
         self.device = torch.device(device)
-        # Guidance switches gradients of the task network off and on again, which two threads cannot do at once.
-        self._turn: threading.Lock | nullcontext[None] = threading.Lock() if system.guided else nullcontext()
+        # Guidance switches gradients of the task network off and on again, which is not thread-safe.
+        self._lock: threading.Lock | nullcontext[None] = threading.Lock() if system.guided else nullcontext()
 
     @property
     def backbone(self) -> FusionBackbone:
@@ -59,7 +59,7 @@ class FusionModel:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """Roles of the sources, in the order that `fuse` takes them; empty where any number is taken."""
+        """Roles of the sources, in the order in which `fuse` takes them; empty if the model takes any number."""
         return self.system.roles
 
     def fuse(self, *images: Image, out: str | Path | None = None, **options: Any) -> Any:
@@ -68,18 +68,18 @@ class FusionModel:
         Args:
             *images: One per role, in order, all of one kind: paths; numpy arrays (H, W) or (H, W, 1 or 3),
                 uint8, uint16 or float in [0, 1]; or tensors (C, H, W) or (B, C, H, W), float in [0, 1].
-            out: File to write the result to as well, PNG or TIFF; for paths and arrays.
+            out: PNG or TIFF file to which the result is also written; for paths and arrays.
             **options: Fields of `FuseOptions`: ``range``, ``limits``, ``colour``, ``bit_depth`` (not for tensors),
                 ``tile``.
 
         Returns:
-            An array or tensor of the kind given, of the highest bit depth among them; for paths an array. Grey (H, W)
-            where no source is in colour, else (H, W, 3); tensors keep their (…, C, H, W) layout. Alpha is in the file
-            only.
+            An array or tensor of the kind given, with the highest bit depth among the sources; for paths an array.
+            Grey (H, W) if no source is in colour, else (H, W, 3); tensors keep their (…, C, H, W) layout. Alpha is
+            written to the file only.
 
         Raises:
-            DataError: Sizes differ, values are out of range, a file cannot be read.
-            UsageError: An option that cannot be.
+            DataError: Sizes differ, values are out of range, or a file cannot be read.
+            UsageError: An option is not valid.
             RunError: `out` cannot be written.
         """
         checked = fuse_options(**options)
@@ -108,24 +108,24 @@ class FusionModel:
     def fuse_rasters(
         self, rasters: Sequence[Raster], options: FuseOptions | None = None, *, advance: Advance | None = None
     ) -> Raster:
-        """Fuses images as files hold them.
+        """Fuses rasters: images in the dtype of their files.
 
         Args:
             rasters: One per role, in order.
-            options: How the result should look.
-            advance: Told about tiles.
+            options: Fusion options.
+            advance: Progress callback, called for each tile.
 
         Raises:
             DataError: As `fuse`.
             UsageError: As `fuse`.
         """
         options = options or FuseOptions()
-        with self._turn:
+        with self._lock:
             engine = Engine(self.system, options, device=self.device)
             return engine.fuse(RasterScene(rasters, options.bit_depth), advance=advance).image
 
     def fuse_scene(self, images: Sequence[Tensor], **options: Any) -> Fused[Tensor]:
-        """Fuses one scene and returns everything about it: image, fused luminance, all that the backbone gave.
+        """Fuses one scene and returns the image, the fused luminance and the full output of the backbone.
 
         Args:
             images: One per role, (1 or 3, H, W) in [0, 1].
@@ -135,27 +135,27 @@ class FusionModel:
             DataError: As `fuse`.
             UsageError: As `fuse`.
         """
-        with self._turn:
+        with self._lock:
             engine = Engine(self.system, fuse_options(**options), device=self.device)
             return engine.fuse(TensorScene(images), measure=True)
 
     @contextmanager
     def stream(self, **options: Any) -> Iterator[FusionStream]:
-        """For the frames of cameras: decisions are made at the first frame, and memory is used again.
+        """A stream for camera frames: choices are made at the first frame, and buffers are reused.
 
         Args:
-            **options: As for `fuse`, but for the range ``stretch``, with which frames would flicker. For the colour, a
-                source of three channels counts as colour, whatever its first frame shows.
+            **options: As for `fuse`, except the range ``stretch``, which would make frames flicker. A source with
+                three channels counts as colour, whatever its first frame shows.
 
         Raises:
-            UsageError: An option that cannot be.
+            UsageError: An option is not valid.
 
         Example:
             >>> with model.stream() as stream:
             ...     for thermal, visible in frames:
             ...         show(stream.fuse(thermal, visible))
         """
-        stream = FusionStream(Engine(self.system, fuse_options(**options), device=self.device), self._turn)
+        stream = FusionStream(Engine(self.system, fuse_options(**options), device=self.device), self._lock)
         try:
             yield stream
         finally:
@@ -178,11 +178,11 @@ class FusionModel:
             raise DataError(f"batches differ: {', '.join(str(tuple(image.shape)) for image in images)}")
         engine, scene = Engine(self.system, options, device=self.device), TensorScene(images)
         colouring = engine.colouring(scene.coloured())  # one for the whole batch
-        # One scene at a time where it is large, and where a task network is asked about each scene's regions.
-        alone = engine.tile(*scene.sizes[0]) is not None or self.system.guided
+        # One scene at a time if scenes are fused in tiles, or if guidance depends on each scene's regions.
+        one_by_one = engine.tile(*scene.sizes[0]) is not None or self.system.guided
         parts = []
-        for part in scene.split(1 if alone else scene.batch):
-            with self._turn:
+        for part in scene.split(1 if one_by_one else scene.batch):
+            with self._lock:
                 parts.append(engine.fuse(part, colouring=colouring).image)
         fused = torch.cat(parts)
         return (fused if images[0].ndim == 4 else fused[0]).to(images[0])
@@ -192,18 +192,18 @@ def load(name_or_file: str | Path, *, device: str = "auto") -> FusionModel:
     """Loads a model.
 
     Args:
-        name_or_file: A model file, such as ``runs/uaafusion-msrs/model.safetensors``; the folder of a run, which
-            holds one; or a method that needs no training: ``mean``, ``max``, ``laplacian``.
+        name_or_file: A model file, such as ``runs/uaafusion-msrs/model.safetensors``; a run folder, which
+            contains one; or a method that needs no training: ``mean``, ``max``, ``laplacian``.
         device: ``auto``, ``cpu``, ``cuda``, …
 
     Raises:
-        DataError: There is no such file, or it is no model file.
-        UsageError: There is no method of that name.
+        DataError: The file does not exist or is not a model file.
+        UsageError: No method has that name.
         PluginError: A component that the model needs is not installed.
     """
     path, where = Path(name_or_file), choose_device(device)
     if path.is_dir() and not (path / MODEL_FILE).exists() and str(name_or_file) in rules():
-        return FusionModel(rule_system(str(name_or_file)), None, where)  # a folder of results of that name, perhaps
+        return FusionModel(rule_system(str(name_or_file)), None, where)  # the folder may hold results of that method
     if not path.exists() and path.suffix != ".safetensors" and len(path.parts) == 1:
         return FusionModel(rule_system(str(name_or_file)), None, where)
     if path.is_dir():
@@ -213,13 +213,13 @@ def load(name_or_file: str | Path, *, device: str = "auto") -> FusionModel:
 
 
 def raster_of(array: np.ndarray[Any, Any]) -> Raster:
-    """An array as a raster; integers stay as they are.
+    """An array as a raster; integer dtypes are kept.
 
     Args:
         array: (H, W) or (H, W, 1 or 3) of uint8, uint16, or float in [0, 1].
 
     Raises:
-        DataError: Another shape, dtype or range.
+        DataError: The shape, dtype or range is not one of these.
     """
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)):
         raise DataError(f"arrays must be (H, W) or (H, W, 1 or 3), got {array.shape}")
@@ -236,4 +236,4 @@ def raster_of(array: np.ndarray[Any, Any]) -> Raster:
 
 def _check_range(low: float, high: float) -> None:
     if not (low >= 0.0 and high <= 1.0):  # written so that NaN fails too
-        raise DataError(f"float images must lie in [0, 1], found [{low:.4g}, {high:.4g}]")
+        raise DataError(f"values of float images must be in [0, 1], found [{low:.4g}, {high:.4g}]")

@@ -1,4 +1,4 @@
-"""Scenes of folders: files of the same stem belong together."""
+"""Pairing of folders into scenes, by file stem."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Scene:
     """The files of one scene.
 
     Attributes:
-        id: Their common stem.
-        files: File of each role, in order.
+        id: The common file stem.
+        files: The file of each role, in order.
     """
 
     id: str
@@ -25,39 +25,39 @@ class Scene:
 
 
 def pair_folders(folders: Mapping[str, Path]) -> tuple[list[Scene], dict[str, str]]:
-    """Pairs the images of folders by stem; extensions may differ.
+    """Pairs the images of folders by file stem; extensions may differ.
 
-    Hidden files, other files and subfolders are left alone. Stems are compared as they read: the two ways in which
-    accented letters are stored count as one.
+    Hidden files, other files and subfolders are ignored. Stems are compared in Unicode normalisation form NFC, so
+    composed and decomposed accented letters are equal.
 
     Args:
-        folders: Folder of each role.
+        folders: The folder of each role.
 
     Returns:
-        The scenes by id; and of each stem that makes none, why.
+        The scenes, sorted by id; and the reason for each stem that does not form a scene.
 
     Raises:
         DataError: A folder is missing, cannot be listed, or holds no image.
     """
-    found = {role: _images(role, folder) for role, folder in folders.items()}
-    scenes, odd = [], {}
-    for stem in sorted(set().union(*found.values())):
-        missing = [str(folders[role]) for role, images in found.items() if stem not in images]
-        double = [path for images in found.values() for path in images.get(stem, [])[1:]]
+    by_role = {role: _images(role, folder) for role, folder in folders.items()}
+    scenes, unpaired = [], {}
+    for stem in sorted(set().union(*by_role.values())):
+        missing = [str(folders[role]) for role, images in by_role.items() if stem not in images]
+        duplicates = [path for images in by_role.values() for path in images.get(stem, [])[1:]]
         if missing:
-            odd[stem] = f"no image of this stem in {', '.join(missing)}"
-        elif double:
-            odd[stem] = f"more than one image of this stem in {', '.join(str(path.parent) for path in double)}"
+            unpaired[stem] = f"no image with this stem in {', '.join(missing)}"
+        elif duplicates:
+            unpaired[stem] = f"more than one image with this stem in {', '.join(str(p.parent) for p in duplicates)}"
         else:
-            scenes.append(Scene(stem, {role: images[stem][0] for role, images in found.items()}))
-    return scenes, odd
+            scenes.append(Scene(stem, {role: images[stem][0] for role, images in by_role.items()}))
+    return scenes, unpaired
 
 
 def _images(role: str, folder: Path) -> dict[str, list[Path]]:
     try:
         files = image_files(folder)
     except FileNotFoundError:
-        raise DataError(f"{folder}: there is no such folder ({role})") from None
+        raise DataError(f"{folder}: the folder does not exist ({role})") from None
     except NotADirectoryError:
         raise DataError(
             f"{folder}: is a file, but another source is a folder ({role})", hint="give files or folders, not both"
@@ -68,9 +68,9 @@ def _images(role: str, folder: Path) -> dict[str, list[Path]]:
     for path in files:
         images.setdefault(unicodedata.normalize("NFC", path.stem), []).append(path)
     if not images:
-        inside = any(path.is_dir() for path in folder.iterdir())
+        has_subfolders = any(path.is_dir() for path in folder.iterdir())
         raise DataError(
-            f"{folder}: holds no image ({role}); images end in {', '.join(sorted(IMAGE_SUFFIXES))}",
-            hint="it has subfolders: name the one with the images" if inside else None,
+            f"{folder}: the folder contains no images ({role}); images end in {', '.join(sorted(IMAGE_SUFFIXES))}",
+            hint="it has subfolders; give the one with the images" if has_subfolders else None,
         )
     return images

@@ -1,4 +1,4 @@
-"""The images of one scene: checked, read as a backbone wants them, and what is made of them put in its place."""
+"""The images of one scene: checks, reading in the form that a backbone takes, and storing the fused result."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ Options = TypeVar("Options", bound=FuseOptions)
 
 
 class Scene(ABC, Generic[Image]):
-    """The images of one scene, box by box, and the place of what is made of them."""
+    """The images of one scene, read box by box, and the storage of the fused result."""
 
     sizes: Sequence[tuple[int, int]]
     """(height, width) of each source."""
 
     floating: bool = True
-    """Whether values may be NaN or infinite; integers are neither."""
+    """Whether values may be NaN or infinite; integers cannot."""
 
     @abstractmethod
     def coloured(self) -> list[bool]:
-        """Of each source, whether it is in colour."""
+        """For each source, whether it is in colour."""
 
     @abstractmethod
     def read(self, box: Box) -> list[Tensor]:
@@ -49,19 +49,19 @@ class Scene(ABC, Generic[Image]):
 
     @abstractmethod
     def begin(self, channels: int) -> None:
-        """Makes room for a result of so many channels."""
+        """Allocates a result with this number of channels."""
 
     @abstractmethod
     def put(self, box: Box, values: Tensor, channel: int | None = None) -> None:
-        """Takes the values (B, C, h, w) in [0, 1] of a box, of all channels or of one."""
+        """Stores the values (B, C, h, w) in [0, 1] of a box, of all channels or of one."""
 
     @abstractmethod
     def result(self) -> Image:
-        """What was put."""
+        """The stored result."""
 
     @property
     def batch(self) -> int:
-        """Scenes of one size that are fused together."""
+        """Number of scenes of one size that are fused together."""
         return 1
 
     @property
@@ -75,15 +75,16 @@ class Scene(ABC, Generic[Image]):
 
 
 class RasterScene(Scene[Raster]):
-    """Rasters, fused into one of their depth.
+    """Rasters, fused into a raster of their bit depth.
 
-    Large ones are never held as floating point: each tile is converted, fused, coloured and rounded by itself.
+    Images fused in tiles are never held in floating point: each tile is converted, fused, coloured and rounded on its
+    own.
 
     Args:
         rasters: One per source.
-        bit_depth: Of the result; see `FuseOptions`.
-        out: An array to put the result's pixels in, of its shape and depth.
-        buffers: Memory for the values of each source, (1 or 3, H, W), where they are fused whole.
+        bit_depth: Bit depth of the result; see `FuseOptions`.
+        out: Array for the result's pixels, with its shape and dtype.
+        buffers: Buffer for the values of each source, (1 or 3, H, W), for images that are fused whole.
     """
 
     def __init__(
@@ -125,13 +126,13 @@ class RasterScene(Scene[Raster]):
         place[...] = to_levels(values[0], self.dtype)
 
     def result(self) -> Raster:
-        """The fused raster. Where sources have alpha it has the smallest of theirs."""
+        """The fused raster. If sources have alpha, its alpha is the smallest of theirs."""
         assert self._out is not None
         peak = 1.0 if self.dtype.kind == "f" else float(np.iinfo(self.dtype).max)  # type: ignore[type-var]
         return Raster(self._out, peak, self._alpha())
 
     def _alpha(self) -> npt.NDArray[np.generic] | None:
-        """The smallest opacity of the sources that have any: the result is there as far as all of them are."""
+        """The smallest alpha of the sources that have any: a pixel is as opaque as its least opaque source."""
         given = [np.asarray(r.alpha, np.float32) / np.float32(r.peak) for r in self.rasters if r.alpha is not None]
         if not given:
             return None
@@ -139,10 +140,10 @@ class RasterScene(Scene[Raster]):
 
 
 class TensorScene(Scene[Tensor]):
-    """Tensors, fused into one of their layout, on the host.
+    """Tensors, fused into a tensor of their layout, on the host.
 
     Args:
-        images: One per source, (1 or 3, H, W) or (B, 1 or 3, H, W) in [0, 1], all with as many dimensions.
+        images: One per source, (1 or 3, H, W) or (B, 1 or 3, H, W) in [0, 1], all with the same number of dimensions.
     """
 
     def __init__(self, images: Sequence[Tensor]) -> None:
@@ -156,7 +157,7 @@ class TensorScene(Scene[Tensor]):
         return len(self.images[0])
 
     def split(self, count: int) -> list[TensorScene]:
-        """Batches of so many of the scenes."""
+        """The scenes in batches of `count`."""
         return [TensorScene(part) for part in zip(*(image.split(count) for image in self.images), strict=True)]
 
     def coloured(self) -> list[bool]:
@@ -180,15 +181,15 @@ class TensorScene(Scene[Tensor]):
 
 
 def role_names(system: FusionSystem, count: int) -> tuple[str, ...]:
-    """Roles of so many sources; ``a``, ``b``, … where the model has none."""
+    """Roles of `count` sources; ``a``, ``b``, … if the model has no roles."""
     return system.roles or tuple("abcdefghijklmnopqrstuvwxyz"[:count])
 
 
 def check_count(system: FusionSystem, count: int) -> None:
-    """Refuses a number of sources that the system does not take.
+    """Checks the number of sources.
 
     Raises:
-        DataError: It takes another.
+        DataError: The system takes another number.
     """
     wanted = len(system.roles) or system.backbone.source_count or count
     if count != wanted or count == 0:
@@ -197,36 +198,36 @@ def check_count(system: FusionSystem, count: int) -> None:
 
 
 def check_sizes(sizes: Sequence[tuple[int, int]]) -> None:
-    """Refuses (height, width) of sources that differ, or are too small.
+    """Checks the (height, width) of the sources.
 
     Raises:
-        DataError: They do.
+        DataError: Sizes differ, or are too small.
     """
     if len(set(sizes)) > 1:
         shown = ", ".join(f"{w}x{h}" for h, w in sizes)
         raise DataError(f"the sources differ in size: {shown}", hint=SIZE_HINT)
     if min(sizes[0]) < MIN_SIDE:
-        raise DataError(f"images of {sizes[0][1]}x{sizes[0][0]} are too small; the least is {MIN_SIDE}x{MIN_SIDE}")
+        raise DataError(f"images of {sizes[0][1]}x{sizes[0][0]} are too small; the minimum is {MIN_SIDE}x{MIN_SIDE}")
 
 
 def check_finite(system: FusionSystem, images: Sequence[Tensor]) -> None:
-    """Refuses NaN and infinite values.
+    """Checks that all values are finite.
 
     Raises:
-        DataError: There are some; says in which source.
+        DataError: A source, which the message names, has NaN or infinite values.
     """
     for role, image in zip(role_names(system, len(images)), images, strict=True):
         if not bool(torch.isfinite(image).all()):
-            raise DataError(f"the {role} image holds NaN or infinite values")
+            raise DataError(f"the {role} image contains NaN or infinite values")
 
 
 def as_sources(images: Sequence[Tensor], colour: str, device: torch.device | str = "cpu") -> Sources:
-    """Images as a backbone wants them: luminance, or RGB with grey repeated; each (B, C, H, W).
+    """Images in the form that a backbone takes: luminance, or RGB with grey repeated; each (B, C, H, W).
 
     Args:
         images: One per source, (1 or 3, H, W) or (B, 1 or 3, H, W) in [0, 1], of one size.
         colour: The backbone's ``colour``.
-        device: Where they go.
+        device: Device to which they are moved.
     """
     batches = [image[None] if image.ndim == 3 else image for image in images]
     convert = luminance if colour == "luma" else (lambda image: image.expand(-1, 3, -1, -1))
@@ -234,7 +235,7 @@ def as_sources(images: Sequence[Tensor], colour: str, device: torch.device | str
 
 
 def in_colour(raster: Raster) -> bool:
-    """Whether a raster has colour: three channels that are not equal everywhere."""
+    """Whether a raster is in colour: it has three channels that are not equal everywhere."""
     pixels = raster.pixels
     if pixels.ndim == 2:
         return False
@@ -242,14 +243,14 @@ def in_colour(raster: Raster) -> bool:
 
 
 def depth_of(rasters: Sequence[Raster], wanted: Literal["keep", 8, 16]) -> np.dtype[np.generic]:
-    """The dtype of the result: what is wanted, or the highest bit depth among the sources."""
+    """The dtype of the result: the requested bit depth, or the highest among the sources."""
     if wanted != "keep":
         return np.dtype(np.uint8 if wanted == 8 else np.uint16)
     return np.dtype(_DEPTHS[max(_DEPTHS.index(raster.pixels.dtype.type) for raster in rasters)])
 
 
 def storable(options: Options, rasters: Sequence[Raster], suffix: str) -> Options:
-    """The options with a depth that a file format holds: floating point goes into PNG with 16 bits."""
+    """The options with a bit depth that the file format supports: floating point is stored in PNG with 16 bits."""
     if suffix.lower() == ".png" and depth_of(rasters, options.bit_depth).kind == "f":
         return options.model_copy(update={"bit_depth": 16})
     return options

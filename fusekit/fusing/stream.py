@@ -1,4 +1,4 @@
-"""Frames of cameras, one after the other: the same decisions and the same memory for all of them."""
+"""Fusion of camera frames, one after the other, with the same settings and buffers for all of them."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ Pixels = npt.NDArray[Any]
 
 
 class FusionStream:
-    """Fuses frames of one size and kind; made by `FusionModel.stream`.
+    """Fuses frames of one size and dtype; created by `FusionModel.stream`.
 
-    What could differ from frame to frame is decided at the first one: which sources give their chroma, and by shape,
-    not by content, so that a camera that starts in the dark stays a colour camera. Results are written into the same
-    array again and again.
+    Choices that could differ between frames are made at the first one. The sources that provide chroma are chosen by
+    shape, not by content, so that a colour camera that starts in the dark still counts as colour. Every result is
+    written into the same array.
 
     Args:
-        engine: What fuses.
-        turn: Held while a frame is fused.
+        engine: Engine that fuses the frames.
+        lock: Held while a frame is fused.
 
     Raises:
-        UsageError: The range is ``stretch``, which flickers.
+        UsageError: The range is ``stretch``, with which frames would flicker.
     """
 
-    def __init__(self, engine: Engine, turn: AbstractContextManager[Any]) -> None:
+    def __init__(self, engine: Engine, lock: AbstractContextManager[Any]) -> None:
         if engine.options.range == "stretch":
             raise UsageError(
                 "range 'stretch' would flicker: every frame has another minimum and maximum",
                 hint="choose range fixed with limits, or clip",
             )
-        self._engine, self._turn = engine, turn
+        self._engine, self._lock = engine, lock
         self._kind: list[tuple[tuple[int, ...], np.dtype[Any]]] | None = None
         self._colouring: Colouring | None = None
         self._out: Pixels | None = None
         self._buffers: list[npt.NDArray[np.float32]] = []
 
     def fuse(self, *frames: Pixels) -> Pixels:
-        """Fuses the frames of one moment.
+        """Fuses the simultaneous frames of all sources.
 
         Args:
-            *frames: One per source, (H, W) or (H, W, 3), uint8 or uint16; like those of the first call.
+            *frames: One per source, (H, W) or (H, W, 3), uint8 or uint16; shapes and dtypes as in the first call.
 
         Returns:
-            (H, W) or (H, W, 3), with the bit depth that the options say. **The next call overwrites it**: copy what
-            is kept.
+            (H, W) or (H, W, 3), with the bit depth given by the options. **The next call overwrites this array**:
+            copy it to keep it.
 
         Raises:
-            DataError: Frames that cannot be fused, or unlike those of the first call.
+            DataError: Frames cannot be fused, or differ in shape or dtype from those of the first call.
         """
         if not frames:
             raise DataError("nothing to fuse: give one frame for each source")
@@ -65,9 +65,9 @@ class FusionStream:
         if self._kind is None:
             self._decide(frames)
         elif kind != self._kind:
-            raise DataError(f"this frame is {_shown(kind)}, those before were {_shown(self._kind)}")
+            raise DataError(f"this frame is {_shown(kind)}, but the previous frames were {_shown(self._kind)}")
         scene = RasterScene(rasters, self._engine.options.bit_depth, out=self._out, buffers=self._buffers or None)
-        with self._turn:
+        with self._lock:
             fused = self._engine.fuse(scene, colouring=self._colouring).image
         self._out, self._kind = fused.pixels, kind
         return self._out

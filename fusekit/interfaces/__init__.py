@@ -5,7 +5,7 @@ and `UnfoldingStage`. The supporting kinds are `FusionDataset`, `Metric`, `Strat
 `Pathway`, `WeightsImporter` and `Observer`. Plugins import from here and from the documented helpers only.
 
 Names are resolved on first use, so that torch-free code (configs, entry modules, the command line) can
-import `ComponentConfig` and friends without paying for torch.
+import `ComponentConfig` and similar names without importing torch.
 """
 
 import lazy_loader

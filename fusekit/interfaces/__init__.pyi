@@ -1,4 +1,3 @@
-from .asking import undisturbed as undisturbed
 from .backbone import FusionBackbone as FusionBackbone
 from .component import Component as Component
 from .config import BackboneRef as BackboneRef
@@ -23,6 +22,7 @@ from .dataset import FusionDataset as FusionDataset
 from .dataset import Sample as Sample
 from .dataset_config import DatasetConfig as DatasetConfig
 from .dataset_config import Provenance as Provenance
+from .evaluation_mode import undisturbed as undisturbed
 from .guidance import Guidance as Guidance
 from .guidance import GuidanceMaker as GuidanceMaker
 from .guidance import RegionAttribution as RegionAttribution

@@ -15,17 +15,18 @@ from fusekit.interfaces.types import FusionOutput, Sources
 class FusionBackbone(Component, nn.Module, ABC):
     """Fuses N ≥ 1 registered sources into one image.
 
-    A backbone may have no parameters (a mean is one), and may wrap another backbone. It accepts any
-    H, W ≥ 16: where it needs a multiple of something it pads and crops back by itself.
+    A backbone may have no parameters (a mean of the sources, for example), and may wrap another backbone. It accepts
+    any H, W ≥ 16: if it needs a multiple of some number, it pads the sources and crops the result itself.
 
     Attributes:
-        colour: ``"luma"``: sources have one channel; chroma is put back afterwards by the colour policy.
+        colour: ``"luma"``: sources have one channel, and the colour policy restores the chroma afterwards.
             ``"rgb"``: sources have three channels, and so has the result.
-        uses_guidance: Whether `forward` looks at its ``guidance``; where False none is made for it.
-        source_count: Number of sources it takes, or None for any.
-        reach: How many pixels away a source pixel can still change the result (half the receptive field), apart from
-            sums over the whole image taken by `fusekit.interfaces.image_sums`. With it, tiles of a large image equal
-            the untiled result; None, unknown, has them overlap by a guess and fade into each other.
+        uses_guidance: Whether `forward` uses its ``guidance``; if False, none is made for it.
+        source_count: Number of sources that it takes, or None for any number.
+        reach: Largest distance in pixels at which a source pixel can change the result (half the receptive field),
+            apart from sums over the whole image taken by `fusekit.interfaces.image_sums`. If it is given, the tiled
+            result of a large image equals the untiled one. None means unknown: tiles then overlap by an estimated
+            margin and are blended.
         stride: Shifting the sources by a multiple of this many pixels shifts the result likewise; 1 for plain
             convolutions, 2ⁿ for a network or pyramid that halves the size n times. Tiles start at multiples of it.
     """
@@ -42,8 +43,8 @@ class FusionBackbone(Component, nn.Module, ABC):
 
         Args:
             sources: N images, each (B, C, H, W) in [0, 1], ordered by role; never modified.
-            guidance: What a task network says about the images; None where the model has no guidance.
-                A backbone must work without it.
+            guidance: Guidance from the task network; None if the model has no guidance. A backbone must work
+                without it.
 
         Returns:
             The fused image, (B, C, H, W) in [0, 1], of the size of the sources.

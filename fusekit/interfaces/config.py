@@ -1,4 +1,4 @@
-"""How a component describes its parameters. Imports no torch."""
+"""Description of a component's parameters. Imports no torch."""
 
 from __future__ import annotations
 
@@ -30,59 +30,59 @@ __all__ = [
 
 
 class ComponentConfig(BaseModel):
-    """Base of every component's ``Config``: frozen, no unknown keys, every field described.
+    """Base class of every component's ``Config``: frozen, no unknown keys, every field described.
 
-    A recipe's ``params`` are validated against it (strictly: a text is never taken for a number). Give each
+    A recipe's ``params`` are validated against it (strictly: text is never converted to a number). Give each
     field a ``description``: it is the documentation that users see in ``fusekit plugins show``.
 
-    A field may hold another component; write its type as one of the references below
+    A field may hold another component; declare its type as one of the references below
     (``stage: StageRef = ComponentRef(use="uaafusion.stage")``) and build it with `BuildContext.build`.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     def needs(self) -> frozenset[str]:
-        """Kinds of part that must stand beside this component, such as ``{"task"}``; ``"labels"`` asks for labels.
+        """Kinds of part that the model must have for this component, such as ``{"task"}``; ``"labels"``: labels.
 
-        ``"task:segmentation"`` asks for a task network whose Config says that it solves that (`solves`), as a
-        guidance by attribution to the regions of classes does; ``"task"`` takes any. ``"guidance"`` asks for a
-        guidance, whichever task network that takes.
+        ``"task:segmentation"`` requires a task network whose Config declares that it solves segmentation (`solves`),
+        as guidance by attribution to the regions of classes does; ``"task"`` accepts any. ``"guidance"`` requires a
+        guidance component, whichever task network that takes.
 
-        Checked before anything is built, so that a recipe that lacks a part is refused with a sentence.
+        Checked before anything is built, so that a recipe that lacks a part is refused with a clear message.
         May depend on the options.
         """
         return frozenset()
 
     def solves(self) -> frozenset[str]:
-        """What a task network solves: ``segmentation`` where its class is a `SegmentationNetwork`, as most are.
+        """Tasks that a task network solves: ``segmentation`` if its class is a `SegmentationNetwork`, as most are.
 
-        One that gives no class to every pixel says what it does instead, such as ``{"classification"}`` or
-        ``{"detection"}``; a component that asks for another is then refused to stand beside it.
+        A network that does not assign a class to every pixel returns its own task, such as ``{"classification"}`` or
+        ``{"detection"}``; a recipe that combines it with a component that needs another task is then refused.
         """
         return frozenset({"segmentation"})
 
     def class_count(self) -> int | None:
-        """Number of classes that the parameters fix; must be the dataset's. None where they fix none."""
+        """Number of classes that the parameters fix; must equal the dataset's. None if they fix no number."""
         return None
 
     def needs_second_order(self) -> bool:
-        """Whether the task network beside this component will be differentiated twice."""
+        """Whether this component differentiates the task network twice."""
         return False
 
     def has_weights(self) -> bool:
-        """Whether the component has weights that training can change. False for rules and fixed proposals."""
+        """Whether the component has trainable parameters. False for fixed rules and fixed proposals."""
         return True
 
     def trains(self) -> frozenset[str]:
-        """Kinds of part that a strategy changes, and that must therefore have weights, such as ``{"backbone"}``."""
+        """Kinds of part that a strategy trains; they must have trainable parameters, such as ``{"backbone"}``."""
         return frozenset()
 
     def streams(self) -> frozenset[str]:
-        """Streams of training data that a strategy draws from, which ``train.streams`` of a recipe may name."""
+        """Streams of training data that a strategy draws from; ``train.streams`` of a recipe may name these."""
         return frozenset({"train"})
 
     def losses(self) -> frozenset[str]:
-        """Losses that a strategy can tell without learning (`Strategy.losses`), for ``train.validate.loss``."""
+        """Losses that a strategy can compute without training (`Strategy.losses`), for ``train.validate.loss``."""
         return frozenset()
 
 
@@ -93,7 +93,7 @@ class LossTermConfig(ComponentConfig):
 
 
 class ComponentRef(BaseModel):
-    """A component by name, with its parameters: ``{use: uaafusion.stage, params: {channels: 32}}``."""
+    """Reference to a component by name, with its parameters: ``{use: uaafusion.stage, params: {channels: 32}}``."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 

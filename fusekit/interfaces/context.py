@@ -1,4 +1,4 @@
-"""What a component is told when it is built: only what the wiring knows. Imports no torch."""
+"""Information about the recipe and the data that every component's constructor receives. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class ClassTable:
     Attributes:
         names: One name per class; the index is the value in a label map.
         palette: One RGB triple (0 to 255) per class, for pictures.
-        ignore_index: Value of pixels that carry no label; it is no class.
-        unlabelled: Index of the class that means "nothing of interest", where there is one.
+        ignore_index: Value of pixels that carry no label; it is not a class.
+        unlabelled: Index of the class that means "nothing of interest"; None if there is no such class.
     """
 
     names: tuple[str, ...]
@@ -33,7 +33,7 @@ class ClassTable:
         return len(self.names)
 
     def to_plain(self) -> dict[str, Any]:
-        """Plain data for a file's metadata; `from_plain` reads it back."""
+        """Plain data for the metadata of a file; `from_plain` converts it back."""
         return {
             "names": list(self.names),
             "palette": [list(colour) for colour in self.palette],
@@ -53,18 +53,19 @@ class ClassTable:
 
 
 def _no_builder(kind: str, ref: ComponentRef) -> Any:
-    raise RuntimeError(f"this BuildContext cannot build nested components (asked for {kind} {ref.use!r})")
+    raise RuntimeError(f"this BuildContext cannot build nested components (requested: {kind} {ref.use!r})")
 
 
 @dataclass(frozen=True)
 class BuildContext:
-    """Handed to every component's constructor beside its ``Config``.
+    """Passed to every component's constructor together with its ``Config``.
 
     Attributes:
         roles: Roles of the sources in order, such as ``("infrared", "visible")``.
-        classes: Class table of the dataset; None where the data has no labels.
-        pretrained: Whether pretrained weights that the options ask for are wanted. False where the weights of a
-            model file follow, which replace them: a component then starts from any weights, and looks for none.
+        classes: Class table of the dataset; None if the data has no labels.
+        pretrained: Whether to load the pretrained weights that the options name. False if the weights of a model
+            file will replace them: the component then starts from any values, and does not search for pretrained
+            weights.
         builder: Builds a nested component; use `build`.
     """
 

@@ -1,4 +1,4 @@
-"""The dataset: registered sources by role, with labels where there are any."""
+"""The dataset: registered sources by role, with labels if the data has them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Sample:
         id: Identifier, unique in its split; used as the name of output files.
         images: The sources as they are on disk, in the order of the roles: (1 or 3, H, W) float32 in [0, 1].
         label: Label map (H, W) int64, or None.
-        ideal: The fused image that there should be, (1 or 3, H, W) float32 in [0, 1], where the data knows it
-            (rendered scenes); for measuring only, training never sees it.
+        ideal: Ground-truth fused image, (1 or 3, H, W) float32 in [0, 1], or None if it is not known. Rendered
+            scenes have one; it is used for evaluation only, never for training.
     """
 
     id: str
@@ -34,9 +34,9 @@ class Sample:
 
 
 class FusionDataset(ABC):
-    """Scenes of one split, in a fixed order.
+    """The scenes of one split, in a fixed order.
 
-    The config says roles, class table and provenance (`DatasetConfig`), because these are wanted before
+    The config declares roles, class table and provenance (`DatasetConfig`), because these are needed before
     anything is read.
     """
 
@@ -48,12 +48,12 @@ class FusionDataset(ABC):
 
         Args:
             config: An instance of this class's ``Config``.
-            root: Folder of the data, for datasets that read one.
-            split: Which part.
-            seed: Seed of data that is made, not read.
+            root: Folder of the data, for datasets that read files.
+            split: The split to use.
+            seed: Seed for datasets that generate their data.
 
         Raises:
-            DataError: The data is not there, or files do not pair up.
+            DataError: The data is missing, or its files do not form pairs.
         """
 
     @property
@@ -69,6 +69,6 @@ class FusionDataset(ABC):
         """Reads a scene.
 
         Raises:
-            DataError: A file is unreadable or truncated, sizes of a scene differ, a label has an unknown
-                value.
+            DataError: A file is unreadable or truncated, the images of a scene differ in size, or a label has an
+                unknown value.
         """

@@ -1,4 +1,4 @@
-"""What a dataset's options and its honesty about itself look like. Imports no torch."""
+"""Base class of dataset options, and data provenance. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fusekit.interfaces.context import ClassTable
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where data comes from, as it must be said wherever a number made with it appears.
+    """Origin of a dataset; reported wherever a number computed from it appears.
 
     Attributes:
         name: Name of the dataset.
         synthetic: Whether the images were rendered by a program.
         labels: ``"human"``, ``"pseudo"`` (predicted by networks), ``"exact"`` (rendered), or None.
-        note: Anything else that a reader must know, one sentence.
+        note: Anything else that a reader must know, in one sentence.
     """
 
     name: str
@@ -28,31 +28,31 @@ class Provenance:
 
 
 class DatasetConfig(ComponentConfig):
-    """Base of a dataset's ``Config``: says, without torch, what the data is and whether it is there."""
+    """Base class of a dataset's ``Config``: describes the data, and checks whether it is present, without torch."""
 
     def roles(self) -> tuple[str, ...]:
         """Roles of the sources in order, such as ``("infrared", "visible")``."""
-        raise NotImplementedError(f"{type(self).__name__} does not say the roles of its sources")
+        raise NotImplementedError(f"{type(self).__name__} does not declare the roles of its sources")
 
     def classes(self) -> ClassTable | None:
-        """Class table of the labels, or None where there are no labels."""
+        """Class table of the labels, or None if there are no labels."""
         return None
 
     def provenance(self) -> Provenance:
-        """What must be said of this data."""
-        raise NotImplementedError(f"{type(self).__name__} does not say where its data comes from")
+        """Origin of this data."""
+        raise NotImplementedError(f"{type(self).__name__} does not declare the provenance of its data")
 
     def missing(self, root: Path | None) -> str | None:
-        """What is missing below `root`: a sentence that says what to put where; None when all is there.
+        """Missing data below `root`: a sentence that states which files are expected where; None if complete.
 
-        Cheap: looks for folders, reads no images.
+        Cheap: checks for folders and reads no images.
         """
         return None
 
     def unfit_for_validation(self) -> str | None:
-        """Why nothing may be chosen by the ``val`` split: it is not one of its own.
+        """Reason why the ``val`` split must not be used for model selection: it is not an independent split.
 
         Returns:
-            A sentence that says what it is instead; None where it shares no scene with training and test.
+            A sentence that states what the split is instead; None if it shares no scene with training and test.
         """
         return None

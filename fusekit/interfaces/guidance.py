@@ -1,4 +1,4 @@
-"""Guidance: what a task network says about images, for backbones and proposers that listen."""
+"""Guidance: a task network's attribution and gradients for images, for backbones and proposers that use them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from fusekit.interfaces.types import Sources
 
 @dataclass(frozen=True)
 class RegionAttribution:
-    """How much the regions of each source contribute to what the task network says.
+    """Contribution of the regions of each source to the output of the task network.
 
-    A region is a set of an image's pixels: those of one class where the network segments, a box where it detects, a
-    cell of its features where it classifies. A contribution is spread evenly over its region, so a score per (image,
-    source, region) and the map of regions say everything.
+    A region is a set of an image's pixels: the pixels of one class for a segmentation network, a box for a detector,
+    a cell of the feature map for a classifier. A contribution is spread evenly over its region, so the attribution is
+    fully described by a score per (image, source, region) and the map of regions.
 
     Attributes:
         scores: (B, N, K), ≥ 0, for K regions; means over pixels.
         regions: Region of every pixel, (B, H, W) int64; values outside 0..K-1 belong to no region.
-        names: What the K regions are called; None where they are the classes of the task.
+        names: Names of the K regions; None if they are the classes of the task.
     """
 
     scores: Tensor
@@ -32,7 +32,7 @@ class RegionAttribution:
     names: tuple[str, ...] | None = None
 
     def total(self) -> Tensor:
-        """A_i = Σ_c attribution of region c, (B, N, H, W); zero outside every region."""
+        """Attribution map A_i = Σ_c attribution of region c, (B, N, H, W); zero outside every region."""
         batch, count, classes = self.scores.shape
         inside = (self.regions >= 0) & (self.regions < classes)
         index = self.regions.clamp(0, classes - 1).flatten(1)
@@ -49,9 +49,9 @@ class RegionAttribution:
 
 
 class Guidance(ABC):
-    """Answers of a task network about the sources of one batch; each is computed once, whoever asks.
+    """Attribution and gradients of a task network for the sources of one batch; each attribution is computed once.
 
-    Asking leaves the task network as it was: mode, running statistics, gradients. Answers are detached:
+    Computing them leaves the task network unchanged: mode, running statistics, gradients. Results are detached:
     nothing is differentiated through them.
     """
 
@@ -63,8 +63,8 @@ class Guidance(ABC):
     def task_gradient(self, image: Tensor) -> Tensor:
         """Gradient of the task's score on an image of the batch's scenes with respect to that image.
 
-        What the score is, the guidance says. An image's gradient does not depend on the rest of its batch, and of a
-        score that is a mean over pixels each pixel's share falls as their number grows.
+        The guidance defines the score. An image's gradient does not depend on the rest of its batch. If the score is
+        a mean over pixels, the contribution of each pixel decreases as their number grows.
 
         Args:
             image: (B, C, H, W) in [0, 1].
@@ -75,22 +75,22 @@ class Guidance(ABC):
 
 
 class GuidanceMaker(Component, ABC):
-    """Knows how to ask a task network: makes the guidance of every batch.
+    """Makes the guidance of every batch from a task network.
 
-    It has no weights of its own. Its ``Config`` says in `ComponentConfig.needs` which task network it takes, such as
-    ``{"task:segmentation"}``, so that a recipe with another one is refused before anything is built.
+    It has no parameters of its own. Its ``Config`` declares in `ComponentConfig.needs` which task network it takes,
+    such as ``{"task:segmentation"}``, so that a recipe with another one is refused before anything is built.
     """
 
     @abstractmethod
     def of(self, task: TaskNetwork | None, sources: Sources, labels: Tensor | None = None) -> Guidance:
-        """The guidance of one batch; nothing need be computed before it is asked.
+        """The guidance of one batch; it may compute its results on first use.
 
         Args:
-            task: The task network of the model, to be left as it is found (see `undisturbed`); None where the model
-                has none, which only a guidance that needs none hears.
+            task: The task network of the model, which must be left unchanged (see `undisturbed`). None if the model
+                has none; only a guidance component that needs no task network is called with None.
             sources: N images, each (B, C, H, W) in [0, 1].
             labels: Label maps (B, H, W) int64 while training on labelled data, else None.
 
         Raises:
-            UsageError: It does not take this task network.
+            UsageError: This guidance does not support the task network.
         """

@@ -1,4 +1,4 @@
-"""The weights importer: from the file that authors released to fusekit's own names."""
+"""The weights importer: converts a released weights file to fusekit's parameter names."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from fusekit.interfaces.component import Component
 
 @dataclass(frozen=True)
 class ImportedWeights:
-    """Weights in fusekit's names, and the model they belong to.
+    """Weights under fusekit's parameter names, and the model that they belong to.
 
     Attributes:
         model: The ``model`` section of a recipe that these weights fit.
         state: Tensors by ``part.parameter`` (``backbone.stages.0.alpha``).
-        roles: Roles of the sources in the order that the network was trained with.
-        classes: Plain class table (`ClassTable.to_plain`) where a task network came along.
-        notes: What was dropped or assumed, a sentence each; shown to the user and kept in the file.
+        roles: Roles of the sources in the order in which the network was trained.
+        classes: Plain class table (`ClassTable.to_plain`) if the weights include a task network.
+        notes: What was dropped or assumed, one sentence each; shown to the user and kept in the file.
     """
 
     model: Mapping[str, Any]
@@ -32,15 +32,15 @@ class ImportedWeights:
 
 
 class WeightsImporter(Component, ABC):
-    """Maps a released state dict to fusekit's names. The file is read for it, with ``weights_only=True``."""
+    """Maps a released state dict to fusekit's parameter names; fusekit reads the file, with ``weights_only=True``."""
 
     @abstractmethod
     def convert(self, released: Any) -> ImportedWeights:
-        """Converts what the released file holds.
+        """Converts the content of the released file.
 
         Args:
-            released: What ``torch.load(..., weights_only=True)`` returned.
+            released: The return value of ``torch.load(..., weights_only=True)``.
 
         Raises:
-            DataError: The file does not hold what this importer reads; says which keys it missed.
+            DataError: The file does not hold the content that this importer reads; the message names missing keys.
         """

@@ -1,4 +1,4 @@
-"""The kinds of component, and where each kind's interface stands. Imports no torch."""
+"""The kinds of component, and the import path of each kind's interface. Imports no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loss proposer: decides, pixel by pixel, which source the fused image should follow."""
+"""The loss proposer: proposes, per pixel, which source the fused image should follow."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fusekit.interfaces.types import LossProposal, Sources
 
 
 class LossProposer(Component, nn.Module, ABC):
-    """Proposes the weights of the fusion loss.
+    """Proposes the per-pixel source weights of the fusion loss.
 
     The weights may be learned (ReFusion), attributed by a task network (UAAFusion) or fixed (mean, maximum).
-    Every proposer works with every backbone, because both meet in one function,
-    `fusekit.training.fusion_loss`.
+    Every proposer works with every backbone, because one function,
+    `fusekit.training.fusion_loss`, combines the two.
 
     Attributes:
-        uses_guidance: Whether `forward` looks at its ``guidance``.
+        uses_guidance: Whether `forward` uses its ``guidance``.
     """
 
     uses_guidance: ClassVar[bool] = False
@@ -31,7 +31,7 @@ class LossProposer(Component, nn.Module, ABC):
 
         Args:
             sources: N images, each (B, C, H, W) in [0, 1], ordered by role; never modified.
-            guidance: What a task network says about the images; None where the model has no guidance.
+            guidance: Guidance from the task network; None if the model has no guidance.
 
         Returns:
             Weights (B, N, H, W), each ≥ 0, summing to 1 over N.

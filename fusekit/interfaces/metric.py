@@ -1,4 +1,4 @@
-"""The metric: a number about a fused image, always with the dialect it was computed in."""
+"""The metric: a number that rates a fused image, and the definition (dialect) by which it was computed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class MetricValue:
     """A measured value.
 
     Attributes:
-        value: The metric; NaN where it is undefined for these images.
-        per_source: One value per source where the metric is a sum or mean over sources, else empty.
+        value: The metric; NaN if it is undefined for these images.
+        per_source: One value per source if the metric is a sum or mean over sources, else empty.
     """
 
     value: float
@@ -28,14 +28,14 @@ class MetricValue:
 
 
 class Metric(Component, ABC):
-    """Measures one fused image against its sources. Stateless: results never depend on a batch.
+    """Scores one fused image against its sources. Stateless: results never depend on a batch.
 
     Attributes:
-        name: As tables print it.
-        dialect: Which of the incompatible definitions this is.
-        higher_is_better: Direction.
+        name: Name that tables print.
+        dialect: Which of the incompatible definitions in the literature this is.
+        higher_is_better: Whether a higher value is better.
         unit: Unit of the value, or empty.
-        minimum_size: Shortest image side for which the metric is defined, pixels.
+        minimum_size: Shortest image side for which the metric is defined, in pixels.
     """
 
     name: ClassVar[str]
@@ -46,7 +46,7 @@ class Metric(Component, ABC):
 
     @abstractmethod
     def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
-        """The metric itself.
+        """Computes the metric.
 
         Args:
             fused: (H, W) uint8 grey image.
@@ -54,7 +54,7 @@ class Metric(Component, ABC):
         """
 
     def __call__(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
-        """Checks the images, then measures.
+        """Checks the images, then computes the metric.
 
         Raises:
             ValueError: An image is not (H, W) uint8, or sizes differ, or there is no source.
@@ -75,28 +75,28 @@ class Metric(Component, ABC):
 
 
 class ReferenceMetric(Metric):
-    """Measures one fused image against the ideal one (full reference); undefined where no ideal is known."""
+    """Full-reference metric: compares a fused image with the ground truth; undefined if that is not known."""
 
     @abstractmethod
     def compare(self, fused: Tensor, ideal: Tensor) -> float:
-        """The metric itself.
+        """Computes the metric.
 
         Args:
             fused: (H, W) uint8 grey image.
-            ideal: The image that it should be, of the same size and type.
+            ideal: Ground-truth fused image of the same size and type.
         """
 
     def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
-        """Undefined: the sources alone do not say what the fused image should be."""
+        """Undefined (NaN): the sources alone do not determine the ground truth."""
         return MetricValue(math.nan)
 
     def __call__(self, fused: Tensor, sources: Sequence[Tensor], ideal: Tensor | None = None) -> MetricValue:
-        """Checks the images, then compares.
+        """Checks the images, then compares the fused image with the ground truth.
 
         Args:
             fused: (H, W) uint8 grey image.
-            sources: N ≥ 1 grey images of the same size and type; they play no part.
-            ideal: Grey image of the same size and type, or None where it is not known.
+            sources: N ≥ 1 grey images of the same size and type; not used for the value.
+            ideal: Ground-truth fused image, grey, of the same size and type; None if it is not known.
 
         Raises:
             ValueError: An image is not (H, W) uint8, or sizes differ, or there is no source.

@@ -1,4 +1,4 @@
-"""The observer: hears what happens in a run, and has no say in it. Imports no torch."""
+"""The observer: callbacks for the events of a run, which cannot change it. Imports no torch."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ from fusekit.interfaces.component import Component
 
 
 class Observer(Component):
-    """Base of everything that watches runs: loggers, dashboards, notifiers.
+    """Base class of everything that monitors runs: loggers, dashboards, notifiers.
 
-    A recipe names its observers in ``observe``. What they hear are the hooks of
-    `fusekit.plugin.hookspecs.ObserverSpecs`: a class implements those that it wants as methods marked with
-    `fusekit.plugin.hookimpl`, each with those arguments that it needs::
+    A recipe names its observers in ``observe``. They receive the hooks of
+    `fusekit.plugin.hookspecs.ObserverSpecs`: a class implements the ones that it uses as methods marked with
+    `fusekit.plugin.hookimpl`, each with the arguments that it needs::
 
         class Printer(Observer):
             @hookimpl
             def fusekit_step_finished(self, step, losses):
                 print(step, losses)
 
-    Hooks are called in the first process only, one after the other; the training waits meanwhile. An observer that
-    raises costs one warning, and hears no more of the run. Nothing that it draws from global random generators, and
-    no gradient mode that it sets, outlasts the call. A package that it needs and that may be absent is imported in its
-    constructor, so that the run ends with a `PluginError` before it trains, and not with a warning after the first
-    step.
+    Hooks are called in the first process only, one after the other; training waits for them. If an observer raises,
+    a warning is logged once and its hooks are not called again in this run. The state of global random generators and
+    the gradient mode are restored after each call. Import an optional package in the constructor, so that the run
+    ends with a `PluginError` before training if it is missing, and not with a warning after the first step.
 
     Args:
         config: Its options.
-        context: What the wiring knows.
+        context: Roles and classes of the recipe's data.
     """

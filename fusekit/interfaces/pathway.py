@@ -1,4 +1,4 @@
-"""The pathway function: along which images an attribution is accumulated."""
+"""The pathway function: the images along which an attribution is accumulated."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class AttributionPath:
     """A discretised path through image space.
 
     Attributes:
-        points: Where the gradient is taken, (P, B, C, H, W).
-        increments: The step that belongs to each point, same shape; an attribution along the path is
+        points: Images at which the gradient is evaluated, (P, B, C, H, W).
+        increments: The step at each point, of the same shape; an attribution along the path is
             Σ_k ∂s/∂x(points_k) · increments_k.
     """
 
@@ -27,7 +27,7 @@ class AttributionPath:
 
 
 class Pathway(Component, ABC):
-    """Makes the path along which a source is attributed."""
+    """Makes the path along which the attribution of a source is accumulated."""
 
     @abstractmethod
     def path(self, sources: Sources, index: int) -> AttributionPath:
@@ -35,7 +35,7 @@ class Pathway(Component, ABC):
 
         Args:
             sources: N images, each (B, C, H, W) in [0, 1].
-            index: Which of them is attributed.
+            index: Index of the source that is attributed.
         """
 
     def paths(self, sources: Sources) -> Sequence[AttributionPath]:

@@ -1,4 +1,4 @@
-"""The reconstruction head: from the fused image back to the sources."""
+"""The reconstruction head: recovers the sources from the fused image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fusekit.interfaces.types import Sources
 
 
 class ReconstructionHead(Component, nn.Module, ABC):
-    """Recovers every source from the fused image: what it cannot recover, the fusion has lost."""
+    """Recovers every source from the fused image; its error shows which information the fusion has lost."""
 
     @abstractmethod
     def forward(self, fused: Tensor) -> Sources:

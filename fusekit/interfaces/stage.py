@@ -1,4 +1,4 @@
-"""The unfolding stage: one iteration of an optimiser, unrolled into a layer."""
+"""The unfolding stage: one iteration of an optimisation algorithm, unrolled into a layer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fusekit.interfaces.types import Sources, UnfoldingState
 class UnfoldingStage(Component, nn.Module, ABC):
     """One stage of an unfolding backbone: a step on the data term, then a learned proximal step.
 
-    The backbone owns the list of stages and the first state; a stage only maps state to state.
+    The backbone owns the list of stages and the initial state; a stage only maps state to state.
 
     Attributes:
-        reach: By how many pixels a stage widens the part of the sources that a pixel of the result depends on, for
-            fusing in tiles; None where that is not known (see `FusionBackbone.reach`).
+        reach: Number of pixels by which a stage enlarges the part of the sources that a pixel of the result depends
+            on, for tiled fusion; None if it is not known (see `FusionBackbone.reach`).
     """
 
     reach: int | None = None
@@ -28,9 +28,9 @@ class UnfoldingStage(Component, nn.Module, ABC):
         """Advances the state by one stage.
 
         Args:
-            state: State f_k with its memory; the backbone says what the memory holds at the first stage.
+            state: State f_k with its memory; the backbone defines the content of the memory at the first stage.
             sources: N images, each (B, C, H, W) in [0, 1].
-            guidance: What a task network says about images, or None.
+            guidance: Guidance from the task network, or None.
 
         Returns:
             The next state: ``fused`` is f_{k+1} in [0, 1], ``previous`` is f_k, ``index`` is one more.

@@ -1,4 +1,4 @@
-"""The strategy: the only place where a training algorithm lives."""
+"""The strategy: implements a training algorithm."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from fusekit.interfaces.task import TaskNetwork
 from fusekit.interfaces.types import Batch, LossTerms
 
 UpdateRule = Literal["recipe", "plain"] | Callable[[Sequence[Tensor]], None]
-"""How an updater turns a gradient into a change of weights; see `TrainingContext.updater`."""
+"""How an updater turns a gradient into a change of parameters; see `TrainingContext.updater`."""
 
 
 @dataclass(frozen=True)
 class StepPlan:
-    """One step of an epoch: what it is called, and which batches it takes.
+    """One step of an epoch: its name, and the batches that it takes.
 
     Attributes:
-        name: What the log calls it.
-        draws: Streams of training data that it takes one batch from each, in order. Every stream is a shuffled
-            walk of its own through the data, and a recipe may cut its samples in another way
+        name: Name of the step in the log.
+        draws: Streams of training data; the step takes one batch from each, in this order. Every stream is an
+            independently shuffled pass over the data, and a recipe may give a stream its own sampling
             (``train.streams``).
     """
 
@@ -40,10 +40,10 @@ class StepPlan:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """What a step reports.
+    """Values that a step reports.
 
     Attributes:
-        losses: Named scalars, for the curves.
+        losses: Named scalars, for the training curves.
     """
 
     losses: Mapping[str, float] = field(default_factory=dict)
@@ -58,16 +58,16 @@ class Updater(Protocol):
         ...
 
     def __call__(self, loss: Tensor | LossTerms) -> None:
-        """One update.
+        """Performs one update.
 
         Raises:
-            NonFiniteError: The loss or a gradient is not finite; names the term.
+            NonFiniteError: The loss or a gradient is not finite; the message names the term.
         """
         ...
 
 
 class TrainingContext(Protocol):
-    """What the trainer gives to a strategy: the parts of the model, and the means to update them."""
+    """Interface of the trainer for a strategy: the parts of the model, and the means to update them."""
 
     backbone: FusionBackbone
     proposer: LossProposer | None
@@ -79,40 +79,40 @@ class TrainingContext(Protocol):
         """An updater with the recipe's schedule and clipping; its state is checkpointed.
 
         Args:
-            name: What it is called in checkpoints and errors.
-            *parts: Modules whose weights it changes; ``(module, factor)`` scales the learning rate for it.
-            rule: ``recipe``: the recipe's optimiser; ``plain``: gradient descent without memory; a
-                function: as plain, after the function has changed the gradients of all weights, which it is given
-                together, in place. It sees them clipped and finite.
+            name: Name in checkpoints and error messages.
+            *parts: Modules whose parameters it updates; ``(module, factor)`` scales the learning rate of a module.
+            rule: ``recipe``: the recipe's optimiser; ``plain``: gradient descent without optimiser state; a
+                function: as ``plain``, but the function first modifies the gradients in place. It receives the
+                gradients of all parameters together, clipped and finite.
         """
         ...
 
     def guidance(self, batch: Batch) -> Guidance | None:
-        """What the task network says about one batch; None where the model has no guidance.
+        """Guidance from the task network for one batch; None if the model has no guidance.
 
-        Within a step, the same batch object has one guidance, which computes each attribution once, with the
-        task network as it was when first asked. A change of the network is seen from the next step on; the
-        gradient of the task on an image, which is asked for image by image, is always of the network as it is.
+        Within a step, the same batch object has one guidance, which computes each attribution once, with the task
+        network in its state at the first use. A change of the network takes effect from the next step on. The task
+        gradient, which is requested for each image separately, always uses the current state of the network.
         """
         ...
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The recipe's precision: bf16 autocast, or nothing."""
+        """Context manager for the recipe's precision: bf16 autocast, or no change."""
         ...
 
 
 class Strategy(Component, ABC):
-    """A training algorithm. The trainer keeps the books; a strategy reads as the paper's algorithm.
+    """A training algorithm. The trainer runs the loop, schedules and checkpoints; a strategy holds only the algorithm.
 
-    Its ``Config`` says before anything is built which parts it needs (`ComponentConfig.needs`), which of them
-    must have weights to learn (`ComponentConfig.trains`), and which streams of data it draws from
-    (`ComponentConfig.streams`). A strategy that is to be validated by its losses names them there too
+    Its ``Config`` declares, before anything is built, which parts it needs (`ComponentConfig.needs`), which of them
+    must have trainable parameters (`ComponentConfig.trains`), and which streams of data it draws from
+    (`ComponentConfig.streams`). A strategy that is to be validated by its losses also names them there
     (`ComponentConfig.losses`).
     """
 
     @abstractmethod
     def setup(self, training: TrainingContext) -> None:
-        """Takes the parts and makes its updaters. Called once, before the first step or a resume."""
+        """Receives the parts and makes the updaters. Called once, before the first step or before resuming."""
 
     def plan(self, batches: int) -> Sequence[StepPlan]:
         """The steps of one epoch.
@@ -124,21 +124,21 @@ class Strategy(Component, ABC):
 
     @abstractmethod
     def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
-        """Does one step of the plan.
+        """Performs one step of the plan.
 
         Args:
-            plan: Which step of the epoch's plan this is.
-            batches: One batch of each stream that the plan draws from, on the training device.
+            plan: The step, one of the epoch's plan.
+            batches: One batch of each stream that the step draws from, on the training device.
         """
 
     def losses(self, batch: Batch) -> Mapping[str, float]:
-        """What the losses of a batch are by now, without learning from it; for validation.
+        """Computes the current losses of a batch without training on it; for validation.
 
-        The trainer calls it between steps, with the parts in evaluation mode, their weights frozen and gradients
-        off, and puts all that back. It must change nothing, and wait for no other process.
+        The trainer calls it between steps, with the parts in evaluation mode, their parameters frozen and gradients
+        disabled, and restores all of that afterwards. It must not change any state or wait for another process.
 
         Args:
-            batch: A batch that is not trained on, on the training device.
+            batch: A validation batch on the training device.
 
         Returns:
             At least the losses that ``Config.losses()`` names.
@@ -146,9 +146,9 @@ class Strategy(Component, ABC):
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """State beyond the parts' weights and the updaters (tensors and plain data only)."""
+        """State beyond the parts' parameters and the updaters (tensors and plain data only)."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Puts back what `state_dict` returned."""
+        """Restores the state that `state_dict` returned."""
         return None

@@ -1,4 +1,4 @@
-"""The task network: the recognition task that fused images are for."""
+"""The task network: solves the recognition task for which images are fused."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from fusekit.interfaces.context import BuildContext, ClassTable
 
 
 class TaskNetwork(Component, nn.Module, ABC):
-    """A network that solves a task on one image; a segmenter is one kind of it.
+    """A network that solves a task on one image; a segmentation network is one kind of it.
 
-    It takes the images that fusekit has, one or three channels in [0, 1] at any H, W ≥ 16, and does its own
-    normalising, channel repeating and padding. Building it never downloads anything. One that gives no class to every
-    pixel says in its ``Config`` what it does instead (`ComponentConfig.solves`).
+    It takes images of one or three channels in [0, 1] at any H, W ≥ 16, and does its own normalisation, channel
+    repetition and padding. Building it never downloads anything. A network that does not assign a class to every pixel
+    declares its task in its ``Config`` (`ComponentConfig.solves`).
 
     Attributes:
         second_order: Whether its output can be differentiated twice with respect to the image. Strategies
-            that differentiate through a differentiable step refuse a network that says False.
+            that differentiate through a differentiable update step refuse a network where this is False.
     """
 
     second_order: bool = False
@@ -34,29 +34,30 @@ class TaskNetwork(Component, nn.Module, ABC):
             image: (B, 1 or 3, H, W) in [0, 1].
 
         Returns:
-            Logits; for a segmenter (B, K, H, W).
+            Logits; for a segmentation network (B, K, H, W).
         """
 
     @abstractmethod
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The task's loss, a scalar, of `forward`'s output against the target.
+        """The task's loss of `forward`'s output against the target, a scalar.
 
         Args:
             logits: `forward`'s output.
-            target: Label maps (B, H, W) int64 of the data, whatever the task; it takes its own target from them.
+            target: Label maps (B, H, W) int64 of the data, whatever the task; the network derives its own target
+                from them.
         """
 
     @abstractmethod
     def predict(self, logits: Tensor) -> Tensor:
-        """The task's answer, of `forward`'s output."""
+        """The task's prediction, from `forward`'s output."""
 
 
 class SegmentationNetwork(TaskNetwork):
-    """A task network that gives every pixel a class.
+    """A task network that assigns a class to every pixel (semantic segmentation).
 
     Attributes:
         classes: The class table; K classes.
-        ignored: Label values that take no part in the loss and in the scores.
+        ignored: Label values that are ignored in the loss and in the scores.
     """
 
     classes: ClassTable
@@ -70,7 +71,7 @@ class SegmentationNetwork(TaskNetwork):
         self.ignored = frozenset({self.classes.ignore_index})
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Mean cross entropy over the pixels whose label is not ignored; zero where there are none.
+        """Mean cross entropy over the pixels whose label is not ignored; zero if there are none.
 
         Args:
             logits: (B, K, H, W).

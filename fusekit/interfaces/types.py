@@ -1,4 +1,4 @@
-"""Frozen results that travel between components. Images are float32 in [0, 1], shape (B, C, H, W)."""
+"""Frozen data types that components exchange. Images are float32 in [0, 1], of shape (B, C, H, W)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Sources = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class FusionOutput:
-    """What a fusion backbone returns.
+    """Result of a fusion backbone.
 
     Attributes:
         image: The fused image, (B, C, H, W) in [0, 1].
-        weights: Per-pixel share of each source, (B, N, H, W), where the method has such a thing.
+        weights: Per-pixel weight of each source, (B, N, H, W); None if the method has no such weights.
         stages: Intermediate fused images of an iterative method, first to last, each (B, C, H, W).
-        aux: Anything else worth keeping, by name.
+        aux: Further outputs by name.
     """
 
     image: Tensor
@@ -31,7 +31,7 @@ class FusionOutput:
 
 @dataclass(frozen=True)
 class LossProposal:
-    """How much each source counts in the fusion loss, pixel by pixel.
+    """Per-pixel weight of each source in the fusion loss.
 
     Attributes:
         weights: (B, N, H, W), each ≥ 0, summing to 1 over the N sources.
@@ -42,11 +42,11 @@ class LossProposal:
 
 @dataclass(frozen=True)
 class LossTerms:
-    """A loss with its named parts, so that each can be logged, re-weighted and blamed.
+    """A loss with its named terms, so that each can be logged, re-weighted and named in errors.
 
     Attributes:
         total: Scalar to minimise.
-        terms: The parts by name, unweighted scalars.
+        terms: The terms by name, unweighted scalars.
     """
 
     total: Tensor
@@ -59,10 +59,10 @@ class UnfoldingState:
 
     Attributes:
         fused: Current estimate f_k, (B, C, H, W) in [0, 1].
-        previous: Estimate of the stage before, f_{k-1}; None before the first stage.
-        weights: Share of each source in the data term, (B, N, H, W), summing to 1 over N.
-        index: Number of stages done.
-        memory: What a stage hands to the next, by name (features, recurrent state, attention).
+        previous: Estimate of the previous stage, f_{k-1}; None before the first stage.
+        weights: Weight of each source in the data term, (B, N, H, W), summing to 1 over N.
+        index: Number of completed stages.
+        memory: Tensors that a stage passes to the next, by name (features, recurrent state, attention).
     """
 
     fused: Tensor

@@ -1,8 +1,9 @@
-"""Sums over all pixels of an image, for networks that may be shown the image one window at a time.
+"""Global statistics: sums over all pixels of an image, also for networks that process it in tiles.
 
-Channel attention, global pooling and their like depend on the whole image. A network that takes such sums through
-`image_sums` gives them away for nothing: in ordinary use the function is called on the spot. A job that cuts an
-image into tiles gives each tile the sums of the whole image instead of its own, and all tiles are one picture again.
+Channel attention, global pooling and similar layers depend on the whole image. A network that computes such sums
+through `image_sums` supports tiling at no cost: outside tiled jobs, `image_sums` just calls the function. A job that
+cuts an image into tiles gives each tile the sums of the whole image instead of its own, so that all tiles together
+equal the untiled result.
 """
 
 from __future__ import annotations
@@ -20,30 +21,30 @@ Sums = tuple[Tensor, ...]
 
 
 class SumsSource(Protocol):
-    """What a tiled job puts in the place of a network's own sums."""
+    """Source of the sums that a tiled job uses in place of a network's own."""
 
     def sums(self, of: Callable[..., Sums], maps: tuple[Tensor, ...]) -> Sums:
-        """What `image_sums` returns to the network."""
+        """The sums that `image_sums` returns to the network."""
         ...
 
 
-# Of the context and not of the module: a model may fuse a whole image in one thread and tiles in another.
+# A context variable, not a module variable: a model may fuse a whole image in one thread and tiles in another.
 _source: ContextVar[SumsSource | None] = ContextVar("fusekit_sums_source", default=None)
 
 
 def image_sums(of: Callable[..., Sums], *maps: Tensor) -> Sums:
-    """Sums over all pixels of the image, of which the network may see only a part at the moment.
+    """Sums over all pixels of the whole image, even if the network currently processes only a tile of it.
 
-    Calls are told apart by their order, so a network makes the same ones for every image. Nothing is taken of a
-    compiled network: ``torch.compile`` and ``torch.export`` trace the ordinary use, which fits whole images only.
+    Calls are identified by their order, so a network must make the same calls for every image. Compiled networks do
+    not support tiling: ``torch.compile`` and ``torch.export`` trace the untiled case, which fits whole images only.
 
     Args:
-        of: Makes the sums of the maps: a tuple of tensors (B, …), each of which is a sum over pixels of something
-            that a pixel has, so that the parts of an image add up. Whoever wants means sums ones as well.
-        maps: Each (B, C, h, w), covering just what the network was given, at its size or another scale of it.
+        of: Computes the sums of the maps: a tuple of tensors (B, …), each a sum over pixels of a per-pixel value, so
+            that the sums of the parts of an image add up. To compute means, sum a map of ones as well.
+        maps: Each (B, C, h, w), covering exactly the network's input, at its size or at another scale of it.
 
     Returns:
-        ``of(*maps)``; in a tiled job what it would be for the whole image.
+        ``of(*maps)``; in a tiled job, its value for the whole image.
     """
     if torch.compiler.is_compiling():
         return of(*maps)
@@ -52,13 +53,13 @@ def image_sums(of: Callable[..., Sums], *maps: Tensor) -> Sums:
 
 
 def in_parts() -> bool:
-    """Whether the network sees a part of an image, and `image_sums` returns something else than it computes."""
+    """Whether the network processes a tile, and `image_sums` returns the sums of the whole image instead."""
     return not torch.compiler.is_compiling() and _source.get() is not None
 
 
 @contextmanager
 def sums_from(source: SumsSource) -> Iterator[None]:
-    """Inside, `image_sums` asks `source`; in this thread (or task) only."""
+    """Context manager: inside, `image_sums` takes the sums from `source`, in this thread (or task) only."""
     token = _source.set(source)
     try:
         yield

@@ -1,1 +1,1 @@
-"""Models: their parts assembled, the files that hold them, methods without parameters, weights of others."""
+"""Models: assembly of their parts, model files, methods without parameters, import of third-party weights."""

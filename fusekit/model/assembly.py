@@ -1,4 +1,4 @@
-"""From a validated recipe to objects: the model's parts, datasets and strategies."""
+"""Builds objects from a validated recipe: the model's parts, datasets and strategies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Builder:
     Args:
         roles: Roles of the sources.
         classes: Class table of the data, or None.
-        components: Where names are looked up; the process's own registry when None.
+        components: Registry in which names are looked up (default: the registry of the process).
         pretrained: Whether components may start from pretrained weights.
     """
 
@@ -44,11 +44,11 @@ class Builder:
         self.context = BuildContext(roles=roles, classes=classes, pretrained=pretrained, builder=self.build)
 
     def build(self, kind: str, ref: ComponentRef) -> Any:
-        """The component that a reference names.
+        """Builds the component that a reference names.
 
         Raises:
-            PluginError: There is no such component, or building it fails by a fault of its own.
-            UsageError: Its parameters do not fit.
+            PluginError: The component does not exist, or building it fails because of a bug in its plugin.
+            UsageError: Its parameters are not valid.
         """
         config = configure(kind, ref, self.registry)  # wrong parameters are refused before anything is imported
         found = self.registry.component_class(kind, ref.use)
@@ -57,11 +57,11 @@ class Builder:
         except FusekitError:
             raise
         except ValueError as error:
-            raise UsageError(f"{kind} {ref.use!r} refuses its parameters: {error}") from error
+            raise UsageError(f"{kind} {ref.use!r} does not accept its parameters: {error}") from error
         except Exception as error:
             raise PluginError(
                 f"{kind} {ref.use!r} failed while it was built: {type(error).__name__}: {error}",
-                hint=f"fusekit plugins show {ref.use.partition('.')[0]} tells where it comes from",
+                hint=f"fusekit plugins show {ref.use.partition('.')[0]} shows the plugin that provides it",
             ) from error
 
 
@@ -74,24 +74,24 @@ def build_system(
     components: Registry | None = None,
     pretrained: bool = True,
 ) -> FusionSystem:
-    """Builds the parts of a ``model`` section; initial weights depend on `seed` alone.
+    """Builds the parts of a ``model`` section; the initial parameters depend on `seed` alone.
 
-    The global random state is left as it was.
+    The global random state is not changed.
 
     Args:
-        section: The parts.
+        section: The ``model`` section.
         roles: Roles of the sources.
         classes: Class table of the data, or None.
-        seed: Of the initial weights.
-        components: Where names are looked up; the process's own registry when None.
-        pretrained: Whether parts may start from pretrained weights; False where other weights replace them.
+        seed: Seed of the initial parameters.
+        components: Registry in which names are looked up (default: the registry of the process).
+        pretrained: Whether parts may start from pretrained weights; False if other weights will replace them.
     """
     builder = Builder(roles, classes, components, pretrained=pretrained)
 
     def part(kind: str, ref: ComponentRef | None) -> Any:
         if ref is None:
             return None
-        # A stream per part: swapping one part leaves the initial weights of the others as they were.
+        # One random stream per part: swapping one part does not change the initial parameters of the others.
         torch.manual_seed(stream_seed(seed, "init", kind))
         return builder.build(kind, ref)
 
@@ -112,11 +112,11 @@ def build_system(
 
 
 def assemble(recipe: Recipe) -> FusionSystem:
-    """Builds the system that a recipe describes, with untrained weights.
+    """Builds the system that a recipe describes, untrained.
 
     Raises:
         PluginError: A component is missing or broken.
-        UsageError: Parts do not fit together.
+        UsageError: The parts do not fit together.
     """
     config = recipe.data_config
     return build_system(
@@ -129,10 +129,10 @@ def assemble(recipe: Recipe) -> FusionSystem:
 
 
 def build_dataset(recipe: Recipe, split: Split) -> FusionDataset:
-    """The recipe's dataset, one split of it.
+    """Builds one split of the recipe's dataset.
 
     Raises:
-        DataError: The data is not there, or its files do not pair up.
+        DataError: The data is missing, or its files do not form pairs.
     """
     section = recipe.model.data
     found = recipe.registry.component_class("dataset", section.use)
@@ -142,10 +142,10 @@ def build_dataset(recipe: Recipe, split: Split) -> FusionDataset:
 
 
 def build_strategy(recipe: Recipe, section: TrainSection, system: FusionSystem) -> Strategy:
-    """The strategy of a training phase, checked against the built system.
+    """Builds the strategy of a training phase, and checks it against the system.
 
     Raises:
-        UsageError: The strategy differentiates the task network twice, and the network cannot be.
+        UsageError: The strategy differentiates the task network twice, which the network does not support.
     """
     builder = Builder(system.roles, system.classes, recipe.registry)
     strategy: Strategy = builder.build("strategy", section.strategy)
@@ -155,28 +155,28 @@ def build_strategy(recipe: Recipe, section: TrainSection, system: FusionSystem) 
 
 
 def check_second_order(config: ComponentConfig, name: str, system: FusionSystem) -> None:
-    """Refuses a task network without second derivatives where a strategy needs them."""
+    """Refuses a task network without second derivatives if the strategy needs them."""
     if config.needs_second_order() and system.task is not None and not system.task.second_order:
         raise UsageError(
-            f"strategy {name!r} differentiates the task network twice, and {type(system.task).__name__} with these "
+            f"strategy {name!r} differentiates the task network twice, but {type(system.task).__name__} with these "
             "parameters has no second derivative",
             hint="choose an encoder without hard-sigmoid or fused attention, such as mobilenet_v2 or resnet18",
         )
 
 
 def check_solves(config: ComponentConfig, name: str, task: TaskNetwork) -> None:
-    """Refuses a task network whose Config says another thing than its class: recipes are checked by the Config.
+    """Refuses a task network whose Config and class contradict each other: recipes are checked by the Config.
 
     Raises:
-        PluginError: One of them says that it segments, and the other does not.
+        PluginError: One of the two declares segmentation, and the other does not.
     """
-    says, does = "segmentation" in config.solves(), isinstance(task, SegmentationNetwork)
-    if says != does:
+    declared, actual = "segmentation" in config.solves(), isinstance(task, SegmentationNetwork)
+    if declared != actual:
         raise PluginError(
-            f"task {name!r} cannot be used: solves() of its Config {'names' if says else 'does not name'} "
-            f"segmentation, and its class is {'a' if does else 'no'} SegmentationNetwork",
-            hint="it is the plugin that needs mending: one for another task returns its name there, such as "
-            'frozenset({"classification"})',
+            f"task {name!r} cannot be used: solves() of its Config {'names' if declared else 'does not name'} "
+            f"segmentation, but its class is {'a' if actual else 'not a'} SegmentationNetwork",
+            hint="this is a bug in the plugin; please report it to its authors. solves() of a network for another "
+            'task returns the name of that task, such as frozenset({"classification"})',
         )
 
 

@@ -1,4 +1,4 @@
-"""Building what a file describes, no larger than the file: its author may be a stranger."""
+"""Builds the model that a file describes, limited by the size of the file, whose author may not be trusted."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from fusekit.errors import DataError
 
 Made = TypeVar("Made")
 
-# What a network may register on the way beyond what it keeps. Encoders make heads of a thousand classes and drop them,
-# and wrap layers again: networks of segmentation-models-pytorch register up to 5 things for each tensor that they keep.
+# Limits on what a network may register while it is built, beyond what it keeps. Encoders build heads of a thousand
+# classes and drop them, and wrap layers again: networks of segmentation-models-pytorch register up to 5 entries for
+# each tensor that they keep.
 _ENTRIES, _ENTRIES_PER_TENSOR = 10_000, 16
 _BYTES, _BYTES_PER_BYTE = 2**30, 4
 
@@ -34,9 +35,9 @@ _FACTORIES = frozenset(
 
 
 class LargeWithoutMemory(TorchFunctionMode):
-    """Inside of the ``with`` block, tensors of more than a few values are made on the device ``meta``.
+    """Inside the ``with`` block, tensors of more than a few values are created on the device ``meta``.
 
-    Small ones are real, because constructors look at some, such as rates that grow from layer to layer.
+    Small tensors are real, because constructors read some of them, such as rates that grow from layer to layer.
     """
 
     def __torch_function__(
@@ -44,24 +45,24 @@ class LargeWithoutMemory(TorchFunctionMode):
     ) -> Any:
         given = kwargs or {}
         if func in _FACTORIES and given.get("device") is None:
-            drawn = func(*args, **{**given, "device": "meta"})
-            if drawn.numel() > _SMALL:
-                return drawn
+            meta = func(*args, **{**given, "device": "meta"})
+            if meta.numel() > _SMALL:
+                return meta
         return func(*args, **given)
 
 
 class Limit:
-    """Ends the building of a network that grows beyond what a file can hold.
+    """Aborts the construction of a network that grows beyond what a file can contain.
 
-    Counts every weight, buffer and module that is registered in this thread inside of the ``with`` block.
+    Counts every parameter, buffer and module that is registered in this thread inside the ``with`` block.
 
     Args:
         tensors: Number of tensors in the file.
         size: Size of the file in bytes.
 
     Attributes:
-        exceeded: Whether the building was ended; told apart from what else may go wrong in it, since components
-            may wrap or swallow the error.
+        exceeded: Whether the limit was exceeded. A flag distinguishes this from other errors, because components
+            may wrap or swallow the exception.
     """
 
     def __init__(self, tensors: int, size: int) -> None:
@@ -73,13 +74,13 @@ class Limit:
         thread = threading.get_ident()
 
         def count(module: nn.Module, name: str, entry: Any) -> None:
-            if threading.get_ident() != thread:  # the hooks are of the whole process
+            if threading.get_ident() != thread:  # the hooks apply to the whole process
                 return
             self.entries -= 1
             self.bytes -= entry.numel() * entry.element_size() if isinstance(entry, Tensor) else 0
             if self.entries < 0 or self.bytes < 0:
                 self.exceeded = True
-                raise RuntimeError("the network is larger than the file that holds its weights")
+                raise RuntimeError("the network is larger than the file that contains its weights")
 
         self._hooks = [
             register_module_parameter_registration_hook(count),
@@ -96,30 +97,30 @@ class Limit:
 def build_checked(
     build: Callable[[], Made], check: Callable[[Made], None], *, tensors: int, size: int, what: str
 ) -> Made:
-    """Builds what a file describes once without memory, to see whether it fits the file, and then in earnest.
+    """Builds a model first without allocating memory, to check whether it fits its file, and then with memory.
 
-    What is made without memory is thrown away: it lacks values that constructors compute and state dicts do not
-    hold. A component that cannot be made so, because it looks at values of a large tensor, is made in earnest at
-    once and ended when it outgrows the file.
+    The model without memory is discarded: it lacks values that constructors compute and that state dicts do not
+    contain. A component that cannot be built that way, because it reads values of a large tensor, is built with
+    memory immediately, and aborted if it becomes larger than the file allows.
 
     Args:
-        build: Builds it, in this thread.
-        check: Raises where it does not fit the file.
+        build: Builds the model, in this thread.
+        check: Raises if the model does not fit the file.
         tensors: Number of tensors in the file.
         size: Size of the file in bytes.
-        what: What the file is called, for messages.
+        what: Name of the file, for messages.
 
     Raises:
-        DataError: It outgrows the file.
+        DataError: The model is larger than the file allows.
     """
     try:
         with LargeWithoutMemory():
-            drawn = _limited(build, tensors, size, what)
+            on_meta = _limited(build, tensors, size, what)
     except DataError:
         raise
-    except Exception:  # a component that looks at large values, or one that is broken and says so again below
+    except Exception:  # the component reads values of a large tensor, or it is broken and raises again below
         return _limited(build, tensors, size, what)
-    check(drawn)
+    check(on_meta)
     return build()
 
 
@@ -131,14 +132,14 @@ def _limited(build: Callable[[], Made], tensors: int, size: int, what: str) -> M
     except Exception as error:
         if not limit.exceeded:
             raise
-        raise _outgrown(what) from error
+        raise _too_large(what) from error
     if limit.exceeded:
-        raise _outgrown(what)
+        raise _too_large(what)
     return made
 
 
-def _outgrown(what: str) -> DataError:
+def _too_large(what: str) -> DataError:
     return DataError(
         f"{what} does not fit the model that it describes, which is far larger than the file",
-        hint="the file is damaged, or was made to use up memory",
+        hint="the file is damaged, or was made to exhaust memory",
     )

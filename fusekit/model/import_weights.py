@@ -1,4 +1,4 @@
-"""Importing released weights into a model file."""
+"""Imports third-party weights into a model file."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ def import_weights(
 
     Args:
         name: An importer component, or the namespace of a plugin that has one.
-        file: The released file; read with ``weights_only=True``, so it can run no code.
+        file: The released file; read with ``weights_only=True``, so it cannot run code.
         out: The model file to write, ``.safetensors``.
         overwrite: Replace `out` if it exists.
-        components: Where importers are looked up.
+        components: Registry in which importers are looked up.
 
     Returns:
-        What was written, with the importer's notes in its provenance.
+        Description of the written model file, with the importer's notes in its provenance.
 
     Raises:
-        DataError: The file is missing, unreadable, holds more than tensors, or is not what the importer reads.
-        PluginError: There is no such importer.
+        DataError: The file is missing, unreadable, contains more than tensors, or is not supported by the importer.
+        PluginError: The importer does not exist.
         UsageError: `out` exists or has another suffix.
     """
     known = components or registry()
     if out.suffix != ".safetensors":
-        raise UsageError(f"{out}: a model file ends in .safetensors")
+        raise UsageError(f"{out}: the name of a model file must end in .safetensors")
     if out.exists() and not overwrite:
         raise UsageError(f"{out} exists", hint="--overwrite replaces it")
     component = _find(name, known)
@@ -76,7 +76,7 @@ def _find(name: str, known: Registry) -> str:
     if len(matching) == 1:
         return matching[0]
     if matching:
-        raise UsageError(f"{name!r} has several importers", hint=f"name one: {', '.join(matching)}")
+        raise UsageError(f"{name!r} has several importers", hint=f"choose one: {', '.join(matching)}")
     namespaces = [full.partition(".")[0] for full in importers]
     raise PluginError(
         f"no importer {name!r}{did_you_mean(name, [*importers, *namespaces])}",
@@ -91,8 +91,8 @@ def _read(file: Path) -> object:
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise DataError(
-            f"{file} holds more than tensors and was not read, because reading it could run code",
-            hint="re-save its state dict alone in an environment that you trust",
+            f"{file} contains more than tensors and was not read, because reading it could run code",
+            hint="save only its state dict again, in an environment that you trust",
         ) from error
-    except Exception as error:  # what unpickling raises is decided by the content of the file
+    except Exception as error:  # unpickling may raise any exception, depending on the content of the file
         raise DataError(f"{file} is not a readable weights file: {one_line(error)}") from error

@@ -1,4 +1,4 @@
-"""The model file: weights as safetensors, with all that is needed to build the model again."""
+"""The model file: weights as safetensors, with everything needed to build the model again."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ FORMAT = "fusekit-model-1"
 MODEL_FILE = "model.safetensors"
 """Name of the model file in the folder of a run."""
 
-_DAMAGED = "the file is damaged; it can be made again from its run's checkpoints, or imported again"
+_DAMAGED = "the file is damaged; create it again from the checkpoints of its run, or import it again"
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model file says about itself.
+    """Metadata of a model file.
 
     Attributes:
         model: The ``model`` section of the recipe.
         roles: Roles of the sources, in order.
         classes: Plain class table, or None.
-        provenance: Where the weights come from (recipe, data, seed, steps, import), plain data.
-        version: fusekit's version that wrote it.
+        provenance: Origin of the weights (recipe, data, seed, steps, import), plain data.
+        version: Version of fusekit that wrote the file.
     """
 
     model: Mapping[str, Any]
@@ -66,7 +66,7 @@ class _Classes(BaseModel):
 
 
 class _Content(BaseModel):
-    """What stands in a model file beside the weights; only its form, the model section is checked when it is built."""
+    """Schema of a model file's metadata. It checks only types; the model section is validated when it is built."""
 
     model: dict[str, Any]
     roles: tuple[Annotated[str, StringConstraints(pattern=ROLE)], ...]
@@ -97,7 +97,7 @@ def save_model(path: Path, system: FusionSystem, provenance: Mapping[str, Any] |
     """Writes a system as a model file.
 
     Raises:
-        UsageError: The system was put together by hand without a description, so nothing could load it.
+        UsageError: The system was assembled by hand without a description, so its file could not be loaded.
         RunError: The file cannot be written.
     """
     if system.description is None:
@@ -111,25 +111,25 @@ def save_model(path: Path, system: FusionSystem, provenance: Mapping[str, Any] |
 
 
 def read_card(path: Path) -> ModelCard:
-    """What a model file says about itself; reads no weights.
+    """The metadata of a model file; reads no weights.
 
     Raises:
-        DataError: There is no such file, or it is not a model file of fusekit.
+        DataError: The file does not exist, or it is not a model file of fusekit.
     """
     if not path.is_file():
-        raise DataError(f"no model file {path}", hint=f"a run leaves one at runs/NAME/{MODEL_FILE}")
+        raise DataError(f"no model file {path}", hint=f"a finished run has one at runs/NAME/{MODEL_FILE}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise DataError(
             f"{path} is not a readable safetensors file: {error}",
-            hint="weights in authors' own format are converted with `fusekit weights import`",
+            hint="to convert third-party weights, use `fusekit weights import`",
         ) from error
     if metadata.get("format") != FORMAT:
         raise DataError(
             f"{path} is a safetensors file, but not a model file of fusekit",
-            hint="weights in authors' own format are converted with `fusekit weights import`",
+            hint="to convert third-party weights, use `fusekit weights import`",
         )
     try:
         content = _Content.model_validate_json(metadata.get("fusekit", ""), strict=True)
@@ -148,8 +148,8 @@ def load_system(
 ) -> tuple[FusionSystem, ModelCard]:
     """Builds the system of a model file and loads its weights, strictly.
 
-    Whoever wrote the file is not trusted: names and shapes are compared with the file's header before memory is
-    given to the model, and pretrained weights that its parts would start from are not asked for.
+    The file is not trusted: names and shapes are compared with the file's header before memory is allocated for the
+    model, and pretrained weights from which its parts would start are not loaded.
 
     Raises:
         DataError: The file is not a model file, or its weights do not fit the model that it describes.
@@ -166,42 +166,42 @@ def load_system(
         try:
             system = build_checked(
                 build,
-                lambda drawn: _check_shapes(_shapes(drawn.state_dict()), shapes, str(path)),
+                lambda on_meta: _check_shapes(_shapes(on_meta.state_dict()), shapes, str(path)),
                 tensors=len(names),
                 size=path.stat().st_size,
                 what=str(path),
             )
-        except UsageError as error:  # it is the file that asks for something that cannot be
-            raise DataError(f"{path} describes a model that cannot be: {error.message}", hint=error.hint) from error
+        except UsageError as error:  # the cause is the file, not the user's request
+            raise DataError(f"{path} describes a model that is not valid: {error.message}", hint=error.hint) from error
         state = {name: file.get_tensor(name) for name in names}
     load_strictly(system, state, str(path))
     return system.to(device).eval(), card
 
 
 def _section(path: Path, card: ModelCard, components: Registry) -> ModelSection:
-    """The model section of a file, with the parameters of all its components checked; nothing is built or imported."""
+    """The model section of a file, after checking the parameters of all components; builds and imports nothing."""
     try:
         section = model_section(card.model)
         validate_components(section, components, node_from_plain(card.model))
     except ValidationError as error:
         raise DataError(f"{path}: its model section is not valid: {_first(error)}", hint=_DAMAGED) from error
     except RecipeProblems as error:
-        said = "\n".join(f"{path}: model.{line}" for line in error.message.splitlines()[:5])
-        raise DataError(said, hint="the file is damaged, or belongs to another version of these plugins") from error
+        message = "\n".join(f"{path}: model.{line}" for line in error.message.splitlines()[:5])
+        raise DataError(message, hint="the file is damaged, or belongs to another version of these plugins") from error
     return section
 
 
 def _first(error: ValidationError) -> str:
-    """The first thing that is wrong, and where."""
+    """The first problem, with its path."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     return f"{dotted(first['loc'])}: {first['msg']}" if first["loc"] else str(first["msg"])
 
 
 def load_strictly(system: FusionSystem, state: Mapping[str, Tensor], what: str) -> None:
-    """Loads a state dict that must fit exactly; floating point numbers may have another precision.
+    """Loads a state dict that must match exactly; only the precision of floating point tensors may differ.
 
     Raises:
-        DataError: Names, shapes or kinds of number differ; says which.
+        DataError: Names, shapes or number types differ; the message lists them.
     """
     own = system.state_dict()
     _check_shapes(_shapes(own), _shapes(state), what)

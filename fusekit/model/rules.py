@@ -1,4 +1,7 @@
-"""Models without weights, by name: they need no training, and take any number of sources unless they say one."""
+"""Fusion rules by name: models without parameters, which need no training.
+
+They take any number of sources, unless they declare a number.
+"""
 
 from __future__ import annotations
 
@@ -17,31 +20,31 @@ from fusekit.words import did_you_mean
 
 
 def rules(components: Registry | None = None) -> dict[str, str]:
-    """Backbones that have no weights: short name to component name, such as ``laplacian: baselines.laplacian``.
+    """Backbones without parameters: short name to component name, such as ``laplacian: baselines.laplacian``.
 
-    A short name that two plugins have stands for neither; their components are then called by their full names.
+    A short name that two plugins use is ambiguous and left out; their components are then used by their full names.
     """
     known = components or registry()
-    found: dict[str, list[str]] = {}
+    names_of: dict[str, list[str]] = {}
     for spec in known.specs("backbone"):
         try:
             trained = known.config_class("backbone", spec.name)().has_weights()
-        except (PluginError, ValidationError):  # broken, or with options that must be given: not for use by name alone
+        except (PluginError, ValidationError):  # broken, or with required options: cannot be used by name alone
             continue
         if not trained:
-            found.setdefault(spec.name.partition(".")[2], []).append(spec.name)
-    return {short: names[0] for short, names in found.items() if len(names) == 1}
+            names_of.setdefault(spec.name.partition(".")[2], []).append(spec.name)
+    return {short: names[0] for short, names in names_of.items() if len(names) == 1}
 
 
 def rule_system(name: str, components: Registry | None = None) -> FusionSystem:
-    """The system of a model without weights: without roles, or with a, b, … where it takes a fixed number of sources.
+    """The system of a fusion rule; its roles are a, b, … if it takes a fixed number of sources, else empty.
 
     Args:
         name: Its short name (``mean``, ``max``, ``laplacian``, …) or component name.
-        components: Where it is looked up; the process's own registry when None.
+        components: Registry in which it is looked up (default: the registry of the process).
 
     Raises:
-        UsageError: There is none of that name.
+        UsageError: No rule has that name.
     """
     known = rules(components)
     component = known.get(name, name if name in known.values() else None)

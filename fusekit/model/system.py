@@ -1,4 +1,4 @@
-"""The assembled system: the parts of a model, and how they are asked together."""
+"""The assembled system: the parts of a model, and the forward pass through them."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from fusekit.interfaces.types import FusionOutput, Sources
 
 
 class FusionSystem(nn.Module):
-    """A fusion backbone with the parts around it; only the backbone is a must.
+    """A fusion backbone with the other parts of its model; only the backbone is required.
 
-    Made by `fusekit.assemble` from a recipe, or by hand from objects. Its state dict names every weight
+    Made by `fusekit.assemble` from a recipe, or by hand from objects. The keys of its state dict have the form
     ``part.parameter``.
 
     Args:
         backbone: Fuses the sources.
         proposer: Proposes the weights of the fusion loss.
         reconstruction: Recovers the sources from the fused image.
-        task: The recognition task that the images are for.
-        guidance: Asks the task network about the sources, for parts that listen to it.
-        roles: Roles of the sources, in order; empty where it takes whatever number the backbone takes.
+        task: Task network of the recognition task for which images are fused.
+        guidance: Makes guidance from the task network, for the parts that use it.
+        roles: Roles of the sources, in order; empty if it takes any number of sources that the backbone takes.
         classes: Class table of the task.
-        description: The ``model`` section of the recipe it was made from, plain data; wanted for saving.
+        description: The ``model`` section of its recipe, plain data; needed for saving.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class FusionSystem(nn.Module):
             )
 
     def parts(self) -> dict[str, nn.Module]:
-        """The parts that are there, by name."""
+        """The existing parts, by name."""
         named = {
             "backbone": self.backbone,
             "proposer": self.proposer,
@@ -73,27 +73,27 @@ class FusionSystem(nn.Module):
 
     @property
     def guided(self) -> bool:
-        """Whether the backbone hears what the task network says."""
+        """Whether the backbone uses guidance from the task network."""
         return self.backbone.uses_guidance and self.guidance_maker is not None
 
     def guidance(self, sources: Sources, labels: Tensor | None = None) -> Guidance | None:
-        """What the task network says about a batch; None where the model has no guidance.
+        """Guidance from the task network for a batch; None if the model has no guidance.
 
         Args:
             sources: N images, each (B, C, H, W) in [0, 1].
-            labels: Label maps (B, H, W) int64, or None where there are none.
+            labels: Label maps (B, H, W) int64, or None if the data has none.
 
         Raises:
-            UsageError: The guidance does not take the task network.
+            UsageError: The guidance component does not support the task network.
         """
         return self.guidance_maker.of(self.task, sources, labels) if self.guidance_maker is not None else None
 
     def forward(self, sources: Sources, labels: Tensor | None = None) -> FusionOutput:
-        """Fuses a batch, with guidance where the backbone listens to it.
+        """Fuses a batch, with guidance if the backbone uses it.
 
         Args:
             sources: N images, each (B, C, H, W) in [0, 1], ordered by role.
-            labels: Label maps for the guidance; at test time there are none.
+            labels: Label maps for the guidance; None at test time.
         """
         guidance = self.guidance(sources, labels) if self.guided else None
         output: FusionOutput = self.backbone(sources, guidance=guidance)

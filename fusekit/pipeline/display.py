@@ -1,4 +1,4 @@
-"""What a long job says while it works: a live bar on a terminal, plain lines elsewhere, or nothing."""
+"""Progress output of long jobs: a live progress bar on a terminal, plain lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Display:
-    """Reports of a job.
+    """Messages and progress of a job.
 
     Args:
-        console: Where they go; stderr, so that output can be piped.
-        quiet: Say nothing but warnings.
+        console: Output console; stderr by default, so that results on stdout can be piped.
+        quiet: Print only warnings.
     """
 
     def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
         self.console = console or Console(stderr=True)
         self.quiet = quiet
 
-    def say(self, text: str) -> None:
-        """A line of information."""
+    def info(self, text: str) -> None:
+        """Prints a line of information."""
         if not self.quiet:
             self.console.print(escape(text), highlight=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        """A line that must not be missed."""
+        """Prints a warning, even if `quiet`."""
         self.console.print(f"[bold yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
     @contextmanager
@@ -66,7 +66,7 @@ class Display:
             now = time.monotonic()
             if (total and done >= total) or now - last >= _SECONDS_BETWEEN_LINES:
                 last = now
-                self.say(f"  {title}: {done}/{total or '?'}  {note}".rstrip())
+                self.info(f"  {title}: {done}/{total or '?'}  {note}".rstrip())
 
         return advance
 

@@ -1,4 +1,4 @@
-"""The evaluation stage of a run: the model beside trivial baselines, in every metric."""
+"""The evaluation stage of a run: scores the model and trivial baselines with every metric."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ from fusekit.pipeline.run_folder import RunFolder
 from fusekit.recipe.fuse_options import FuseOptions
 from fusekit.recipe.recipe import Recipe
 
-MEASURED = "Scored is the fused luminance, rounded once to 8 bits, before chroma is put back; sources are BT.601 grey."
+MEASURED = (
+    "Metrics score the fused luminance, rounded once to 8 bits, before chroma is restored; sources are BT.601 grey."
+)
 IDEAL = (
-    "The known ideal, with which some columns compare, is what the program that made the scenes defines as the right "
-    "fused image, rounded to 8-bit grey too: another program might define another one."
+    "The known ideal, with which some columns compare, is the fused image that the program which rendered the scenes "
+    "defines as correct, also rounded to 8-bit grey; another program might define another one."
 )
 
 
@@ -42,7 +44,7 @@ def evaluate_stage(recipe: Recipe, folder: RunFolder, device: torch.device, disp
     """Measures ``measured/*.png`` and the baselines; writes ``evaluation.json`` and ``evaluation.csv``.
 
     Raises:
-        DataError: A fused image is gone or a scene cannot be read.
+        DataError: A fused image is missing or a scene cannot be read.
     """
     system, _ = load_system(folder.model, device=device, components=recipe.registry)
     settings = recipe.model.evaluate
@@ -52,12 +54,12 @@ def evaluate_stage(recipe: Recipe, folder: RunFolder, device: torch.device, disp
         name: builder.build("metric", ComponentRef(use=name)) for name in metric_names(recipe, dataset, scenes)
     }
     task = system.task if settings.task and isinstance(system.task, SegmentationNetwork) else None
-    rivals = _baselines(settings.baselines or [], system, builder)
-    names = method_names(recipe.model.name, [name for name, _ in rivals])
+    baselines = _baselines(settings.baselines or [], system, builder)
+    names = method_names(recipe.model.name, [name for name, _ in baselines])
     methods = [Method(name, is_model=position == 0) for position, name in enumerate(names)]
     benchmark = Benchmark(methods, metrics, task, device)
-    # In tiles or whole as the model, but in a range of their own, which rules keep.
-    engines = [Engine(rival, FuseOptions(tile=recipe.model.fuse.tile)) for _, rival in rivals]
+    # Tiled like the model, but with the default range: the output of a rule is in range anyway.
+    engines = [Engine(baseline, FuseOptions(tile=recipe.model.fuse.tile)) for _, baseline in baselines]
     with display.progress("evaluate") as advance:
         for index in scenes:
             sample = dataset[index]
@@ -71,15 +73,15 @@ def evaluate_stage(recipe: Recipe, folder: RunFolder, device: torch.device, disp
 
 
 def metric_names(recipe: Recipe, dataset: FusionDataset, scenes: Sequence[int]) -> list[str]:
-    """Components of the table's columns: those of the recipe, and where it leaves the choice, those against the ideal.
+    """Metric components of the table: those of the recipe; its default list is extended by metrics against the ideal.
 
-    A list of the recipe's own is taken at its word. The default one, which cannot know the data, is lengthened
-    where the first scene has an ideal. It is told by its content, since a resolved recipe writes it out.
+    A list that the recipe sets itself is used unchanged. The default list does not depend on the data, so it is
+    extended if the first scene has an ideal. It is recognised by its content, because a resolved recipe writes it out.
 
     Args:
-        recipe: Says ``evaluate.metrics``.
-        dataset: What is measured on.
-        scenes: Which of its scenes.
+        recipe: Recipe with ``evaluate.metrics``.
+        dataset: Dataset on which the metrics are computed.
+        scenes: Indices of the scenes that are used.
     """
     listed = recipe.model.evaluate.metrics or []
     default = [spec.name for spec in recipe.registry.for_tables("metric")]
@@ -88,22 +90,22 @@ def metric_names(recipe: Recipe, dataset: FusionDataset, scenes: Sequence[int]) 
     return listed + [spec.name for spec in recipe.registry.for_tables("metric", needs_ideal=True)]
 
 
-def _results(folder: RunFolder, sample: Sample, rivals: Sequence[Engine]) -> Iterator[Tensor]:
-    """What the model made of a scene, then what each baseline makes of it."""
+def _results(folder: RunFolder, sample: Sample, baselines: Sequence[Engine]) -> Iterator[Tensor]:
+    """The model's fused luminance of a scene, read from its file, then that of each baseline."""
     path = folder.scene_file(folder.measured, sample.id)
     if not path.is_file():
-        raise DataError(f"{path} is gone", hint="--stage fuse makes it again")
+        raise DataError(f"{path} is missing", hint="--stage fuse creates it again")
     yield read_image(path)
-    for rival in rivals:
-        measured = rival.fuse(TensorScene(sample.images), measure=True).measured
+    for baseline in baselines:
+        measured = baseline.fuse(TensorScene(sample.images), measure=True).measured
         assert measured is not None
         yield measured
 
 
 def method_names(model: str, baselines: Sequence[str]) -> list[str]:
-    """Names of a table's rows, the model first: all different, and as given where they are.
+    """Unique names of a table's rows, the model first; names that are already unique are unchanged.
 
-    A model that bears a baseline's name is printed as ``NAME (model)``; a baseline that repeats another, as
+    A model with the name of a baseline is printed as ``NAME (model)``; a baseline with the name of another, as
     ``NAME (2)``.
 
     Args:
@@ -118,21 +120,21 @@ def method_names(model: str, baselines: Sequence[str]) -> list[str]:
 
 
 def _baselines(refs: Sequence[ComponentRef], system: FusionSystem, builder: Builder) -> list[tuple[str, FusionSystem]]:
-    """Baselines with their short names; one that is made per source, without saying which, stands for each."""
-    found = []
+    """Baselines with their short names; a per-source baseline without a ``source`` gives one row per source."""
+    named = []
     for ref in refs:
         name = ref.use.partition(".")[2]
         if builder.registry.find("backbone", ref.use).per_source and ref.params.get("source") is None:
             for role in system.roles:
                 one = ComponentRef(use=ref.use, params={**ref.params, "source": role})
-                found.append((f"{name} {role}", _rival(one, system, builder)))
+                named.append((f"{name} {role}", _baseline_system(one, system, builder)))
         else:
             shown = name if not ref.params else f"{name} {json.dumps(ref.params, sort_keys=True)}"
-            found.append((shown, _rival(ref, system, builder)))
-    return found
+            named.append((shown, _baseline_system(ref, system, builder)))
+    return named
 
 
-def _rival(ref: ComponentRef, system: FusionSystem, builder: Builder) -> FusionSystem:
+def _baseline_system(ref: ComponentRef, system: FusionSystem, builder: Builder) -> FusionSystem:
     return FusionSystem(builder.build("backbone", ref), roles=system.roles, classes=system.classes).eval()
 
 

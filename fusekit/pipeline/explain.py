@@ -1,4 +1,4 @@
-"""Pictures of how one scene is fused: what the task network attributes to each source."""
+"""Pictures that explain how one scene is fused: the task network's attribution of each source."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fusekit.files import write_atomically, write_text
 from fusekit.fusing.model import FusionModel
 from fusekit.interfaces.guidance import RegionAttribution
 from fusekit.interfaces.task import SegmentationNetwork
-from fusekit.pipeline.scene_pictures import Asked, segment
+from fusekit.pipeline.scene_pictures import SceneAnalysis, segment
 from fusekit.report.data import Picture
 from fusekit.report.pictures import colour_labels, heat, to_uint8
 from fusekit.report.sheet import contact_sheet
@@ -24,18 +24,18 @@ from fusekit.report.sheet import contact_sheet
 def explain_scene(model: FusionModel, images: Sequence[Path], out: Path, *, label: Path | None = None) -> list[Path]:
     """Writes the pictures of a scene's attribution.
 
-    ``fused.png``; per source ``attribution-ROLE.png`` (how much each region helps its class, on one scale for
-    all sources) and ``weight-ROLE.png``; ``segmentation.png`` with the regions; ``explained.png``, all on one
-    sheet; ``attribution.json``, the scores by region and source.
+    The files are ``fused.png``; for each source ``attribution-ROLE.png`` (how much each region helps its class, on one
+    scale for all sources) and ``weight-ROLE.png``; ``segmentation.png`` with the regions; ``explained.png``, a contact
+    sheet of all pictures; and ``attribution.json``, the scores by region and source.
 
     Args:
-        model: A model with a guidance and a network that segments.
+        model: A model with guidance and a segmentation network.
         images: One file per role, in order.
         out: Folder to write to.
         label: Label map that defines the regions; the network's own prediction when None.
 
     Raises:
-        UsageError: The model has no guidance or no network that segments, or the number of images is wrong.
+        UsageError: The model has no guidance or no segmentation network, or the number of images is wrong.
         DataError: A file cannot be read.
     """
     system, task = model.system, model.task
@@ -44,7 +44,7 @@ def explain_scene(model: FusionModel, images: Sequence[Path], out: Path, *, labe
     if system.guidance_maker is None:
         raise UsageError(
             "this model has no guidance, so there is no attribution to show",
-            hint="the recipe that it is trained with names one as model.guidance",
+            hint="set model.guidance in the recipe and train the model with it",
         )
     if len(images) != len(model.roles):
         raise UsageError(f"give {len(model.roles)} images, in this order: {', '.join(model.roles)}")
@@ -58,7 +58,7 @@ def explain_scene(model: FusionModel, images: Sequence[Path], out: Path, *, labe
     attribution = guidance.attribution()
     regions = attribution.regions[0].cpu()
     total = attribution.total()[0].float().cpu()
-    weights = Asked(system, scene.sources, scene.guidance, scene.output).weights()
+    weights = SceneAnalysis(system, scene.sources, scene.guidance, scene.output).weights()
     pictures = [Picture(role, to_uint8(image)) for role, image in zip(model.roles, read, strict=True)]
     pictures.append(Picture("fused", to_uint8(scene.image)))
     scale = float(total.max()) or 1.0
@@ -69,7 +69,7 @@ def explain_scene(model: FusionModel, images: Sequence[Path], out: Path, *, labe
             pictures.append(Picture(f"weight-{role}", heat(values.numpy(), neutral=1 / len(model.roles))))
     table = task.classes
     predicted = segment(task, scene.measured, model.device)
-    shown = [("regions", regions)] if attribution.names is None else []  # a colour map knows classes only
+    shown = [("regions", regions)] if attribution.names is None else []  # the palette has colours for classes only
     for title, classes in (*shown, ("segmentation", predicted)):
         pictures.append(Picture(title, colour_labels(classes.numpy(), table.palette, table.ignore_index)))
     return _write(pictures, _scores(model.roles, attribution, attribution.names or table.names), out)

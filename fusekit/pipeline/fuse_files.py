@@ -1,4 +1,4 @@
-"""What ``fusekit fuse`` does, for programs: images, folders of images or videos into a file or folder."""
+"""The Python API of ``fusekit fuse``: fuses images, folders of images or videos into a file or folder."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from fusekit.data.image_writing import check_suffix, write_raster
 from fusekit.data.raster import Raster
 from fusekit.errors import UsageError
 from fusekit.files import file_name, same_file
-from fusekit.fusing.folder import FolderJob, Prepare, output_name
 from fusekit.fusing.model import FusionModel, load, raster_of
 from fusekit.fusing.pairs import Scene, pair_folders
 from fusekit.fusing.scenes import storable
 from fusekit.launch import launch
-from fusekit.pipeline.inputs import InputKind, assign_roles, given_twice, kind_of
+from fusekit.pipeline.fuse_folder import FolderJob, Prepare, output_name
+from fusekit.pipeline.inputs import InputKind, assign_roles, kind_of, repeated_sources
 from fusekit.progress import Advance
 from fusekit.recipe.fuse_options import FuseOptions, fuse_options
 from fusekit.registration.registration import AlignChoice, Registration
 from fusekit.report.contact_sheet import write_contact_sheet
 from fusekit.video import fuse_videos
 
-LOOKED_AT = 5
-"""Scenes of a folder that are looked at for a shift: looking costs several times as much as fusing by a rule."""
+CHECKED_SCENES = 5
+"""Scenes of a folder that are checked for a shift; a check costs several times as much as fusing by a rule."""
 
 
 @dataclass(frozen=True)
 class FuseResult:
-    """What was made.
+    """Result of `fuse`.
 
     Attributes:
         out: The file or folder.
         kind: ``images``, ``folders`` or ``videos``.
-        fused: Ids of the scenes that were fused now: stems of files.
-        skipped: Ids of those that were done before; of folders.
-        failed: Id and reason of scenes that failed; of folders, for a single scene raises.
-        notes: What should be known, a sentence each.
+        fused: Ids (file stems) of the scenes that this call fused.
+        skipped: Ids of the scenes that were already finished; for folders only.
+        failed: Ids of the scenes that failed, with the reason; for folders only, because a single scene raises.
+        notes: Notes for the user, one sentence each.
         frames: Number of frames of a video.
-        contact_sheet: The sheet, if one was drawn.
+        contact_sheet: The contact sheet, if one was written.
     """
 
     out: Path
@@ -76,25 +76,26 @@ def fuse(
     """Fuses images, folders of images (paired by stem) or videos.
 
     Args:
-        sources: In the order of the model's roles, or by role.
-        out: File or folder to write to. A folder resumes: what is done is skipped.
-        named: Further sources by role; those in order then take the roles that are left.
-        model: A model, or what `load` takes.
+        sources: Sources in the order of the model's roles, or by role.
+        out: File or folder to write to. In a folder, finished results are skipped, so an interrupted job resumes.
+        named: Further sources by role; the ordered sources then take the remaining roles.
+        model: A model, or an argument of `load`.
         align: Register the sources to the largest one before fusing: ``off``, ``shift`` or ``homography``; images and
             folders only.
         file_format: Format of the files in a folder.
-        audio: Role whose audio track a video gets, or ``none``; the first that has one when None.
-        jobs: Scenes of a folder that are fused in parallel.
-        contact_sheet: Also draw a sheet of small pictures; folders only.
-        overwrite: Replace files that are there.
-        device: Where a model that is loaded here works: ``auto``, ``cpu``, ``cuda``, …
+        audio: Role of the source whose audio track is copied to the fused video, or ``none``; None copies the track of
+            the first source that has one.
+        jobs: Number of scenes of a folder that are fused in parallel.
+        contact_sheet: Also write a contact sheet of thumbnails; folders only.
+        overwrite: Replace existing files.
+        device: Device for a model that is loaded by name or file: ``auto``, ``cpu``, ``cuda``, …
         advance: Progress callback.
         **options: Fields of `FuseOptions`: ``range``, ``limits``, ``colour``, ``bit_depth``, ``tile``.
 
     Raises:
-        UsageError: Something that cannot be: roles, options, an output that exists or is a source.
-        DataError: A source is missing or cannot be read; of folders, only if no scene can be found.
-        RunError: The result cannot be written. What was done by then is kept.
+        UsageError: Roles or options are not valid, or the output exists or is one of the sources.
+        DataError: A source is missing or cannot be read; for folders, only if no scene can be found.
+        RunError: The result cannot be written. Scenes finished until then are kept.
 
     Example:
         >>> fusekit.fuse(["thermal/", "visible/"], "fused/", model="runs/uaafusion-msrs").failed
@@ -116,7 +117,7 @@ def fuse(
         fuse_options(**options),
         Registration(align),
         overwrite,
-        tuple(f"{path} is given twice: it is fused with itself" for path in given_twice(given)),
+        tuple(f"{path} is given twice: it is fused with itself" for path in repeated_sources(given)),
         advance,
     )
     kind = kind_of(given)
@@ -129,7 +130,7 @@ def fuse(
 
 @dataclass(frozen=True)
 class _Request:
-    """What is to be fused, and how."""
+    """A checked request to fuse sources."""
 
     model: FusionModel
     name: str
@@ -146,7 +147,7 @@ class _Request:
         check_suffix(out)
         self.refuse_source(out)
         if os.path.lexists(out) and not self.overwrite:
-            raise UsageError(f"{out} exists; it is not overwritten", hint="--overwrite replaces it")
+            raise UsageError(f"{out} exists and is not overwritten", hint="--overwrite replaces it")
         rasters, notes = self.registration([read_raster(path) for path in self.given.values()], list(self.given))
         fused = self.model.fuse_rasters(rasters, storable(self.options, rasters, out.suffix), advance=self.advance)
         write_raster(out, fused)
@@ -154,12 +155,12 @@ class _Request:
 
     def folders(self, file_format: Literal["png", "tif"], jobs: int, contact_sheet: bool) -> FuseResult:
         if self.out.is_file():
-            raise UsageError(f"{self.out} is a file; folders are fused into a folder")
+            raise UsageError(f"{self.out} is a file, but the result of fusing folders is a folder")
         for role, folder in self.given.items():
             if same_file(self.out, folder):
                 hint = "choose another folder for the results"
                 raise UsageError(f"{self.out} is the folder of the {role} source", hint=hint)
-        scenes, odd = pair_folders(self.given)
+        scenes, unpaired = pair_folders(self.given)
         process = launch()
         job = FolderJob(
             model=self.model,
@@ -173,61 +174,64 @@ class _Request:
         )
         with _shared_cores(jobs):
             done = job.run(scenes, jobs=jobs, rank=process.rank, world=process.world, advance=self.advance)
-        notes = [*self.notes, *(f"{scene}: {note}" for scene, found in done.notes.items() for note in found)]
+        notes = [*self.notes, *(f"{scene}: {note}" for scene, of_scene in done.notes.items() for note in of_scene)]
         if process.world > 1:
             share = len(done.fused) + len(done.skipped) + len(done.failed)
             notes.append(f"process {process.rank} of {process.world}: its share is {share} of {len(scenes)} scenes")
         sheet = None
         if contact_sheet and process.world > 1:
-            notes.append("no contact sheet while other processes work: the same command without torchrun adds it")
+            notes.append("no contact sheet is written under torchrun; run the same command without torchrun to add it")
         elif contact_sheet and done.fused + done.skipped:
             sheet = write_contact_sheet(scenes, self.out, lambda scene: output_name(scene, job.suffix))
-        failed = {**done.failed, **(odd if process.rank == 0 else {})}
+        failed = {**done.failed, **(unpaired if process.rank == 0 else {})}
         return FuseResult(
             self.out, "folders", tuple(done.fused), tuple(done.skipped), failed, tuple(notes), contact_sheet=sheet
         )
 
     def prepare(self, scenes: Sequence[Scene]) -> Prepare:
-        """Registers the sources of every scene; without `align` the first few are looked at, which tell of a rig."""
-        looked_at = {scene.id for scene in scenes[:LOOKED_AT]}
+        """Registers the sources of every scene; with align off, only checks the first few scenes for a shift."""
+        checked = {scene.id for scene in scenes[:CHECKED_SCENES]}
 
-        def look(rasters: list[Raster], scene: Scene) -> tuple[list[Raster], tuple[str, ...]]:
-            if self.registration.align == "off" and scene.id not in looked_at:
+        def prepare(rasters: list[Raster], scene: Scene) -> tuple[list[Raster], tuple[str, ...]]:
+            if self.registration.align == "off" and scene.id not in checked:
                 return rasters, ()
             return self.registration(rasters, list(scene.files))
 
-        return look
+        return prepare
 
     def videos(self, audio: str | None) -> FuseResult:
         if self.registration.align != "off":
-            raise UsageError("--align does not go with videos, frames would move one by one", hint="align them first")
+            raise UsageError(
+                "--align cannot be combined with videos, because each frame would be registered separately",
+                hint="register the videos first",
+            )
         if self.options.bit_depth == 16:
-            raise UsageError("--bit-depth 16 does not go with videos, which have 8 bits")
-        out, seen = self.file(".mp4"), list[str]()
-        look, checked = Registration(remedy="align the videos first"), False
+            raise UsageError("--bit-depth 16 cannot be combined with videos, which have 8 bits")
+        out, shift_notes = self.file(".mp4"), list[str]()
+        check_shift, checked = Registration(remedy="register the videos first"), False
         with self.model.stream(**self.options.model_dump()) as stream:
 
             def fuse_frames(frames: Sequence[Any]) -> Any:
                 nonlocal checked
-                if not checked:  # the first frames say whether the cameras lie on each other
+                if not checked:  # the first frames show whether the cameras are registered to each other
                     checked = True
-                    seen.extend(look([raster_of(frame) for frame in frames], list(self.given))[1])
+                    shift_notes.extend(check_shift([raster_of(frame) for frame in frames], list(self.given))[1])
                 return stream.fuse(*frames)
 
             done = fuse_videos(
                 fuse_frames, self.given, out, overwrite=self.overwrite, audio_from=audio, advance=self.advance
             )
         return FuseResult(
-            out, "videos", (self.first.stem,), notes=(*self.notes, *seen, *done.warnings), frames=done.frames
+            out, "videos", (self.first.stem,), notes=(*self.notes, *shift_notes, *done.warnings), frames=done.frames
         )
 
     @property
     def first(self) -> Path:
-        """The first source, after which a result is called that was given no name."""
+        """The first source, which gives its name to a result without a file name."""
         return next(iter(self.given.values()))
 
     def file(self, suffix: str) -> Path:
-        """The file to write: as given, or in the folder that was given."""
+        """The output file: the given file, or a file in the given folder."""
         in_folder = self.out.is_dir() or not self.out.suffix
         return self.out / f"{file_name(self.first.stem)}{suffix}" if in_folder else self.out
 
@@ -239,7 +243,7 @@ class _Request:
 
 @contextmanager
 def _shared_cores(jobs: int) -> Iterator[None]:
-    """Inside, each of several threads that fuse uses its share of the cores."""
+    """Divides the cores among the fusing threads for the duration of a ``with`` block."""
     before = torch.get_num_threads()
     if jobs > 1:
         torch.set_num_threads(max(1, before // jobs))

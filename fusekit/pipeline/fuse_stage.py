@@ -1,4 +1,4 @@
-"""The fusing stage of a run: every scene of the split through the engine, as `fusekit fuse` fuses it."""
+"""The fusion stage of a run: fuses every scene of the split with the engine that `fusekit fuse` uses."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from fusekit.recipe.recipe import Recipe
 
 
 def chosen_scenes(recipe: Recipe) -> tuple[FusionDataset, range]:
-    """The dataset that is fused and measured, and which of its scenes."""
+    """The dataset that is fused and evaluated, and the indices of the scenes that are used."""
     dataset = build_dataset(recipe, recipe.model.fuse.split)
     limit = recipe.model.fuse.limit
     return dataset, range(len(dataset) if limit is None else min(limit, len(dataset)))
 
 
 def fuse_stage(recipe: Recipe, folder: RunFolder, device: torch.device, display: Display) -> None:
-    """Writes ``fused/ID.png`` (as the recipe's ``fuse`` section wants it) and ``measured/ID.png`` for every scene.
+    """Writes ``fused/ID.png`` (with the options of the recipe's ``fuse`` section) and ``measured/ID.png`` per scene.
 
     The latter is the fused luminance as 8-bit grey, which metrics score.
 
     Raises:
         DataError: A scene cannot be read.
-        UsageError: An option that the model or the size of an image does not allow.
+        UsageError: The model or the size of an image does not allow an option.
         RunError: A file cannot be written.
     """
     system, _ = load_system(folder.model, device=device, components=recipe.registry)
     dataset, scenes = chosen_scenes(recipe)
-    for old in (folder.fused, folder.measured):  # of another model, or of other settings
+    for old in (folder.fused, folder.measured):  # made with another model or other settings
         shutil.rmtree(old, ignore_errors=True)
     constant: list[str] = []
     with display.progress("fuse") as advance:
@@ -51,7 +51,7 @@ def fuse_stage(recipe: Recipe, folder: RunFolder, device: torch.device, display:
             fused = Engine(system, options, device=device).fuse(RasterScene(rasters, options.bit_depth), measure=True)
             write_raster(out, fused.image)
             assert fused.measured is not None
-            # Rounded here and nowhere else, by the rule that baselines go through too.
+            # The only rounding of the measured luminance, with the same rule as for baselines.
             write_image(folder.scene_file(folder.measured, sample.id), grey8(fused.measured)[None] / 255.0)
             if bool(fused.measured.max() - fused.measured.min() < 1 / 255):
                 constant.append(sample.id)

@@ -1,4 +1,4 @@
-"""What a user gave as sources: which is which, and whether they are files, folders or videos."""
+"""Sources given by the user: assigns roles, and determines whether they are images, folders or videos."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ InputKind = Literal["images", "folders", "videos"]
 def assign_roles(
     roles: Sequence[str], positional: Sequence[Path], named: Mapping[str, Path], *, count: int | None = None
 ) -> dict[str, Path]:
-    """Gives every source its role.
+    """Assigns a role to every source.
 
     Args:
-        roles: The model's, in order; empty where it takes any number, which are then called a, b, c, …
-        positional: Sources without a name; they take the free roles in order.
+        roles: Roles of the model, in order; empty if it takes any number of sources, which are named a, b, c, …
+        positional: Sources without a role; they take the free roles in order.
         named: Sources by role.
-        count: How many the model takes where it has no roles; None for any.
+        count: Number of sources of a model without roles; None for any number.
 
     Returns:
         The sources by role, in the model's order.
@@ -42,52 +42,52 @@ def assign_roles(
     if unknown:
         raise UsageError(
             f"--source {unknown[0]}=…: the model has no such role{did_you_mean(unknown[0], roles)}",
-            hint=f"its roles: {', '.join(roles)}",
+            hint=f"its roles are {', '.join(roles)}",
         )
     free = [role for role in roles if role not in named]
     if len(positional) != len(free):
         what = f"the model fuses {len(roles)} sources ({', '.join(roles)})"
-        raise UsageError(f"{what}, got {len(positional) + len(named)}", hint="give them in this order, or by name")
+        raise UsageError(f"{what}, got {len(positional) + len(named)}", hint="give them in this order, or by role")
     given = {**dict(zip(free, positional, strict=True)), **named}
     return {role: given[role] for role in roles}
 
 
-def given_twice(sources: Mapping[str, Path]) -> list[Path]:
-    """Files or folders that stand for more than one source, by whatever name."""
+def repeated_sources(sources: Mapping[str, Path]) -> list[Path]:
+    """Files or folders that are given as more than one source, even under different paths."""
     seen: list[Path] = []
-    twice = []
+    repeated = []
     for path in sources.values():
         if any(same_file(path, other) for other in seen):
-            twice.append(path)
+            repeated.append(path)
         seen.append(path)
-    return twice
+    return repeated
 
 
 def kind_of(sources: Mapping[str, Path]) -> InputKind:
     """Whether sources are images, folders or videos.
 
     Raises:
-        DataError: One does not exist.
-        UsageError: They are of several kinds, or a file is neither an image nor a video by its name.
+        DataError: A source does not exist, or is not a regular file.
+        UsageError: The sources are of several kinds, or a file suffix is neither that of an image nor of a video.
     """
     kinds: dict[InputKind, Path] = {}
     for role, path in sources.items():
         if path.is_dir():
             kinds.setdefault("folders", path)
         elif not path.exists():
-            raise DataError(f"{path}: there is no such file or folder ({role})")
+            raise DataError(f"{path}: the file or folder does not exist ({role})")
         elif not path.is_file():  # a pipe or a device, which may never end
-            raise DataError(f"{path}: is no regular file ({role})")
+            raise DataError(f"{path} is not a regular file ({role})")
         elif path.suffix.lower() in VIDEO_SUFFIXES:
             kinds.setdefault("videos", path)
         elif path.suffix.lower() in IMAGE_SUFFIXES:
             kinds.setdefault("images", path)
         else:
             raise UsageError(
-                f"{path}: neither an image nor a video by its name ({role})",
+                f"{path}: its suffix is neither that of an image nor of a video ({role})",
                 hint=f"images end in {', '.join(sorted(IMAGE_SUFFIXES))}",
             )
     if len(kinds) > 1:
         listed = ", ".join(f"{path} ({kind})" for kind, path in kinds.items())
-        raise UsageError(f"sources of several kinds: {listed}", hint="give files, or folders, or videos")
+        raise UsageError(f"the sources are of several kinds: {listed}", hint="give only images, folders or videos")
     return next(iter(kinds))

@@ -1,4 +1,4 @@
-"""The observers of a run: they hear what happens, and nothing that they do or fail to do changes the run."""
+"""The observers of a run: they are notified of its events, and cannot change the run, even if they fail."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Observers:
     """Observers by name, in one plugin manager.
 
     Args:
-        observers: The observers, in the order in which they are told.
-        device: Where the run computes; its random state is kept.
-        warn: Takes the sentence about an observer that fails.
+        observers: The observers, in the order in which they are notified.
+        device: Device of the run, whose random state is preserved.
+        warn: Called with a message about an observer that failed.
 
     Raises:
-        PluginError: An observer's hooks are not those of a run.
+        PluginError: An observer's hooks do not match those of a run.
     """
 
     def __init__(self, observers: Mapping[str, Observer], device: torch.device, warn: Callable[[str], None]) -> None:
@@ -45,30 +45,30 @@ class Observers:
         """Builds the observers that a recipe names.
 
         Raises:
-            PluginError: One is missing, broken, or lacks a package that it needs.
-            UsageError: Its parameters do not fit.
+            PluginError: An observer is missing, broken, or lacks a package that it needs.
+            UsageError: Parameters of an observer are not valid.
         """
         builder = Builder(recipe.data_config.roles(), recipe.data_config.classes(), recipe.registry)
-        made: dict[str, Observer] = {}
+        built: dict[str, Observer] = {}
         for index, ref in enumerate(recipe.model.observe):
-            # The position tells two of one component apart.
-            name = ref.use if ref.use not in made else f"{ref.use} (observe.{index})"
-            with _without_a_trace(device):
+            # The position distinguishes several observers of one component.
+            name = ref.use if ref.use not in built else f"{ref.use} (observe.{index})"
+            with _preserved_state(device):
                 try:
-                    made[name] = builder.build("observer", ref)
+                    built[name] = builder.build("observer", ref)
                 except SystemExit as error:
                     raise PluginError(f"observer {name!r} ended the program while it was built") from error
-        return cls(made, device, warn)
+        return cls(built, device, warn)
 
     @contextmanager
     def watching(self, recipe: Recipe, folder: RunFolder, *, resume: bool) -> Iterator[None]:
-        """Tells of the beginning and, however it comes, the end of the run inside of the ``with`` block."""
+        """Notifies the observers of the start and, whatever the outcome, the end of the run in the ``with`` block."""
 
         def finished(outcome: str, error: str = "") -> None:
             early = _ended_early(folder)
-            self.tell("run_finished", folder=folder.path, outcome=outcome, error=error, ended_early=early)
+            self.notify("run_finished", folder=folder.path, outcome=outcome, error=error, ended_early=early)
 
-        self.tell("run_started", folder=folder.path, recipe=recipe.plain, resume=resume)
+        self.notify("run_started", folder=folder.path, recipe=recipe.plain, resume=resume)
         try:
             yield
         except KeyboardInterrupt:
@@ -79,30 +79,31 @@ class Observers:
             raise
         finished("finished")
 
-    def tell(self, event: str, /, **facts: Any) -> None:
+    def notify(self, event: str, /, **facts: Any) -> None:
         """Calls a hook of every observer that implements it.
 
-        An observer that fails is named in one warning and hears no more; a real Ctrl-C stays one.
+        An observer that fails is named in one warning and receives no further events. Ctrl-C still interrupts the run.
 
         Args:
             event: Name of the hook, without the prefix.
-            **facts: Its arguments.
+            **facts: Arguments of the hook.
         """
-        everybody = self._manager.get_plugins()
+        all_observers = self._manager.get_plugins()
         for name, observer in self._manager.list_name_plugin():
             # One at a time: pluggy stops a call at the first implementation that raises.
-            hook = self._manager.subset_hook_caller(f"fusekit_{event}", everybody - {observer})
+            hook = self._manager.subset_hook_caller(f"fusekit_{event}", all_observers - {observer})
             if not hook.get_hookimpls():
                 continue
             try:
-                with _without_a_trace(self._device):
+                with _preserved_state(self._device):
                     hook(**copy.deepcopy(facts))
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # SystemExit of a logger is no reason to end a training
+            except BaseException as error:  # even SystemExit of an observer must not end a training
                 self._manager.unregister(name=name)
                 self._warn(
-                    f"observer {name!r} failed in fusekit_{event}, and hears no more of this run: {one_line(error)}"
+                    f"observer {name!r} failed in fusekit_{event} and receives no further events of this run: "
+                    f"{one_line(error)}"
                 )
 
 
@@ -111,12 +112,12 @@ def _ended_early(folder: RunFolder) -> list[str]:
         validation = folder.record().get("validation", {})
     except FusekitError:  # a damaged record must not hide why the run failed
         return []
-    return [phase for phase, found in validation.items() if found["ended_early"]]
+    return [phase for phase, outcome in validation.items() if outcome["ended_early"]]
 
 
 @contextmanager
-def _without_a_trace(device: torch.device) -> Iterator[None]:
-    """Puts all global random states and the gradient mode back as they were."""
+def _preserved_state(device: torch.device) -> Iterator[None]:
+    """Restores all global random states and the gradient mode afterwards."""
     numpy_state, python_state = np.random.get_state(), random.getstate()
     try:
         with torch.random.fork_rng(devices=generators_of(device)), torch.no_grad():

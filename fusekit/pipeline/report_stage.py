@@ -1,4 +1,4 @@
-"""The report of a run: gathers what the stages left, and renders it."""
+"""The report of a run: collects the results of the stages and renders them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from fusekit.training.log import TrainingLog
 
 
 def report_stage(recipe: Recipe, folder: RunFolder, device: torch.device, display: Display) -> None:
-    """Writes ``report.html`` from whatever stages are done; without a model there is none yet."""
+    """Writes ``report.html`` from the stages that are finished; does nothing if there is no model yet."""
     if not folder.is_done("train", recipe):
         return
     system, _ = load_system(folder.model, device=device, components=recipe.registry)
@@ -58,31 +58,31 @@ def report_stage(recipe: Recipe, folder: RunFolder, device: torch.device, displa
 
 
 def stamps(recipe: Recipe) -> tuple[Stamp, ...]:
-    """What must be said wherever a number of this run appears."""
+    """Notices that must accompany every number of this run."""
     provenance = recipe.data_config.provenance()
-    found = []
+    notices = []
     if provenance.synthetic:
-        missing = recipe.synthetic_fallback  # its first clause says what; the rest, where to put it
-        why = f" {missing.splitlines()[0].split(';')[0]}." if missing else ""
-        found.append(
+        missing = recipe.synthetic_fallback  # its first clause names the missing data; the rest, where to put it
+        reason = f" {missing.splitlines()[0].split(';')[0]}." if missing else ""
+        notices.append(
             Stamp(
                 "Synthetic data",
-                "Images and labels were rendered by a program; the numbers say nothing about a real dataset." + why,
+                "Images and labels were rendered by a program; the numbers say nothing about a real dataset." + reason,
             )
         )
     if provenance.labels == "pseudo":
-        found.append(
+        notices.append(
             Stamp(
                 "Pseudo-labels",
                 "The labels were predicted by networks. IoU is agreement with those networks, not accuracy.",
             )
         )
     if provenance.note and not provenance.synthetic:
-        found.append(Stamp("About the data", provenance.note))
+        notices.append(Stamp("About the data", provenance.note))
     unfit = recipe.data_config.unfit_for_validation() if recipe.model.fuse.split == "val" else None
     if unfit is not None:
-        found.append(Stamp("Validation split", f"{unfit[:1].upper()}{unfit[1:].partition(';')[0]}."))
-    return tuple(found)
+        notices.append(Stamp("Validation split", f"{unfit[:1].upper()}{unfit[1:].partition(';')[0]}."))
+    return tuple(notices)
 
 
 def _summary(recipe: Recipe) -> str:
@@ -109,9 +109,10 @@ def _facts(recipe: Recipe, folder: RunFolder, system: FusionSystem) -> tuple[tup
         facts.append(("Training steps", ", ".join(f"{phase} {count}" for phase, count in steps.items())))
         facts.append(("Training time", f"{record.get('training_seconds', 0):.0f} s on {record.get('device', '?')}"))
     chosen = [
-        f"{phase} {found['measure']} {found['best']:.4g} after step {found['best_step']}, {found['weights']} kept"
-        for phase, found in record.get("validation", {}).items()
-        if found["best_step"] is not None
+        f"{phase} {outcome['measure']} {outcome['best']:.4g} after step {outcome['best_step']}, "
+        f"{outcome['weights']} weights used"
+        for phase, outcome in record.get("validation", {}).items()
+        if outcome["best_step"] is not None
     ]
     if chosen:
         facts.append(("Best by validation", "; ".join(chosen)))
@@ -122,15 +123,15 @@ def _facts(recipe: Recipe, folder: RunFolder, system: FusionSystem) -> tuple[tup
 
 
 def _described(name: str, part: torch.nn.Module | None) -> str:
-    """The name of a part's component, with the number of its weights where it has any."""
-    weights = sum(parameter.numel() for parameter in part.parameters()) if part is not None else 0
-    return f"{name}, {weights:,} weights" if weights else name
+    """The name of a part's component, and its number of parameters if it has any."""
+    parameters = sum(parameter.numel() for parameter in part.parameters()) if part is not None else 0
+    return f"{name}, {parameters:,} parameters" if parameters else name
 
 
 def _scenes(recipe: Recipe, folder: RunFolder, system: FusionSystem, device: torch.device) -> tuple[SceneRow, ...]:
     dataset, scenes = chosen_scenes(recipe)
     wanted = min(recipe.model.evaluate.pictures, len(scenes))
-    # Spread over the split: neighbours of a drive show nearly the same.
+    # Spread over the split, because consecutive frames of a recording are nearly the same.
     chosen = sorted({round(i * (len(scenes) - 1) / max(1, wanted - 1)) for i in range(wanted)})
     rows = []
     for index in chosen:
@@ -192,7 +193,7 @@ def _task_table(task: Mapping[str, Any]) -> TaskTable:
 def training_curves(log: TrainingLog) -> tuple[Curve, ...]:
     """A curve for each phase and loss, with the steps that logged that loss: not every step has every loss.
 
-    Validations are curves of their own; a metric has its own chart, because its units are not those of the losses.
+    Validations have separate curves; a metric has a separate chart, because its units are not those of the losses.
     """
     lines: dict[tuple[str, str], list[tuple[int, float]]] = {}
     best: dict[tuple[str, str], int] = {}

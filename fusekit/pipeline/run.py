@@ -1,4 +1,4 @@
-"""Runs a recipe: train, fuse, evaluate, report; skips what is done."""
+"""Runs a recipe: train, fuse, evaluate, report; finished stages are skipped."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from fusekit.pipeline.run_folder import STAGES, RunFolder, Stage
 from fusekit.pipeline.train_stage import train_stage
 from fusekit.recipe.recipe import Recipe
 from fusekit.training.distributed import is_first
-from fusekit.training.events import Tell
+from fusekit.training.events import Notify
 
-LOUD = "=" * 78
+BANNER_LINE = "=" * 78
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Run:
     """A finished run.
 
     Attributes:
-        folder: Its files.
-        recipe: What was run.
+        folder: The run folder and its files.
+        recipe: The recipe that was run.
     """
 
     folder: RunFolder
@@ -50,27 +50,27 @@ def run(
     stage: Stage | None = None,
     display: Display | None = None,
 ) -> Run:
-    """Runs a recipe and leaves ``runs/NAME/`` with model, fused images, measurements and ``report.html``.
+    """Runs a recipe and writes model, fused images, measurements and ``report.html`` to ``runs/NAME/``.
 
     Stages that were finished with the same recipe are skipped.
 
-    Under ``torchrun`` all processes train together. The first does all the rest, alone; in the others this returns
-    once training is done.
+    Under ``torchrun`` all processes train together. The first process runs the other stages alone; in the other
+    processes this function returns after training.
 
     Args:
-        recipe: A recipe, its file, or the name of a shipped one.
+        recipe: A recipe, a recipe file, or the name of a shipped recipe.
         runs: Folder of all runs.
-        overrides: Changes as after ``-o``, where `recipe` is a file or name.
+        overrides: Overrides as after ``-o``, if `recipe` is a file or name.
         device: ``auto``, ``cpu``, ``cuda``, …
-        resume: Continue an interrupted training from its last checkpoint.
-        stage: Do this stage only; the ones before it must be done.
-        display: Where progress is shown; quiet when None.
+        resume: Resume an interrupted training from its last checkpoint.
+        stage: Run only this stage; earlier ones must be finished.
+        display: Output for messages and progress; quiet if None.
 
     Raises:
-        RecipeProblems: The recipe is wrong.
-        DataError: Its data is missing or unreadable.
-        PluginError: A component of it is missing or broken, or an observer lacks a package that it needs.
-        RunError: Something failed on the way; what was already made is kept.
+        RecipeProblems: The recipe is not valid.
+        DataError: Data is missing or unreadable.
+        PluginError: A component is missing or broken, or an observer lacks a package that it needs.
+        RunError: A stage failed; results written until then are kept.
     """
     display = display or Display(quiet=True)
     chosen = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe, overrides)
@@ -78,64 +78,64 @@ def run(
     where = choose_device(device)
     stages = STAGES if stage is None else (stage,)
     if not is_first():
-        _train_along(stages, chosen, folder, where, resume)
+        _train_as_worker(stages, chosen, folder, where, resume)
         return Run(folder, chosen)
     if chosen.synthetic_fallback is not None:
-        display.warn(LOUD)
+        display.warn(BANNER_LINE)
         display.warn(f"DATA MISSING: {chosen.synthetic_fallback}")
         display.warn("Running on the recipe's `when_missing` settings instead: SYNTHETIC SCENES and a short")
         display.warn("schedule. Numbers of this run say nothing about the real dataset.")
-        display.warn(LOUD)
+        display.warn(BANNER_LINE)
     observers = Observers.of(chosen, where, display.warn)
     folder.begin(chosen)
-    display.say(f"{chosen.model.name} → {folder.path} on {_name(where)}")
+    display.info(f"{chosen.model.name} → {folder.path} on {_name(where)}")
     began = time.monotonic()
     with observers.watching(chosen, folder, resume=resume):
         for current in stages:
-            _do(current, chosen, folder, where, resume, display, observers.tell, forced=stage is not None)
+            _run_stage(current, chosen, folder, where, resume, display, observers.notify, forced=stage is not None)
         report_stage(chosen, folder, where, display)
-    display.say(f"done in {time.monotonic() - began:.0f} s: {folder.report}")
+    display.info(f"done in {time.monotonic() - began:.0f} s: {folder.report}")
     return Run(folder, chosen)
 
 
-def _do(
+def _run_stage(
     stage: Stage,
     recipe: Recipe,
     folder: RunFolder,
     device: torch.device,
     resume: bool,
     display: Display,
-    tell: Tell,
+    notify: Notify,
     *,
     forced: bool,
 ) -> None:
     if stage == "train":
         if folder.is_done("train", recipe):
-            display.say("train: done before, skipped")
+            display.info("train: already finished, skipped")
             return
-        train_stage(recipe, folder, device, resume=resume, display=display, tell=tell)
+        train_stage(recipe, folder, device, resume=resume, display=display, notify=notify)
     else:
         if not folder.is_done("train", recipe):
             raise UsageError(f"stage {stage} needs a trained model", hint="run without --stage, or --stage train first")
         if stage == "evaluate" and not folder.is_done("fuse", recipe):
             raise UsageError("stage evaluate needs fused images", hint="run --stage fuse first")
         if folder.is_done(stage, recipe) and not forced:
-            display.say(f"{stage}: done before, skipped")
+            display.info(f"{stage}: already finished, skipped")
             return
         work = fuse_stage if stage == "fuse" else evaluate_stage
         work(recipe, folder, device, display)
     folder.finish(stage, recipe)
-    release()  # what this stage held is of no use to the next, which allocates other sizes
+    release()  # the next stage allocates other sizes and cannot reuse this stage's memory
 
 
-def _train_along(
+def _train_as_worker(
     stages: Sequence[Stage], recipe: Recipe, folder: RunFolder, device: torch.device, resume: bool
 ) -> None:
-    """What a process other than the first does: it trains with the others, in silence."""
+    """Trains together with the first process, without output."""
     folder.check(recipe)
     if "train" in stages and not folder.is_done("train", recipe):
-        silence = Display(Console(quiet=True), quiet=True)
-        train_stage(recipe, folder, device, resume=resume, display=silence)
+        silent = Display(Console(quiet=True), quiet=True)
+        train_stage(recipe, folder, device, resume=resume, display=silent)
 
 
 def _name(device: torch.device) -> str:

@@ -1,4 +1,4 @@
-"""The folder of a run: what is in it, and which stages are done."""
+"""The run folder: its files, and the record of finished stages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RunFolder:
     """``runs/NAME/`` and its files.
 
     Args:
-        path: The folder; need not exist yet.
+        path: The folder; it does not have to exist yet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,7 +44,7 @@ class RunFolder:
         self._record = path / "run.json"
 
     def record(self) -> dict[str, Any]:
-        """What is known of the run; empty before it starts.
+        """The content of ``run.json``; empty before the run starts.
 
         Raises:
             RunError: ``run.json`` is damaged.
@@ -52,10 +52,12 @@ class RunFolder:
         if not self._record.exists():
             return {}
         try:
-            found: dict[str, Any] = json.loads(self._record.read_text(encoding="utf-8"))
+            record: dict[str, Any] = json.loads(self._record.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise RunError(f"{self._record} is damaged: {error}", hint="delete the run folder to start anew") from error
-        return found
+            raise RunError(
+                f"{self._record} is damaged: {error}", hint="delete the run folder to start again"
+            ) from error
+        return record
 
     def update(self, changes: Mapping[str, Any]) -> None:
         """Merges changes into ``run.json``."""
@@ -63,24 +65,24 @@ class RunFolder:
         write_text(self._record, json.dumps(content, indent=2) + "\n")
 
     def check(self, recipe: Recipe) -> None:
-        """Whether the folder is free for a recipe.
+        """Checks that the folder can be used for a recipe.
 
         Raises:
-            UsageError: The folder holds a run whose training was of another recipe.
+            UsageError: The folder contains a run that was trained with another recipe.
         """
-        found = self.record().get("fingerprints", {})
-        if found and found.get("train") != fingerprints(recipe)["train"]:
+        recorded = self.record().get("fingerprints", {})
+        if recorded and recorded.get("train") != fingerprints(recipe)["train"]:
             raise UsageError(
-                f"{self.path} holds a run of another recipe (data, model, training or seed differ)",
-                hint=f"give this one another name (-o name={recipe.model.name}-2), another --runs folder, "
-                "or delete that one",
+                f"{self.path} contains a run of another recipe (data, model, training or seed differ)",
+                hint=f"give this run another name (-o name={recipe.model.name}-2) or another --runs folder, "
+                "or delete that run folder",
             )
 
     def begin(self, recipe: Recipe) -> None:
         """Claims the folder for a recipe.
 
         Raises:
-            UsageError: The folder holds a run whose training was of another recipe.
+            UsageError: The folder contains a run that was trained with another recipe.
         """
         self.check(recipe)
         self.path.mkdir(parents=True, exist_ok=True)
@@ -93,23 +95,23 @@ class RunFolder:
         return bool(self.record().get("done", {}).get(stage) == fingerprints(recipe)[stage])
 
     def finish(self, stage: Stage, recipe: Recipe) -> None:
-        """Notes that a stage is done; later stages must be done again."""
+        """Records that a stage is finished; later stages must be run again."""
         done = self.record().get("done", {})
         kept = {s: done[s] for s in STAGES[: STAGES.index(stage)] if s in done}
         self.update({"done": {**kept, stage: fingerprints(recipe)[stage]}})
 
     def scene_file(self, folder: Path, scene: str) -> Path:
-        """File of a scene's image, always inside the folder, and no other scene's."""
+        """Image file of a scene: always inside the folder, and unique for each scene."""
         return folder / f"{file_name(scene)}.png"
 
 
 def fingerprints(recipe: Recipe) -> dict[str, str]:
-    """A hash per stage of all that its outcome depends on; later stages depend on earlier ones."""
+    """One hash per stage of everything on which its result depends; later stages depend on earlier ones."""
     chained = ""
     digests: dict[str, str] = {}
     for stage in STAGES:
         part = {key: recipe.plain.get(key) for key in _SECTIONS[stage]}
-        if stage == "train":  # where the data lies may change, what it is may not
+        if stage == "train":  # the location of the data may change, but not the data
             part["data"] = {key: value for key, value in recipe.plain["data"].items() if key != "root"}
         text = chained + json.dumps(part, sort_keys=True, default=str)
         chained = hashlib.sha256(text.encode()).hexdigest()

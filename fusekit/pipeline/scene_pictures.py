@@ -26,14 +26,14 @@ from fusekit.report.pictures import colour_labels, heat, to_uint8
 Maybe = TypeVar("Maybe", Tensor, Tensor | None)
 
 
-class Asked:
-    """What the parts of a system say about a scene, each computed when it is asked for.
+class SceneAnalysis:
+    """Outputs of the parts of a system for one scene, each computed on demand.
 
     Args:
-        system: In evaluation mode.
-        sources: What the backbone was given, each (1, C, H, W).
-        guidance: What the task network says about them; made here when None.
-        output: What the backbone returned; when None it is asked again, if nothing else knows.
+        system: The system, in evaluation mode.
+        sources: The inputs of the backbone, each (1, C, H, W).
+        guidance: Guidance for the sources; created if None.
+        output: The backbone's output; if None, the backbone is run when its output is needed.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Asked:
 
     @cached_property
     def output(self) -> FusionOutput:
-        """All that the backbone says."""
+        """The full output of the backbone."""
         if self._given is not None:
             return self._given
         with torch.no_grad():
@@ -59,7 +59,7 @@ class Asked:
         return output
 
     def weights(self) -> Tensor | None:
-        """Share of each source, (N, H, W): what the proposer says, else the backbone; None where neither does."""
+        """Weight of each source, (N, H, W), from the proposer, else from the backbone; None if neither has weights."""
         if self.system.proposer is None:
             return self.output.weights[0].float().cpu() if self.output.weights is not None else None
         with torch.no_grad():
@@ -78,38 +78,39 @@ def scene_pictures(
     device: torch.device | str,
     ideal: Tensor | None = None,
 ) -> tuple[Picture, ...]:
-    """Sources, fused image, ideal, weights and reconstruction of each source, segmentation on the fused image, label.
+    """Sources, fused image, ideal, weights and reconstruction of each source, segmentation of the fused image, label.
 
-    What the system or the scene does not have is left out. Scenes above a megapixel are shown, and looked at by the
-    parts of the system, at a reduced size.
+    Pictures that do not apply to the system or the scene are left out. Scenes above a megapixel are shown and processed
+    at a reduced size.
 
     Args:
-        system: In evaluation mode, on `device`.
+        system: The system, in evaluation mode, on `device`.
         images: One per role, (1 or 3, H, W) in [0, 1].
         label: Label map (H, W) int64, or None.
-        fused: The fused image as it was written, (1 or 3, H, W) in [0, 1].
-        measured: The fused luminance as it was written, (1, H, W) in [0, 1].
-        own_range: Whether `measured` is in the range that the backbone gave: only such images has a head learnt from.
-        device: Where the system is.
-        ideal: The fused image that there should be, (1 or 3, H, W) in [0, 1], or None where it is not known.
+        fused: The fused image as written to its file, (1 or 3, H, W) in [0, 1].
+        measured: The fused luminance as written to its file, (1, H, W) in [0, 1].
+        own_range: Whether `measured` is in the backbone's own range; reconstruction heads are trained only with such
+            images.
+        device: Device of the system.
+        ideal: The ideal fused image, (1 or 3, H, W) in [0, 1], or None if it is not known.
     """
     images = [_reduced(image) for image in images]
     fused, measured, ideal = _reduced(fused), _reduced(measured), _reduced(ideal)
-    asked = Asked(system, as_sources(images, system.backbone.colour, device))
+    analysis = SceneAnalysis(system, as_sources(images, system.backbone.colour, device))
     pictures = [Picture(role, to_uint8(image)) for role, image in zip(system.roles, images, strict=True)]
     pictures.append(Picture("fused", to_uint8(fused), kind="fused"))
     if ideal is not None:
         pictures.append(Picture("ideal", to_uint8(ideal), kind="ideal"))
-    weights = asked.weights()
+    weights = analysis.weights()
     if weights is not None:
         pictures += [
             Picture(f"weight of {role}", heat(weights[i].numpy(), neutral=1 / len(system.roles)), kind="weights")
             for i, role in enumerate(system.roles)
         ]
     if system.reconstruction is not None:
-        known = own_range and system.backbone.colour == "luma"  # files hold what the head would be given
-        seen = measured[None].to(device) if known else asked.output.image
-        recovered = reconstruct(system.reconstruction, seen)
+        from_file = own_range and system.backbone.colour == "luma"  # then the file has the values that the head takes
+        head_input = measured[None].to(device) if from_file else analysis.output.image
+        recovered = reconstruct(system.reconstruction, head_input)
         pictures += [
             Picture(f"reconstructed {role}", to_uint8(image), kind="reconstruction")
             for role, image in zip(system.roles, recovered, strict=True)
@@ -133,19 +134,19 @@ def scene_pictures(
 
 
 def reconstruct(head: ReconstructionHead, fused: Tensor) -> tuple[Tensor, ...]:
-    """The sources that a head recovers, each (C, H, W), from fused luminance (1, C, H, W)."""
+    """The sources that a head reconstructs, each (C, H, W), from fused luminance (1, C, H, W)."""
     with torch.no_grad():
         return tuple(image[0].float().cpu() for image in head(fused))
 
 
 def segment(task: SegmentationNetwork, image: Tensor, device: torch.device | str) -> Tensor:
-    """Label map (H, W) of an image (1 or 3, H, W) in [0, 1], by its luminance."""
+    """Label map (H, W) predicted from the luminance of an image (1 or 3, H, W) in [0, 1]."""
     with torch.no_grad():
         return task.predict(task(luminance(image)[None].to(device)))[0].cpu()
 
 
 def _reduced(image: Maybe) -> Maybe:
-    """An image (C, H, W) of a megapixel at most."""
+    """The image (C, H, W), reduced to a megapixel if it is larger."""
     if image is None or image.shape[-2] * image.shape[-1] <= WHOLE_PIXELS:
         return image
     return F.adaptive_avg_pool2d(image, reduced_size((image.shape[-2], image.shape[-1]), WHOLE_PIXELS, MIN_SIDE))

@@ -14,12 +14,12 @@ from fusekit.model.model_file import save_model
 from fusekit.model.system import FusionSystem
 from fusekit.pipeline.display import Display, format_losses
 from fusekit.pipeline.run_folder import RunFolder
-from fusekit.pipeline.validation import TrainingScenes, divide_scenes, make_validator
+from fusekit.pipeline.validation import TrainingScenes, make_validator, split_scenes
 from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.schema import SamplingSection, TrainSection
 from fusekit.training import distributed
 from fusekit.training.checkpoint import CheckpointFolder
-from fusekit.training.events import Tell, nobody
+from fusekit.training.events import Notify, ignore_event
 from fusekit.training.trainer import Trainer
 from fusekit.words import some
 
@@ -39,36 +39,36 @@ def train_stage(
     *,
     resume: bool,
     display: Display,
-    tell: Tell = nobody,
+    notify: Notify = ignore_event,
 ) -> None:
-    """Trains all phases and writes ``model.safetensors``; under ``torchrun`` with the other processes.
+    """Trains all phases and writes ``model.safetensors``; under ``torchrun``, together with the other processes.
 
     Raises:
-        UsageError: There is an unfinished training and `resume` was not asked for, or the processes cannot share a
-            batch equally.
+        UsageError: There is an unfinished training and `resume` is false, or a batch cannot be divided equally among
+            the processes.
         NonFiniteError: Training diverged.
     """
     todo = phases(recipe)
     started = [p for p in todo if CheckpointFolder(folder.path / "checkpoints" / p).position() is not None]
     if started and not resume:
         raise UsageError(
-            f"{folder.path} holds an unfinished training (phase {started[-1]!r})",
-            hint="--resume continues it; delete the folder, or give another name with -o name=…, to start anew",
+            f"{folder.path} contains an unfinished training (phase {started[-1]!r})",
+            hint="--resume continues it; to start again, delete the folder or give another name with -o name=…",
         )
     began = time.monotonic()
     with distributed.process_group(device) as device:
         processes = distributed.world_size()
-        for section in todo.values():  # now, and not after hours of pre-training
+        for section in todo.values():  # checked before training starts, not after hours of pre-training
             check_divisible(section.batch, processes)
         system = assemble(recipe).to(device)
-        scenes = divide_scenes(recipe, todo) if todo else None
+        scenes = split_scenes(recipe, todo) if todo else None
         if scenes is not None and scenes.held_out:
-            display.say(f"held out for validation: {some(scenes.held_out)}")
+            display.info(f"held out for validation: {some(scenes.held_out)}")
         steps: dict[str, int] = {}
         validation: dict[str, dict[str, Any]] = {}
         for phase, section in todo.items():
             assert scenes is not None
-            trainer = _train_phase(phase, section, recipe, system, scenes, folder, device, resume, display, tell)
+            trainer = _train_phase(phase, section, recipe, system, scenes, folder, device, resume, display, notify)
             steps[phase] = trainer.steps_done
             if trainer.validator is not None:
                 validation[phase] = _outcome(trainer)
@@ -111,13 +111,13 @@ def _train_phase(
     device: torch.device,
     resume: bool,
     display: Display,
-    tell: Tell,
+    notify: Notify,
 ) -> Trainer:
     cache = scene_cache()
     processes = distributed.world_size()
     with display.progress(f"{phase}: reading") as advance:
 
-        def cut(sampling: SamplingSection) -> TrainingData:
+        def make_data(sampling: SamplingSection) -> TrainingData:
             return TrainingData(
                 scenes.trained,
                 sampling,
@@ -129,8 +129,8 @@ def _train_phase(
                 share=(distributed.rank(), processes),
             )
 
-        data = cut(section.sampling)
-        streams = {name: cut(sampling) for name, sampling in section.streams.items()}
+        data = make_data(section.sampling)
+        streams = {name: make_data(sampling) for name, sampling in section.streams.items()}
     strategy = build_strategy(recipe, section, system)
     validator = None
     if section.validation is not None:
@@ -148,47 +148,51 @@ def _train_phase(
             device=device,
             progress=lambda _, done, total, losses: advance(done, total, format_losses(losses)),
             validator=validator,
-            tell=tell,
+            notify=notify,
         )
         shared = f", each shared by {processes} processes" if processes > 1 else ""
-        display.say(
+        display.info(
             f"{phase}: {trainer.total_steps} steps of {section.batch} samples{shared}, {len(data)} samples in a pass"
         )
         trainer.fit(resume=resume)
-    _tell_validation(trainer, display)
+    _report_validation(trainer, display)
     return trainer
 
 
 def _outcome(trainer: Trainer) -> dict[str, Any]:
-    """What came of a phase's validation, plain data for ``run.json`` and the model file."""
-    validator, settings, standing = trainer.validator, trainer.section.validation, trainer.standing
+    """Result of a phase's validation, plain data for ``run.json`` and the model file."""
+    validator, settings, state = trainer.validator, trainer.section.validation, trainer.validation_state
     assert validator is not None
     assert settings is not None
     return {
         "measure": validator.name,
         "scenes": len(validator),
-        "best_step": standing.step,
-        "best": standing.value,
-        "weights": "best" if settings.weights == "best" and standing.step is not None else "last",
-        "ended_early": standing.stopped and trainer.steps_done < trainer.total_steps,
+        "best_step": state.step,
+        "best": state.value,
+        "weights": "best" if settings.weights == "best" and state.step is not None else "last",
+        "ended_early": state.stopped and trainer.steps_done < trainer.total_steps,
     }
 
 
-def _tell_validation(trainer: Trainer, display: Display) -> None:
+def _report_validation(trainer: Trainer, display: Display) -> None:
     if trainer.validator is None:
         return
-    found, steps = _outcome(trainer), trainer.steps_done
-    if found["ended_early"]:
-        display.say(f"{trainer.phase}: ended after {steps} of {trainer.total_steps} steps: nothing got better")
-    if found["best_step"] is None:
+    outcome, steps = _outcome(trainer), trainer.steps_done
+    if outcome["ended_early"]:
+        display.info(f"{trainer.phase}: stopped early after {steps} of {trainer.total_steps} steps: no improvement")
+    if outcome["best_step"] is None:
         if steps:
             display.warn(
-                f"{trainer.phase}: {found['measure']} was never finite on the {found['scenes']} validation scenes, so "
-                "the last weights go on"
+                f"{trainer.phase}: {outcome['measure']} was never finite on the {outcome['scenes']} validation scenes, "
+                "so the last weights are used"
             )
         return
-    kept = "these weights go on" if found["weights"] == "best" else "the last weights go on, as the recipe says"
-    display.say(
-        f"{trainer.phase}: best {found['measure']} {found['best']:.4g} on {found['scenes']} validation scenes after "
-        f"step {found['best_step']} of {steps}; {kept}"
+    used = (
+        "these weights are used"
+        if outcome["weights"] == "best"
+        else "the last weights are used, as the recipe specifies"
+    )
+    display.info(
+        f"{trainer.phase}: best {outcome['measure']} {outcome['best']:.4g} on {outcome['scenes']} validation scenes "
+        f"after step {outcome['best_step']} of {steps}; {used}"
     )

@@ -1,4 +1,4 @@
-"""Validation of a run's training: which scenes it looks at, and what it measures on them."""
+"""Validation of a run's training: the scenes that are used, and the measure that is computed on them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from fusekit import seeds
-from fusekit.data.some_scenes import SomeScenes
+from fusekit.data.scene_subset import SceneSubset
 from fusekit.data.training_data import TrainingData
 from fusekit.errors import DataError
 from fusekit.evaluation.benchmark import Benchmark, Method, mean
@@ -23,17 +23,17 @@ from fusekit.model.system import FusionSystem
 from fusekit.recipe.fuse_options import FuseOptions
 from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.schema import SamplingSection, TrainSection
-from fusekit.training.validation import LossOfStrategy, Validator
+from fusekit.training.validation import LossValidator, Validator
 
 
 @dataclass(frozen=True)
 class TrainingScenes:
-    """The scenes that a run trains on, and those that it does not.
+    """The training and validation scenes of a run.
 
     Attributes:
-        trained: What all phases train on.
-        held_out: Identifiers of training scenes that no phase trains on.
-        validated: What each phase with a ``validate`` section is validated on.
+        trained: Scenes on which all phases are trained.
+        held_out: Identifiers of training scenes on which no phase is trained.
+        validated: Validation scenes of each phase with a ``validate`` section.
     """
 
     trained: FusionDataset
@@ -41,13 +41,13 @@ class TrainingScenes:
     validated: Mapping[str, FusionDataset]
 
 
-def divide_scenes(recipe: Recipe, phases: Mapping[str, TrainSection]) -> TrainingScenes:
-    """Takes the largest holdout of any phase out of the training split; phases are validated on their shares of it.
+def split_scenes(recipe: Recipe, phases: Mapping[str, TrainSection]) -> TrainingScenes:
+    """Holds out the largest holdout of any phase from the training split; phases are validated on their shares of it.
 
-    Which scenes are held out depends on the seed and their number; a smaller share is part of a larger one.
+    The held-out scenes depend on the seed and the number of scenes; a smaller share is a subset of a larger one.
 
     Raises:
-        DataError: A split is not there, or nothing would be left to train on.
+        DataError: A split does not exist, or no scene would be left for training.
     """
     every = build_dataset(recipe, "train")
     order = [int(number) for number in seeds.stream(recipe.model.seed, "holdout").permutation(len(every))]
@@ -59,21 +59,21 @@ def divide_scenes(recipe: Recipe, phases: Mapping[str, TrainSection]) -> Trainin
     held = max(wanted.values(), default=0)
     if held and held >= len(every):
         raise DataError(
-            f"the training split has {len(every)} scenes, of which {held} would be held out for validation: none is "
-            "left to train on",
-            hint="lower validate.holdout, or give the data a validation split of its own",
+            f"the training split has {len(every)} scenes, of which {held} would be held out for validation, so none "
+            "is left for training",
+            hint="lower validate.holdout, or add a separate validation split to the data",
         )
     validated: dict[str, FusionDataset] = {}
     for phase, section in phases.items():
         if section.validation is None:
             continue
-        scenes = SomeScenes(every, order[: wanted[phase]]) if phase in wanted else build_dataset(recipe, "val")
+        scenes = SceneSubset(every, order[: wanted[phase]]) if phase in wanted else build_dataset(recipe, "val")
         limit = section.validation.limit
-        validated[phase] = scenes if limit is None else SomeScenes(scenes, range(min(limit, len(scenes))))
+        validated[phase] = scenes if limit is None else SceneSubset(scenes, range(min(limit, len(scenes))))
     if not held:
         return TrainingScenes(every, (), validated)
     kept = sorted(order[held:])
-    return TrainingScenes(SomeScenes(every, kept), tuple(SomeScenes(every, sorted(order[:held])).ids), validated)
+    return TrainingScenes(SceneSubset(every, kept), tuple(SceneSubset(every, sorted(order[:held])).ids), validated)
 
 
 def make_validator(
@@ -84,35 +84,35 @@ def make_validator(
     strategy: Strategy,
     device: torch.device,
 ) -> Validator:
-    """What a phase's ``validate`` section describes.
+    """The validator that a phase's ``validate`` section describes.
 
     Raises:
-        DataError: There is no scene.
+        DataError: There are no validation scenes.
         PluginError: The metric cannot be built.
     """
     settings = section.validation
     assert settings is not None
     if len(scenes) == 0:
-        raise DataError("the validation split has no scene")
+        raise DataError("the validation split has no scenes")
     if settings.loss is not None:
-        whole = SamplingSection(mode="full", resize=section.sampling.resize)
-        data = TrainingData(scenes, whole, 1, seed=recipe.model.seed, colour=system.backbone.colour)
-        return LossOfStrategy(strategy, settings.loss, data, device)
+        full = SamplingSection(mode="full", resize=section.sampling.resize)
+        data = TrainingData(scenes, full, 1, seed=recipe.model.seed, colour=system.backbone.colour)
+        return LossValidator(strategy, settings.loss, data, device)
     assert settings.metric is not None
     builder = Builder(system.roles, system.classes, recipe.registry)
     metric: Metric = builder.build("metric", ComponentRef(use=settings.metric))
     engine = Engine(system, FuseOptions(range=settings.range), device=device)
-    return MetricOfFused(settings.metric, metric, scenes, engine)
+    return MetricValidator(settings.metric, metric, scenes, engine)
 
 
-class MetricOfFused:
-    """A metric of the fused scenes, measured as the evaluation of a run does it.
+class MetricValidator:
+    """Validator that measures a metric of the fused scenes, computed as in the evaluation stage.
 
     Args:
         name: Name of the metric component.
         metric: The metric.
-        scenes: What is fused.
-        engine: What fuses.
+        scenes: Scenes that are fused and measured.
+        engine: Engine that fuses them.
     """
 
     is_metric = True
@@ -134,13 +134,13 @@ class MetricOfFused:
         return len(self.scenes)
 
     def measure(self, number: int) -> float:
-        """The metric of one scene, NaN where it is undefined.
+        """The metric of one scene; NaN if it is undefined.
 
         Raises:
             DataError: The scene cannot be read.
         """
         sample = self.scenes[number]
-        # Without labels, as at test time.
+        # Guidance gets no labels, as at test time.
         fused = self.engine.fuse(TensorScene(sample.images), measure=True).measured
         assert fused is not None
         benchmark = Benchmark([Method(self.name)], {self.name: self.metric})
@@ -148,5 +148,5 @@ class MetricOfFused:
         return benchmark.scores[0].values[self.name][0]
 
     def mean(self, values: Sequence[float]) -> float:
-        """The mean of the values that are defined, as tables have it; NaN where none is."""
+        """The mean of the defined values, as in tables; NaN if there are none."""
         return mean(values)

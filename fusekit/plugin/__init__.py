@@ -7,7 +7,7 @@ A plugin's entry module needs two names from here::
     @hookimpl
     def fusekit_components():
         return [component("task", "toyseg.small", target="fusekit_toyseg.net:SmallSegmenter",
-                          summary="A segmenter of 40 thousand parameters")]
+                          summary="A segmentation network of 40 thousand parameters")]
 """
 
 from __future__ import annotations

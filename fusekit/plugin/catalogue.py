@@ -1,7 +1,8 @@
-"""The plugins that fusekit knows of, installed or not: what to install where a recipe names a missing one.
+"""Catalogue of known plugins: which distribution to install if a recipe names a missing plugin.
 
-The list is a file of this package, kept by hand and never fetched. A namespace that is not in it gets no advice:
-a name made up from a recipe, such as ``pip install fusekit-NAME``, could be anybody's.
+The list is a file in this package, maintained by hand and never downloaded. For a namespace that is not in it, no
+install command is suggested: a name derived from a recipe, such as ``pip install fusekit-NAME``, could belong to an
+unrelated or malicious project.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class KnownPlugin:
         summary: One sentence.
         kinds: Kinds of its components.
         install: The command that installs it.
-        where: Where that command is typed, if not anywhere.
+        where: Folder in which to run that command; empty if any.
     """
 
     namespace: str
@@ -36,7 +37,7 @@ class KnownPlugin:
 
     @property
     def advice(self) -> str:
-        """The command, and where to type it."""
+        """The install command, and where to run it."""
         return f"{self.install} ({self.where})" if self.where else self.install
 
 
@@ -51,5 +52,5 @@ def catalogue() -> dict[str, KnownPlugin]:
 
 
 def provider(distribution: str) -> KnownPlugin | None:
-    """The entry of a distribution, named in canonical form."""
+    """The catalogue entry of a distribution, given by its canonical name."""
     return next((known for known in catalogue().values() if known.distribution == distribution), None)

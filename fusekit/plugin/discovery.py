@@ -24,9 +24,9 @@ class Candidate:
         value: The module that it names.
         distribution: Name of the distribution, in canonical form.
         version: Version of the distribution.
-        requires: What the distribution requires, as in its metadata.
-        folder: Where the metadata lies.
-        fault: Why the metadata cannot be read; empty where it can. The other attributes are then taken from
+        requires: Requirements of the distribution, as in its metadata.
+        folder: Folder that contains the metadata.
+        fault: Why the metadata cannot be read; empty if it can be read. Otherwise the other attributes are taken from
             the name of the metadata's folder.
     """
 
@@ -40,7 +40,7 @@ class Candidate:
 
 
 def scan(path: Sequence[str] | None = None) -> list[Candidate]:
-    """Every entry point of group ``fusekit``, also where one distribution is found in several places.
+    """Every entry point of group ``fusekit``, including duplicates of one distribution in several places.
 
     Args:
         path: Folders to search instead of ``sys.path``.
@@ -49,7 +49,7 @@ def scan(path: Sequence[str] | None = None) -> list[Candidate]:
     found: dict[Candidate, None] = {}
     for distribution in distributions:
         info = _info_folder(distribution)
-        if info.name.startswith("~"):  # what pip leaves of an interrupted uninstall; pip warns about it
+        if info.name.startswith("~"):  # a leftover of an interrupted uninstall; pip warns about it
             continue
         found.update(dict.fromkeys(_candidates(distribution, info)))
     return list(found)
@@ -59,7 +59,7 @@ def discover(path: Sequence[str] | None = None) -> list[Candidate]:
     """The entry points of group ``fusekit``, fusekit's own first.
 
     A distribution that is found more than once (editable installs leave metadata in two places) counts once:
-    as for imports, the first place on the path is the one that counts.
+    as for imports, the first place on the path takes precedence.
 
     Args:
         path: Folders to search instead of ``sys.path``.
@@ -74,9 +74,9 @@ def discover(path: Sequence[str] | None = None) -> list[Candidate]:
 
 
 def unreadable() -> dict[Path, str]:
-    """Metadata folders, of plugins or not, whose entry points cannot be read, and why.
+    """Metadata folders whose entry points cannot be read, of plugins and of other distributions, with the reason.
 
-    One is enough for others to fail: pydantic and torch read the entry points of everything installed.
+    A single one can make other packages fail: pydantic and torch read the entry points of all distributions.
     """
     found = {}
     for distribution in metadata.distributions():
@@ -88,7 +88,7 @@ def unreadable() -> dict[Path, str]:
 
 
 def _info_folder(distribution: metadata.Distribution) -> Path:
-    """The ``NAME-VERSION.dist-info`` folder; an empty path for a finder that has no folders."""
+    """The ``NAME-VERSION.dist-info`` folder; an empty path for a metadata finder without folders."""
     return Path(str(getattr(distribution, "_path", "")))
 
 
@@ -96,8 +96,8 @@ def _candidates(distribution: metadata.Distribution, info: Path) -> list[Candida
     try:
         points = [point for point in distribution.entry_points if point.group == GROUP]
     except Exception as error:
-        # Somebody else's damaged distribution is none of our business.
-        return [_damaged(info, f"entry_points.txt: {one_line(error)}")] if _concerns_us(distribution) else []
+        # A damaged distribution that has no fusekit plugin is ignored.
+        return [_damaged(info, f"entry_points.txt: {one_line(error)}")] if _may_hold_plugin(distribution) else []
     if not points:
         return []
     try:
@@ -113,10 +113,10 @@ def _candidates(distribution: metadata.Distribution, info: Path) -> list[Candida
     ]
 
 
-def _concerns_us(distribution: metadata.Distribution) -> bool:
+def _may_hold_plugin(distribution: metadata.Distribution) -> bool:
     try:
         text = distribution.read_text("entry_points.txt") or ""
-    except Exception:  # not even text: the folder's name must do
+    except Exception:  # not readable as text: fall back to the folder's name
         text = ""
     return f"[{GROUP}]" in text or _info_folder(distribution).name.startswith("fusekit_")
 

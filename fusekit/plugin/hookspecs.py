@@ -1,4 +1,4 @@
-"""The hooks that a plugin, and an observer of runs, may implement. Imports no torch."""
+"""Hook specifications of plugins and of observers. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class FusekitSpecs:
-    """Namespace of the hook specifications."""
+    """Hooks of a plugin's entry module."""
 
     @hookspec
     def fusekit_components(self) -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
         """The components that this plugin provides.
 
         Called once, right after the entry module is imported. Return specs made with `component`; their
-        import targets are resolved when a component is used, so the entry module needs no torch.
+        import targets are resolved when a component is used, so the entry module does not need torch.
         """
 
 
 Outcome = Literal["finished", "failed", "interrupted"]
-"""How a run ended: with its report, with an error, or by Ctrl-C."""
+"""How a run ended: with a complete report, with an error, or by Ctrl-C."""
 
 
 class ObserverSpecs:
-    """What a run tells its observers; an `Observer` implements any of these as methods marked with `hookimpl`.
+    """Hooks of a run; an `Observer` implements any of these as methods marked with `hookimpl`.
 
-    An implementation names the arguments that it wants, in any order, and leaves out the others; more may be added
-    in later versions. All are plain data, and every observer has a copy of its own.
+    An implementation declares the arguments that it uses, in any order, and leaves out the others; later versions may
+    add more. All arguments are plain data, and every observer receives its own copy.
     """
 
     @hookspec
     def fusekit_run_started(self, folder: Path, recipe: Mapping[str, Any], resume: bool) -> None:
-        """The run begins; its folder is there.
+        """The run begins; its folder exists.
 
         Args:
             folder: The folder of the run.
-            recipe: The resolved recipe, every default filled in; its name is ``recipe["name"]``.
-            resume: Whether an interrupted training may be continued.
+            recipe: The resolved recipe, with every default filled in; its name is ``recipe["name"]``.
+            resume: Whether an interrupted training may be resumed.
         """
 
     @hookspec
     def fusekit_phase_started(self, phase: str, steps_done: int, total_steps: int) -> None:
-        """A training phase begins, or goes on; not called for a phase that has no step left to do.
+        """A training phase begins or resumes; not called for a phase that has no steps left.
 
         Args:
             phase: Name of the phase.
-            steps_done: Steps that were done before. What was noted of later ones is void: they are done again.
-            total_steps: Steps of the whole phase, unless validation ends it before.
+            steps_done: Number of steps already done. Discard records of later steps: these are run again.
+            total_steps: Number of steps of the whole phase, unless validation ends it early.
         """
 
     @hookspec
@@ -77,10 +77,10 @@ class ObserverSpecs:
             step: Number of the step in its phase, from 1.
             total_steps: As in `fusekit_phase_started`.
             epoch: Number of the epoch, from 0.
-            step_name: What the strategy calls this sort of step.
+            step_name: The strategy's name for this type of step.
             losses: The losses by name; the mean over all processes.
-            learning_rate: The initial rate as scheduled for this step.
-            seconds: How long the step took.
+            learning_rate: The initial learning rate after the schedule, for this step.
+            seconds: Duration of the step.
         """
 
     @hookspec
@@ -95,26 +95,26 @@ class ObserverSpecs:
         scenes: int,
         seconds: float,
     ) -> None:
-        """The weights were validated after a step.
+        """The model was validated after a step.
 
         Args:
             phase: Name of the phase.
             step: The last step before the validation.
             measure: Name of the metric or loss.
-            value: Its value; None where that is not finite.
-            best: Whether it is the best so far.
-            higher_is_better: Direction of the measure.
+            value: Its value; None if it is not finite.
+            best: Whether it is the best value so far.
+            higher_is_better: Whether a higher value is better.
             scenes: Number of validation scenes.
-            seconds: How long it took.
+            seconds: Duration of the validation.
         """
 
     @hookspec
     def fusekit_run_finished(self, folder: Path, outcome: Outcome, error: str, ended_early: Sequence[str]) -> None:
-        """The run is over; the last call, also of a run that failed before any phase began.
+        """The run has ended; this is the last call, also if the run failed before any phase began.
 
         Args:
-            folder: The folder of the run; after a finished one it holds ``evaluation.json`` and ``report.html``.
-            outcome: How it ended.
-            error: What went wrong, one sentence; empty after a finished run.
-            ended_early: Phases that validation ended before their last step.
+            folder: The folder of the run; after a finished run it holds ``evaluation.json`` and ``report.html``.
+            outcome: How the run ended.
+            error: The error in one sentence; empty after a finished run.
+            ended_early: Names of phases that validation ended before their last step.
         """

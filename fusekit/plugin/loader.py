@@ -1,7 +1,7 @@
-"""Finds plugins and loads them one at a time; whatever goes wrong is recorded and stops nobody else.
+"""Finds plugins and loads them one at a time; the failure of one is recorded and does not affect the others.
 
-pluggy holds the hooks and checks signatures. Its bulk loader is not used: one plugin that fails to import
-would take the whole command line down.
+pluggy manages the hooks and checks signatures. Its bulk loader is not used: one plugin that fails to import
+would make the whole command line fail.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from packaging.version import Version
 from fusekit._version import API_VERSION, __version__
 from fusekit.plugin.discovery import DISTRIBUTION, Candidate, discover
 from fusekit.plugin.hookspecs import PROJECT, FusekitSpecs
-from fusekit.plugin.imports import load_file, local_file, one_line
+from fusekit.plugin.imports import former_name, load_file, local_file, one_line
 from fusekit.plugin.specs import ComponentSpec
 
 LOCAL_NAMESPACE = "local"
@@ -41,19 +41,19 @@ State = Literal["loaded", "disabled", "incompatible", "broken", "conflict"]
 
 @dataclass(frozen=True)
 class PluginReport:
-    """What happened to one plugin.
+    """Result of loading one plugin.
 
     Attributes:
         namespace: Name of its entry point; its components are called ``namespace.…``.
         distribution: The installed distribution that declares it.
         version: Version of that distribution.
         value: The entry module.
-        state: How loading ended.
-        reason: Why it is not loaded, one sentence; empty when it is.
+        state: State after loading.
+        reason: Why it is not loaded, in one sentence; empty if it is loaded.
         hint: What to do about it.
-        trace: The whole traceback where there was an exception.
-        origin: File of the entry module, where it got that far.
-        components: What it provides.
+        trace: The full traceback if there was an exception.
+        origin: File of the entry module, if it was imported.
+        components: Components that it provides.
     """
 
     namespace: str
@@ -69,7 +69,7 @@ class PluginReport:
 
     @property
     def builtin(self) -> bool:
-        """Whether fusekit's own distribution ships it."""
+        """Whether it belongs to fusekit's own distribution."""
         return self.distribution == DISTRIBUTION
 
 
@@ -78,9 +78,9 @@ class PluginPolicy:
     """Which plugins may be loaded.
 
     Attributes:
-        third_party: False loads only fusekit's own.
-        only: Namespaces of third parties to load; None loads all.
-        disabled: Namespaces not to load, built-in or not.
+        third_party: False loads only fusekit's own plugins.
+        only: Namespaces of third-party plugins to load; None loads all.
+        disabled: Namespaces that are not loaded, built-in or not.
     """
 
     third_party: bool = True
@@ -96,7 +96,7 @@ class PluginPolicy:
         return cls(only=frozenset(name.strip() for name in value.split(",") if name.strip()))
 
     def refuses(self, namespace: str, builtin: bool) -> str | None:
-        """Why a plugin is not loaded, or None."""
+        """Why a plugin is not to be loaded; None if it is."""
         if namespace in self.disabled:
             return f"switched off with -p no:{namespace}"
         if builtin:
@@ -115,7 +115,7 @@ def load_plugins(
     """Loads every plugin that the policy allows, one at a time.
 
     Returns:
-        One report per plugin, fusekit's own first; never raises for a plugin's fault.
+        One report per plugin, fusekit's own first; an error in a plugin is reported, not raised.
     """
     policy = policy or PluginPolicy.from_environment()
     found = list(discover() if candidates is None else candidates)
@@ -142,34 +142,34 @@ def load_local(path: Path) -> PluginReport:
     """Loads the components of a local file (``--with FILE.py``) under the namespace ``local``.
 
     Raises:
-        UsageError: There is no such file, or it is not Python by name.
+        UsageError: The file does not exist, or its name does not end in .py.
     """
     file = local_file(path)
     report = PluginReport(LOCAL_NAMESPACE, str(file), "", str(path))
-    return _guarded(lambda: _register(load_file(file), report), report, "mend the file")
+    return _guarded(lambda: _register(load_file(file), report), report, "fix the file")
 
 
 def _namespace_clashes(found: Sequence[Candidate]) -> dict[Candidate, tuple[str, str]]:
-    """Two distributions with one namespace: fusekit's own stands, of strangers none is loaded."""
+    """Conflicts of distributions with the same namespace: fusekit's own is loaded, third-party ones are not."""
     by_name: dict[str, list[Candidate]] = {}
     for candidate in found:
         if not candidate.fault:  # the namespace of damaged metadata may be a guess
             by_name.setdefault(candidate.namespace, []).append(candidate)
     clashes = {}
-    for namespace, rivals in by_name.items():
-        if len(rivals) == 1 and namespace != LOCAL_NAMESPACE:
+    for namespace, claimants in by_name.items():
+        if len(claimants) == 1 and namespace != LOCAL_NAMESPACE:
             continue
-        names = " and ".join(sorted({f"{c.distribution} ({c.value})" for c in rivals}))
-        for candidate in rivals:
+        names = " and ".join(sorted({f"{c.distribution} ({c.value})" for c in claimants}))
+        for candidate in claimants:
             if namespace == LOCAL_NAMESPACE:
                 clashes[candidate] = (
-                    "the namespace 'local' is kept for --with FILE.py",
+                    "the namespace 'local' is reserved for --with FILE.py",
                     "rename the entry point",
                 )
             elif candidate.distribution != DISTRIBUTION:
                 clashes[candidate] = (
                     f"namespace {namespace!r} is claimed by {names}",
-                    f"uninstall one: pip uninstall {candidate.distribution}",
+                    f"uninstall one of them: pip uninstall {candidate.distribution}",
                 )
     return clashes
 
@@ -195,20 +195,21 @@ def _load_one(candidate: Candidate, report: PluginReport) -> PluginReport:
 
 
 def _guarded(load: Callable[[], PluginReport], report: PluginReport, hint: str) -> PluginReport:
-    """Runs a plugin's code; whatever it raises becomes a report, but Ctrl-C stays Ctrl-C."""
+    """Runs a plugin's code; any exception becomes a report, except KeyboardInterrupt."""
     try:
-        # What a plugin prints while it is imported must not get into output that a program reads.
+        # Text that a plugin prints while it is imported must not appear in machine-readable output.
         with contextlib.redirect_stdout(sys.stderr):
             return load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # SystemExit is none, and panics of compiled extensions are none either
+    except BaseException as error:  # SystemExit and panics of compiled extensions are not subclasses of Exception
         trace = "".join(traceback.format_exception(error))
+        hint = former_name(error) or hint
         return replace(report, state="broken", reason=one_line(error), hint=hint, trace=trace)
 
 
 def _unmet_requirement(candidate: Candidate) -> str | None:
-    """The distribution's own requirement on fusekit, if this version does not meet it."""
+    """The distribution's requirement on fusekit, if this version does not meet it; else None."""
     for text in candidate.requires:
         try:
             requirement = Requirement(text)
@@ -224,14 +225,14 @@ def _unmet_requirement(candidate: Candidate) -> str | None:
 
 
 def _upgrade(wanted: str, present: str, distribution: str) -> str:
-    """The pip command that mends a version range that is not met: of fusekit if it is older, else of the plugin."""
+    """The pip command that resolves an unmet version range: upgrades fusekit if it is too old, else the plugin."""
     lower = [Version(s.version.removesuffix(".*")) for s in SpecifierSet(wanted) if s.operator in _LOWER_BOUNDS]
     newer = any(version > Version(present) for version in lower)
     return f"pip install --upgrade {DISTRIBUTION if newer else distribution}"
 
 
 def _register(module: ModuleType, report: PluginReport) -> PluginReport:
-    """Checks the declared API range, registers the hooks, asks for the components and checks them."""
+    """Checks the declared API range, registers the hooks, calls them for the components and checks these."""
     report = replace(report, origin=getattr(module, "__file__", None) or "")
     declared = getattr(module, "FUSEKIT_API", None)
     if declared is not None:
@@ -249,26 +250,26 @@ def _register(module: ModuleType, report: PluginReport) -> PluginReport:
     for name, value in vars(module).items():
         if name.startswith("fusekit_") and inspect.isfunction(value) and not hasattr(value, "fusekit_impl"):
             raise TypeError(f"{name}() looks like a hook but is not marked with @hookimpl")
-    # A manager for each plugin: in a common one, a hook that nobody knows would be held against all others.
+    # One manager per plugin: in a shared one, an unknown hook of one plugin would also be an error for all others.
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(FusekitSpecs)
     manager.register(module, name=report.namespace)
     manager.check_pending()
     hook = manager.hook.fusekit_components
     if not hook.get_hookimpls():
-        raise TypeError("it implements no fusekit_components() hook")
-    answers = hook()
-    if not answers:
+        raise TypeError("it does not implement the hook fusekit_components()")
+    results = hook()
+    if not results:
         raise TypeError("fusekit_components() returned None, not a list of components")
-    specs = tuple(spec for answer in answers for spec in _as_list(answer))
+    specs = tuple(spec for result in results for spec in _as_list(result))
     _check_specs(specs, report.namespace)
     return replace(report, components=specs)
 
 
-def _as_list(answer: Any) -> list[Any]:
-    if isinstance(answer, str) or not isinstance(answer, Iterable):
-        raise TypeError(f"fusekit_components() returned {reprlib.repr(answer)}, not a list of components")
-    return list(answer)
+def _as_list(result: Any) -> list[Any]:
+    if isinstance(result, str) or not isinstance(result, Iterable):
+        raise TypeError(f"fusekit_components() returned {reprlib.repr(result)}, not a list of components")
+    return list(result)
 
 
 def _check_specs(specs: Sequence[Any], namespace: str) -> None:

@@ -1,4 +1,4 @@
-"""Observers in a plugin manager: which hooks they implement, and whether these exist. Imports no torch."""
+"""Registration of observers in a plugin manager, with checks of the hooks they implement. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from fusekit.plugin.hookspecs import PROJECT, ObserverSpecs
 
 _PREFIX = f"{PROJECT}_"
 _MARK = f"{PROJECT}_impl"
-"""The attribute by which `hookimpl` marks a function."""
+"""The attribute with which `hookimpl` marks a function."""
 
 
 def observer_manager() -> pluggy.PluginManager:
-    """A manager of the hooks of a run, without observers."""
+    """A plugin manager for the hooks of a run, without observers."""
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(ObserverSpecs)
     return manager
 
 
 def register_observer(manager: pluggy.PluginManager, name: str, observer: object) -> None:
-    """Registers an observer, once its hooks are found to be hooks of a run.
+    """Checks the hooks of an observer and registers it.
 
     Raises:
-        PluginError: It implements none, or one that does not exist, or one with an argument that does not exist.
+        PluginError: It implements no hook, an unknown hook, or a hook with an unknown argument.
     """
     for method, value in inspect.getmembers(type(observer), callable):
         if method.startswith(_PREFIX) and not hasattr(value, _MARK):
             raise _fault(name, f"{method}() looks like a hook but is not marked with @hookimpl")
     if type(observer).__hash__ is None:  # pluggy keeps them in sets
-        raise _fault(name, "its objects cannot be hashed; a dataclass says eq=False")
+        raise _fault(name, "its objects cannot be hashed; a dataclass needs eq=False")
     try:
         manager.register(observer, name)
         manager.check_pending()
@@ -43,4 +43,7 @@ def register_observer(manager: pluggy.PluginManager, name: str, observer: object
 
 
 def _fault(name: str, what: str) -> PluginError:
-    return PluginError(f"observer {name!r} cannot be used: {what}", hint="it is the plugin that needs mending")
+    return PluginError(
+        f"observer {name!r} cannot be used: {what}",
+        hint="this is a bug in the plugin; please report it to its authors",
+    )

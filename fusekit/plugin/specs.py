@@ -1,4 +1,4 @@
-"""What a plugin says about a component."""
+"""Declaration of a component by its plugin."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 @dataclass(frozen=True)
 class ComponentSpec:
-    """A component by name, and where its class is imported from. Made with `component`.
+    """A component's name, kind and import path. Made with `component`.
 
     Raises:
-        ValueError: The kind is unknown, or a name or target has another form.
+        ValueError: The kind is unknown, or a name or target does not have the required form.
     """
 
     kind: str
@@ -61,21 +61,22 @@ def component(
     """Declares a component.
 
     Args:
-        kind: What it is, a key of `fusekit.interfaces.KINDS`.
+        kind: Kind of the component, a key of `fusekit.interfaces.KINDS`.
         name: ``namespace.component`` in lower case; the namespace is the name of the plugin's entry point.
-        target: Where its class is, ``package.module:Class``; imported when the component is used.
+        target: Import path of its class, ``package.module:Class``; imported when the component is used.
         summary: One sentence, shown in lists.
-        config: Where its ``Config`` is, ``package.module:Class``, if that module imports no torch: recipes
-            that use the component are then validated without importing torch. The class still carries the
+        config: Import path of its ``Config``, ``package.module:Class``, if that module does not import torch: recipes
+            that use the component are then validated without importing torch. The class must still have the
             same object as its ``Config``.
-        paper: Where the method was published, such as ``"arXiv 2502.01467"``.
-        in_tables: Of a metric or backbone: it is a column, or a baseline's row, of every table whose recipe does not
-            choose them.
-        needs_ideal: Of a metric: it compares with the known ideal, and is such a column only where the data has one.
-        per_source: Of a backbone with the option ``source``, a role: as a baseline without that option it is a row
-            for each source.
+        paper: Publication of the method, such as ``"arXiv 2502.01467"``.
+        in_tables: For a metric or backbone: whether it is a column, or a baseline row, of every table by default,
+            that is if the recipe does not choose metrics or baselines.
+        needs_ideal: For a metric: whether it compares with the ground truth; it is then a default column only if the
+            data has a ground truth.
+        per_source: For a backbone with an option ``source`` that takes a role: whether a baseline without that option
+            is expanded to one row per source.
 
     Raises:
-        ValueError: The kind is unknown, or a name or target has another form.
+        ValueError: The kind is unknown, or a name or target does not have the required form.
     """
     return ComponentSpec(kind, name, target, summary, config, paper, in_tables, needs_ideal, per_source)

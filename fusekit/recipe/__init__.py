@@ -1,1 +1,1 @@
-"""Recipes: YAML with positions, validated in phases, assembled into a system. Imports no torch by itself."""
+"""Recipes: YAML with positions, validated in phases and resolved. Imports no torch by itself."""

@@ -1,6 +1,6 @@
-"""The second phase: every component that a recipe names exists, and its parameters are right.
+"""The second validation phase: checks that every component of a recipe exists and its parameters are valid.
 
-Imports no torch, unless a plugin does not say where its ``Config`` stands apart from its class.
+Imports no torch, unless a plugin does not declare a separate import path of a component's ``Config``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fusekit.recipe.strict import validate_plain
 from fusekit.recipe.tree import Node, node_from_plain
 from fusekit.words import nearest
 
-MAX_DEPTH = 80  # keys; reached only by a component whose default parameters hold the component itself
+MAX_DEPTH = 80  # keys; reached only by a component whose default parameters contain the component itself
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Component:
     """A component that a recipe names, and its validated parameters.
 
     Attributes:
-        reference: Where and how the recipe names it.
-        config: Its parameters; None where the recipe can give it none, as for metrics.
+        reference: Its reference in the recipe.
+        config: Its parameters; None if the recipe cannot set any, as for metrics.
     """
 
     reference: Reference
@@ -45,19 +45,19 @@ class Component:
 
 
 def validate_components(frame: BaseModel, registry: Registry, tree: Node) -> list[Component]:
-    """Finds every component of a recipe, also inside the parameters of others, and validates its parameters.
+    """Finds every component of a recipe, including those inside the parameters of others, and validates its parameters.
 
     Args:
         frame: The validated frame of the recipe.
-        registry: The components that are installed.
+        registry: The installed components.
         tree: The recipe, for positions.
 
     Returns:
-        The components; each stands before those inside its own parameters.
+        The components; each comes before those inside its own parameters.
 
     Raises:
-        RecipeProblems: Unknown components and wrong parameters, all of them.
-        PluginError: Nothing is wrong with the recipe, but with plugins that it needs.
+        RecipeProblems: All unknown components and wrong parameters.
+        PluginError: The recipe itself is valid, but plugins that it needs are missing or broken.
     """
     found: list[Component] = []
     problems: list[Problem] = []
@@ -66,9 +66,9 @@ def validate_components(frame: BaseModel, registry: Registry, tree: Node) -> lis
     while waiting:
         reference = waiting.pop(0)
         if len(reference.path) > MAX_DEPTH:
-            message = f"{reference.kind} {reference.ref.use!r} cannot be used: its parameters nest it in itself"
-            raise PluginError(message, hint="give the nested component by name, or mend the plugin")
-        problem = _absence(reference, registry, tree)
+            message = f"{reference.kind} {reference.ref.use!r} cannot be used: its parameters contain itself"
+            raise PluginError(message, hint="name the nested component in the recipe, or fix the plugin's defaults")
+        problem = _unknown_component(reference, registry, tree)
         if problem is not None:
             problems.append(problem)
             continue
@@ -81,7 +81,7 @@ def validate_components(frame: BaseModel, registry: Registry, tree: Node) -> lis
             problems += problems_of(error, model, tree, reference.params_path, owner=owner)
             continue
         except PluginError as error:
-            faults.append(placed(error, reference, tree))
+            faults.append(with_position(error, reference, tree))
             continue
         found.append(Component(reference, config))
         if config is not None:
@@ -89,7 +89,7 @@ def validate_components(frame: BaseModel, registry: Registry, tree: Node) -> lis
     if problems:
         raise RecipeProblems([*problems, *(Problem("", fault.message) for fault in faults)])
     if faults:
-        raise _together(faults)
+        raise _combined(faults)
     return found
 
 
@@ -109,9 +109,9 @@ def configure(kind: str, ref: ComponentRef, registry: Registry) -> ComponentConf
 
 
 def resolved_plain(frame: BaseModel, components: Sequence[Component]) -> dict[str, Any]:
-    """The recipe as plain data with every default filled in, those of components too."""
+    """The recipe as plain data with every default filled in, including those of components."""
     plain: dict[str, Any] = frame.model_dump(mode="json", by_alias=True)
-    for component in components:  # outer ones first: the dump of a config holds its inner references as given
+    for component in components:  # outer ones first: the dump of a config contains its inner references as given
         if component.config is None:
             continue
         holder: Any = plain
@@ -121,11 +121,11 @@ def resolved_plain(frame: BaseModel, components: Sequence[Component]) -> dict[st
     return plain
 
 
-def ask(component: Component, method: str, *args: Any) -> Any:
+def call_config(component: Component, method: str, *args: Any) -> Any:
     """Calls a method of a component's config.
 
     Raises:
-        PluginError: It raised; that is its plugin's fault.
+        PluginError: The method raised an exception, which is a bug in the plugin.
     """
     try:
         return getattr(component.config, method)(*args)
@@ -134,7 +134,7 @@ def ask(component: Component, method: str, *args: Any) -> Any:
     except Exception as error:
         raise PluginError(
             f"{component.label} cannot be used: {method}() of its Config raised {type(error).__name__}: {error}",
-            hint="it is the plugin that needs mending",
+            hint="this is a bug in the plugin; please report it to its authors",
         ) from error
 
 
@@ -142,20 +142,20 @@ def _configure(reference: Reference, registry: Registry) -> ComponentConfig:
     kind, ref = reference.kind, reference.ref
     model = registry.config_class(kind, ref.use)
     if kind == "dataset" and not issubclass(model, DatasetConfig):
-        raise PluginError(f"dataset {ref.use!r} cannot be used: its Config is no DatasetConfig")
+        raise PluginError(f"dataset {ref.use!r} cannot be used: its Config is not a DatasetConfig")
     try:
         return validate_plain(model, ref.params)
     except ValidationError:
         raise
-    except Exception as error:  # a validator of the plugin's own that fails in another way than it may
+    except Exception as error:  # a validator of the plugin raised something other than a ValidationError
         raise PluginError(
             f"{kind} {ref.use!r} cannot be used: checking its parameters raised {type(error).__name__}: {error}",
-            hint="it is the plugin that needs mending",
+            hint="this is a bug in the plugin; please report it to its authors",
         ) from error
 
 
-def _absence(reference: Reference, registry: Registry, tree: Node) -> Problem | None:
-    """The problem of a name that no plugin has; None where it exists, or where a plugin is to blame."""
+def _unknown_component(reference: Reference, registry: Registry, tree: Node) -> Problem | None:
+    """The problem of a name that no plugin has; None if it exists, or if its plugin is missing or broken."""
     kind, use = reference.kind, reference.ref.use
     names = [spec.name for spec in registry.specs(kind)]
     namespace = use.partition(".")[0]
@@ -167,7 +167,7 @@ def _absence(reference: Reference, registry: Registry, tree: Node) -> Problem | 
     message = f"{use!r} is of kind {others[0]}, not {kind}" if others else f"no {kind} named {use!r}"
     near = None if others else nearest(use, names)
     if near is None and not others and namespace == LOCAL_NAMESPACE:
-        message += "; components of a local file join with --with FILE.py"
+        message += "; load the components of a local file with --with FILE.py"
     elif near is None and not others and not any(r.namespace == namespace for r in registry.reports):
         message += f"; no plugin {namespace!r} is installed (fusekit plugins list shows those that are)"
     elif near is None and names:
@@ -176,8 +176,8 @@ def _absence(reference: Reference, registry: Registry, tree: Node) -> Problem | 
     return Problem(dotted(place), message, str(tree.where(place)), near)
 
 
-def placed(error: PluginError, reference: Reference, tree: Node) -> PluginError:
-    """The same error with the place in the recipe that needs the component."""
+def with_position(error: PluginError, reference: Reference, tree: Node) -> PluginError:
+    """The same error, with the position in the recipe that needs the component."""
     place = reference.use_path
     where = f"{tree.where(place)} {dotted(place)}: ".lstrip()
     made = PluginError(where + error.message, hint=error.hint)
@@ -185,8 +185,8 @@ def placed(error: PluginError, reference: Reference, tree: Node) -> PluginError:
     return made
 
 
-def _together(faults: Sequence[PluginError]) -> PluginError:
+def _combined(faults: Sequence[PluginError]) -> PluginError:
     hints = list(dict.fromkeys(fault.hint for fault in faults if fault.hint))
-    together = PluginError("\n".join(dict.fromkeys(f.message for f in faults)), hint="\n".join(hints) or None)
-    together.__cause__ = faults[0].__cause__
-    return together
+    combined = PluginError("\n".join(dict.fromkeys(f.message for f in faults)), hint="\n".join(hints) or None)
+    combined.__cause__ = faults[0].__cause__
+    return combined

@@ -1,4 +1,4 @@
-"""One recipe out of several files: ``extends``, overrides, ``null``. Imports no torch."""
+"""Composes one recipe from several files: ``extends``, overrides, ``null``. Imports no torch."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def read_with_parents(path: Path) -> tuple[str, Node]:
     """Reads a recipe and everything that it extends.
 
     Returns:
-        The text of the file itself, and the merged tree; each value remembers the file it comes from.
+        The text of the file itself, and the merged tree, in which each value stores the file that it comes from.
 
     Raises:
-        RecipeProblems: A file cannot be read or parsed, a parent does not exist, or parents go in a circle or
-            deeper than `MAX_PARENTS`.
+        RecipeProblems: A file cannot be read or parsed, a parent does not exist, or parents are circular or
+            nested deeper than `MAX_PARENTS`.
     """
     text, node = read_yaml(path)
     return text, with_parents(node, path)
 
 
 def with_parents(node: Node, path: Path | None, chain: tuple[Path, ...] = ()) -> Node:
-    """Lays a recipe over its parents, the first parent lowest.
+    """Merges a recipe with its parents: it overrides the parents, and later parents override earlier ones.
 
     Args:
-        node: The recipe as its file has it.
-        path: Its file; None for plain data, whose parents are sought from the working directory.
+        node: The recipe as written in its file.
+        path: Its file; None for plain data, whose parents are searched in the working directory.
         chain: Files that extend this one, outermost first.
 
     Raises:
@@ -51,20 +51,20 @@ def with_parents(node: Node, path: Path | None, chain: tuple[Path, ...] = ()) ->
         return node.without("extends")
     chain = (*chain, path) if path is not None else chain
     if len(chain) > MAX_PARENTS:
-        message = f"parents go deeper than {MAX_PARENTS} files: {_chain(chain)}"
+        message = f"more than {MAX_PARENTS} levels of parents: {_chain(chain)}"
         raise RecipeProblems([Problem("extends", message, str(extends.at))])
     names = extends.value if isinstance(extends.value, list) else [extends]
     merged: Node | None = None
     for name in names:
         if not isinstance(name.value, str):
-            message = f"names a recipe or a list of them, not {describe(name.value)}"
+            message = f"must be the name of a recipe or a list of names, not {describe(name.value)}"
             raise RecipeProblems([Problem("extends", message, str(name.at))])
         parent, suggestion = find_parent(name.value, path)
         if parent is None:
-            message = f"no recipe {name.value!r} beside this file, and none of that name is shipped"
+            message = f"no recipe {name.value!r} next to this file, and no shipped recipe of that name"
             raise RecipeProblems([Problem("extends", message, str(name.at), suggestion)])
         if any(_same(parent, above) for above in chain):
-            message = f"goes in a circle: {_chain((*chain, parent))}"
+            message = f"circular parents: {_chain((*chain, parent))}"
             raise RecipeProblems([Problem("extends", message, str(name.at))])
         _, below = read_yaml(parent)
         below = with_parents(below, parent, chain)
@@ -73,21 +73,22 @@ def with_parents(node: Node, path: Path | None, chain: tuple[Path, ...] = ()) ->
 
 
 def as_written(tree: Node, overrides: Sequence[str]) -> Node:
-    """The recipe with the overrides of the command line.
+    """The recipe with the overrides of the command line applied.
 
     Raises:
-        RecipeProblems: An override has no form or no place.
+        RecipeProblems: An override is not of the form path=value, or its path does not exist.
     """
     return cleaned(apply_overrides(tree, overrides))
 
 
 def with_fallback(tree: Node, overrides: Sequence[str]) -> Node | None:
-    """The recipe as it is where its data is missing, or None where it says nothing about that.
+    """The recipe with ``when_missing`` applied, for missing data; None if it has no ``when_missing``.
 
-    Overrides are laid over ``when_missing``: what somebody typed now beats what the file foresaw.
+    Overrides take precedence over ``when_missing``, because the user gave them explicitly.
 
     Raises:
-        RecipeProblems: ``when_missing`` holds what it cannot change, or an override has no place.
+        RecipeProblems: ``when_missing`` contains a key that it cannot change, or the path of an override does not
+            exist.
     """
     changes = apply_overrides(tree, overrides).child("when_missing")
     if changes is None or not isinstance(changes.value, dict) or not changes.value:
@@ -104,7 +105,7 @@ def with_fallback(tree: Node, overrides: Sequence[str]) -> Node | None:
 
 
 def cleaned(tree: Node) -> Node:
-    """Removes optional sections that are ``null``: that is how a recipe drops what a parent set."""
+    """Removes optional sections that are ``null``; with ``null`` a recipe removes what a parent set."""
     return _clean(tree, RecipeModel)
 
 
@@ -131,7 +132,7 @@ def _clean(node: Node, annotation: Any) -> Node:
 
 
 def _removable(annotation: Any) -> bool:
-    """Sections, and what may be None; a scalar without a value is more likely a slip than a wish."""
+    """Whether ``null`` removes a field: sections and optional fields. An empty scalar is more likely a mistake."""
     bare, _, optional = strip(annotation)
     return optional or is_mapping(bare) or (isinstance(bare, type) and issubclass(bare, BaseModel))
 

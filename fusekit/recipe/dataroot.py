@@ -1,4 +1,4 @@
-"""Where a recipe's data lies, and whether it is there. Imports no torch."""
+"""The data root of a recipe, and the check that its data is present. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fusekit.errors import DataError
-from fusekit.recipe.components import Component, ask
+from fusekit.recipe.components import Component, call_config
 from fusekit.recipe.problems import Problem, RecipeProblems
 from fusekit.recipe.tree import Node
 
@@ -19,10 +19,10 @@ _PATH = ("data", "root")
 
 @dataclass(frozen=True)
 class DataRoot:
-    """The data root of a recipe after its environment variables are read.
+    """How the data root of a recipe was set, after reading environment variables.
 
     Attributes:
-        explicit: Whether somebody gave it: with ``-o``, or through a variable that is set.
+        explicit: Whether the user set it: with ``-o``, or through a variable that is set.
         unset: A variable without a value and without a default, or None.
     """
 
@@ -34,10 +34,10 @@ def expand_root(tree: Node, environment: Mapping[str, str] | None = None) -> tup
     """Replaces ``${NAME}`` and ``${NAME:-default}`` in ``data.root``; an empty variable counts as unset.
 
     Returns:
-        The tree with the expanded root, without one where a variable is unset; and how the root was given.
+        The tree with the expanded root, or without a root if a variable is unset; and how the root was set.
 
     Raises:
-        RecipeProblems: A ``${`` is not of these forms.
+        RecipeProblems: A ``${`` does not have one of these forms.
     """
     node = tree.find(_PATH)
     if node is None or not isinstance(node.value, str):
@@ -53,28 +53,28 @@ def expand_root(tree: Node, environment: Mapping[str, str] | None = None) -> tup
         expanded += node.value[end : match.start()] + (value or match[2] or "")
         end = match.end()
     if "${" in _VARIABLE.sub("", node.value):
-        message = f"{node.value!r} holds a `${{` that is neither ${{NAME}} nor ${{NAME:-default}}"
+        message = f"{node.value!r} contains a `${{` that is neither ${{NAME}} nor ${{NAME:-default}}"
         raise RecipeProblems([Problem("data.root", message, str(node.at))])
     root = node.with_value(expanded + node.value[end:] if unset is None else None)
     data = tree.value["data"]
     data = data.with_value({**data.value, "root": root})
-    # A default in place of an unset variable is the recipe's own idea, not somebody's wish.
+    # The default of an unset variable is a choice of the recipe, not of the user.
     given = DataRoot(node.at.override or (explicit and unset is None), unset)
     return tree.with_value({**tree.value, "data": data}), given
 
 
 def missing_data(dataset: Component, root: str | None, given: DataRoot) -> str | None:
-    """The sentence that says what data is missing, or None where all is there.
+    """A sentence that describes the missing data, or None if all data is present.
 
     Raises:
         PluginError: The dataset's own check failed.
-        DataError: Folders cannot be read.
+        DataError: A folder cannot be read.
     """
     path = root_path(root)
     if dataset.config is None:
         return None
     try:
-        sentence: str | None = ask(dataset, "missing", path)
+        sentence: str | None = call_config(dataset, "missing", path)
     except Exception as error:
         if isinstance(error.__cause__, OSError):
             raise DataError(f"{path}: {error.__cause__.strerror}") from error
@@ -85,5 +85,5 @@ def missing_data(dataset: Component, root: str | None, given: DataRoot) -> str |
 
 
 def root_path(root: str | None) -> Path | None:
-    """The data root as a path, from the working directory; ``~`` is the home folder."""
+    """The data root as a path, relative to the working directory; ``~`` is the home folder."""
     return Path(root).expanduser() if root else None

@@ -1,4 +1,4 @@
-"""Pydantic's errors in a recipe's words, at the place where the recipe has them. Imports no torch."""
+"""Translates pydantic's errors into messages about a recipe, with positions. Imports no torch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WANTED = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
-    "none_required": "nothing (null)",
+    "none_required": "null",
 }
 _BOUNDS = {
     "greater_than": ("gt", "more than"),
@@ -42,17 +42,17 @@ _BOUNDS = {
 def problems_of(
     error: ValidationError, model: type[BaseModel], tree: Node, base: TreePath = (), *, owner: str = ""
 ) -> list[Problem]:
-    """Says in a recipe's words what pydantic found.
+    """Translates pydantic's errors into problems of a recipe.
 
     Args:
         error: All errors of one validation.
-        model: What was validated against.
+        model: The model that was validated against.
         tree: The whole recipe, for positions.
-        base: Where in the recipe the validated value stands.
-        owner: Whose parameters these are, such as ``"task 'toyseg.small'"``, for the messages.
+        base: Path of the validated value in the recipe.
+        owner: The component that the parameters belong to, such as ``"task 'toyseg.small'"``, for the messages.
 
     Returns:
-        One problem for each value that is wrong, in the order in which they are written.
+        One problem for each wrong value, in the order of the recipe.
     """
     found: dict[TreePath, list[tuple[Mark, Problem]]] = {}
     for entry in error.errors(include_url=False):
@@ -63,7 +63,7 @@ def problems_of(
             same.append((mark, problem))
     made = []
     for same in found.values():
-        # A union reports every member that did not fit; to a reader that is one problem.
+        # For a union, pydantic reports every member that did not match; for a reader that is one problem.
         mark, first = same[0]
         suggestion = next((p.suggestion for _, p in same if p.suggestion), None)
         message = "; or: ".join(p.message for _, p in same)
@@ -72,12 +72,12 @@ def problems_of(
 
 
 def _real_path(loc: TreePath, kind: str, node: Node | None, model: type[BaseModel]) -> TreePath:
-    """The location without the names of union members and validators that pydantic puts between keys."""
+    """The location without the names of union members and validators that pydantic inserts between keys."""
     path: TreePath = ()
     for index, key in enumerate(loc):
         below = node.child(key) if node is not None else None
         absent = kind == "missing" and index == len(loc) - 1
-        # A default stands nowhere in the recipe, but the model knows its field.
+        # A default value is not written in the recipe, but the model has a field for it.
         if below is not None or absent or field_at(model, (*path, key)) is not None:
             path, node = (*path, key), below
     return path
@@ -96,7 +96,7 @@ def _problem(
         given = describe(entry["input"]) if _is_plain(entry["input"]) else None
         wanted = _WANTED.get(kind)
         if wanted is not None:
-            message = f"{wanted} is wanted, not {given}" + _quoting(wanted, entry["input"])
+            message = f"must be {wanted}, not {given}" + _quoting(wanted, entry["input"])
         else:
             message = str(entry["msg"]) + (f", not {given}" if given else "")
     full = (*base, *path)
@@ -132,7 +132,7 @@ def _counted(kind: str) -> str:
 
 
 def _quoting(wanted: str, given: Any) -> str:
-    """What to do where only quotes are wrong."""
+    """Advice for values where only the quotes are wrong."""
     if wanted == "text" and isinstance(given, int | float):
         return "; put it in quotes"
     if wanted in ("a whole number", "a number") and isinstance(given, str):
@@ -152,12 +152,12 @@ def _unknown_key(path: TreePath, model: type[BaseModel], owner: str) -> tuple[st
     what = f"{owner} has no such parameter" if owner else "no such key"
     near = nearest(key, known)
     if near is None:
-        # The right word in the wrong section, as `lr` directly under `train`.
+        # The right key in the wrong section, such as `lr` directly under `train`.
         near = next((dotted((*path[:-1], *p)) for p in field_paths(holder) if p[-1] == key), None) if holder else None
     if near is None and known:
-        return f"{what}; there are {', '.join(known)}", None
+        return f"{what}; choose from {', '.join(known)}", None
     if near is None and owner:
-        return f"{what}: it takes none", None
+        return f"{what}: it has no parameters", None
     return what, near
 
 

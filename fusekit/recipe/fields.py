@@ -1,4 +1,4 @@
-"""Reads pydantic models as a description of recipes: which keys there are, and where components stand.
+"""Inspects pydantic models as descriptions of recipes: their keys, and the fields that take components.
 
 Imports no torch.
 """
@@ -17,17 +17,17 @@ from fusekit.interfaces.config import ComponentRef, NestedKind
 from fusekit.recipe.problems import TreePath
 
 ANY = object()
-"""Stands for a type of which nothing is known here, such as what is below ``params``."""
+"""Placeholder for an unknown type, such as the values under ``params``."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A component that a recipe, or another component's parameters, name.
+    """Reference to a component in a recipe, or in the parameters of another component.
 
     Attributes:
         kind: Kind of component.
         ref: Its name and parameters.
-        path: Where it stands in the recipe: a mapping with ``use`` and ``params``, or just the name.
+        path: Path in the recipe of a mapping with ``use`` and ``params``, or of just the name.
         bare: Whether it is just the name.
     """
 
@@ -38,12 +38,12 @@ class Reference:
 
     @property
     def use_path(self) -> TreePath:
-        """Where its name stands."""
+        """Path of its name."""
         return self.path if self.bare else (*self.path, "use")
 
     @property
     def params_path(self) -> TreePath:
-        """Where its parameters stand."""
+        """Path of its parameters."""
         return (*self.path, "params")
 
 
@@ -53,7 +53,7 @@ def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
 
 
 def strip(annotation: Any) -> tuple[Any, str | None, bool]:
-    """Takes `Annotated` and ``| None`` off a type.
+    """Removes `Annotated` and ``| None`` from a type.
 
     Returns:
         The bare type, the kind of component that it takes, and whether it may be None.
@@ -80,17 +80,17 @@ def field_kind(info: FieldInfo) -> str | None:
 
 
 def held_kind(info: FieldInfo) -> str | None:
-    """The kind of component that a field takes, or holds a list or mapping of."""
+    """The kind of component that a field takes, directly or in a list or mapping."""
     return field_kind(info) or _kind_inside(info.annotation)
 
 
 def _kind_inside(annotation: Any) -> str | None:
-    found = strip(annotation)[1]
-    return found or next((k for a in get_args(annotation) if (k := _kind_inside(a)) is not None), None)
+    kind = strip(annotation)[1]
+    return kind or next((k for a in get_args(annotation) if (k := _kind_inside(a)) is not None), None)
 
 
 def item_type(annotation: Any) -> Any:
-    """The type of the values of a mapping or the items of a list; `ANY` where it is not known."""
+    """The type of the values of a mapping or the items of a list; `ANY` if it is not known."""
     bare, _, _ = strip(annotation)
     args = [a for a in get_args(bare) if a is not Ellipsis]
     origin = get_origin(bare)
@@ -117,7 +117,7 @@ def is_list(annotation: Any) -> bool:
 
 
 def field_at(model: type[BaseModel], path: TreePath) -> FieldInfo | None:
-    """The field that a path inside a model leads to, or None where it leads to no field."""
+    """The field at a path inside a model, or None if there is no field."""
     annotation: Any = model
     info: FieldInfo | None = None
     for key in path:
@@ -133,7 +133,7 @@ def field_at(model: type[BaseModel], path: TreePath) -> FieldInfo | None:
 
 
 def model_at(model: type[BaseModel], path: TreePath) -> type[BaseModel] | None:
-    """The model of the mapping that a path leads to, or None where that is no model."""
+    """The model of the mapping at a path, or None if it is not a model."""
     annotation: Any = model
     for key in path:
         bare = strip(annotation)[0]
@@ -147,7 +147,7 @@ def model_at(model: type[BaseModel], path: TreePath) -> type[BaseModel] | None:
 
 
 def field_paths(model: type[BaseModel], path: TreePath = ()) -> Iterator[TreePath]:
-    """Every path to a field, through nested models but not through lists and free mappings."""
+    """The paths of all fields, through nested models but not through lists and mappings with free keys."""
     for name, info in fields_of(model).items():
         yield (*path, name)
         bare = strip(info.annotation)[0]
@@ -156,16 +156,16 @@ def field_paths(model: type[BaseModel], path: TreePath = ()) -> Iterator[TreePat
 
 
 def references(value: BaseModel, path: TreePath = ()) -> Iterator[Reference]:
-    """Every component that a validated model names, wherever it stands in it.
+    """All references to components in a validated model, at any depth.
 
-    Does not look below ``params``: these belong to the component, whose own ``Config`` is walked in turn.
+    Does not descend into ``params``: these belong to the component, whose own ``Config`` is searched in turn.
     """
     fields = fields_of(type(value))
     names = {info.alias or name: name for name, info in type(value).model_fields.items()}
     use = fields.get("use")
     flat = field_kind(use) if use is not None and "params" in fields else None
     if flat is not None:
-        # A section that is itself a reference, with settings of its own beside `use`.
+        # A section that is itself a reference, with settings of its own in addition to `use`.
         ref = ComponentRef(use=value.use, params=value.params)  # type: ignore[attr-defined]
         yield Reference(flat, ref, path)
     for key, info in fields.items():
@@ -196,7 +196,7 @@ def _within(value: Any, annotation: Any, kind: str | None, path: TreePath) -> It
 
 
 def _member(annotation: Any, container: type) -> Any:
-    """The member of a union that is such a container; any other type as it is."""
+    """The member of a union that is such a container; any other type unchanged."""
     if get_origin(annotation) in (Union, types.UnionType):
         for member in get_args(annotation):
             bare = strip(member)[0]
@@ -206,7 +206,7 @@ def _member(annotation: Any, container: type) -> Any:
 
 
 def _kind_among(annotation: Any) -> str | None:
-    """The kind that one member of a union is marked with."""
+    """The kind with which a member of a union is marked, or None."""
     if get_origin(annotation) in (Union, types.UnionType):
         return next((kind for m in get_args(annotation) if (kind := strip(m)[1]) is not None), None)
     return None

@@ -1,4 +1,4 @@
-"""How a fused image should look: one set of options for recipes, the command line and programs. Imports no torch."""
+"""Fusion options: range, colour, bit depth and tiling; the same for recipes, the CLI and the API. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ SMALLEST_TILE = 64
 
 
 class FuseOptions(BaseModel):
-    """Options of fusing. `fuse_options` makes them with plain errors."""
+    """Fusion options. `fuse_options` creates them with readable errors."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     range: Literal["clip", "fixed", "stretch"] = Field(
         "clip",
-        description="clip: the network's own range; fixed: the limits become black and white in every image; "
-        "stretch: each image's minimum and maximum do, as in the papers' scripts (not for tiles and videos)",
+        description="clip: keep the network's own range; fixed: map `limits` to black and white in every image; "
+        "stretch: map each image's minimum and maximum to black and white, as the papers' scripts do (not for tiles "
+        "and videos)",
     )
     limits: tuple[float, float] | None = Field(
         None, description="lower and upper value, within 0 and 1, that range fixed maps to black and white"
     )
     colour: str = Field(
         "auto",
-        description="auto: the chroma of the colour sources; luma: grey; channels: red, green and blue fused one by "
-        "one; or the role of the source whose chroma is taken",
+        description="auto: use the chroma of the colour sources; luma: grey; channels: fuse red, green and blue "
+        "separately; or the role of the source whose chroma is used",
     )
     bit_depth: Literal["keep", 8, 16] = Field(
-        "keep", description="bits of a sample: 8, 16, or keep, the highest bit depth among the sources"
+        "keep", description="bits per sample: 8, 16, or keep (the highest bit depth among the sources)"
     )
     tile: Literal["auto", "off"] | Annotated[int, Field(ge=SMALLEST_TILE)] = Field(
-        "auto", description="auto: images above a megapixel in tiles; off: never; or the side of a tile in pixels"
+        "auto", description="auto: tile images above a megapixel; off: never tile; or the side of a tile in pixels"
     )
 
     @model_validator(mode="after")
@@ -53,13 +54,13 @@ class FuseOptions(BaseModel):
 
 
 def fuse_options(**given: Any) -> FuseOptions:
-    """Options by name, checked.
+    """Creates checked options from keyword arguments.
 
     Args:
         **given: Fields of `FuseOptions`.
 
     Raises:
-        UsageError: There is no such option, or its value is not valid; one line each.
+        UsageError: An option does not exist or its value is not valid; one line each.
     """
     try:
         return FuseOptions(**given)

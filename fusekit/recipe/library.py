@@ -12,15 +12,15 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _SUFFIXES = (".yaml", ".yml")
 
 SCHEMA_FILE = "recipe.schema.json"
-"""Beside the shipped recipes: their JSON Schema, of the built-in components."""
+"""File name of the JSON Schema of the built-in components, next to the shipped recipes."""
 
 
 @dataclass(frozen=True)
 class ShippedRecipe:
-    """A recipe that came with the installed version.
+    """A recipe that is part of the installed version.
 
     Attributes:
-        name: What `fusekit run NAME` takes: the file's name without its suffix.
+        name: Name for `fusekit run NAME`: the file name without its suffix.
         path: The file.
         header: Its first comment: how to run it and what it needs.
     """
@@ -36,16 +36,16 @@ class ShippedRecipe:
 
 
 def recipes_folder() -> Path:
-    """Where shipped recipes lie: inside an installed package, or ``recipes/`` of a source checkout."""
+    """Folder of the shipped recipes: inside an installed package, or ``recipes/`` of a source checkout."""
     packaged = _PACKAGE / "recipes_shipped"
     return packaged if packaged.is_dir() else _PACKAGE.parent / "recipes"
 
 
 def list_recipes(folder: Path | None = None) -> list[ShippedRecipe]:
-    """The shipped recipes by name; subfolders hold parts that recipes extend, and are not listed.
+    """The shipped recipes by name; subfolders contain parts that recipes extend, and are not listed.
 
     Args:
-        folder: Where to look instead of `recipes_folder`.
+        folder: Folder to search instead of `recipes_folder`.
     """
     folder = recipes_folder() if folder is None else folder
     if not folder.is_dir():
@@ -55,38 +55,38 @@ def list_recipes(folder: Path | None = None) -> list[ShippedRecipe]:
 
 
 def find_recipe(name_or_path: str | Path) -> Path:
-    """The file of a recipe given by path, or by the name of a shipped one.
+    """The file of a recipe, given by its path or by the name of a shipped recipe.
 
     Raises:
-        RecipeProblems: There is no such file and no such name.
+        RecipeProblems: Neither a file nor a shipped recipe has that name.
     """
     path = Path(name_or_path)
     if path.is_file():
         return path
     shipped = {recipe.name: recipe.path for recipe in list_recipes()}
-    asked = path.stem if path.suffix in _SUFFIXES else str(name_or_path)
-    if asked in shipped and path.parent == Path("."):
-        return shipped[asked]
+    requested = path.stem if path.suffix in _SUFFIXES else str(name_or_path)
+    if requested in shipped and path.parent == Path("."):
+        return shipped[requested]
     message = "is a folder, not a recipe" if path.is_dir() else "no such file, and no shipped recipe of that name"
     raise RecipeProblems(
-        [Problem("", message, str(name_or_path), nearest(asked, shipped))],
-        hint="fusekit recipes list shows what is shipped",
+        [Problem("", message, str(name_or_path), nearest(requested, shipped))],
+        hint="fusekit recipes list shows the shipped recipes",
     )
 
 
 def find_parent(name: str, child: Path | None) -> tuple[Path | None, str | None]:
     """The file that ``extends`` names.
 
-    Beside the child first; then in the folder of shipped recipes, so that a copied recipe still finds its
-    parents there.
+    Searched first in the folder of the child, then in the folder of shipped recipes, so that a copied recipe still
+    finds its parents.
 
     Args:
         name: Relative path, or the name of a shipped recipe.
-        child: The file that says so; None for plain data, whose parents are sought from the working
+        child: The file with the ``extends``; None for plain data, whose parents are searched in the working
             directory.
 
     Returns:
-        The file, or None and the nearest name.
+        The file and None, or None and the nearest name.
     """
     beside = child.parent if child is not None else Path()
     folder = recipes_folder()
@@ -98,7 +98,7 @@ def find_parent(name: str, child: Path | None) -> tuple[Path | None, str | None]
 
 
 def header_comment(text: str) -> str:
-    """The first block of comment lines of a file, without their ``#`` and without editors' mode lines."""
+    """The first block of comment lines of a file, without the ``#`` and without editor mode lines."""
     lines: list[str] = []
     for line in text.splitlines():
         if not line.startswith("#"):

@@ -1,4 +1,4 @@
-"""Changes from the command line: ``-o train.epochs=5``. Imports no torch."""
+"""Overrides from the command line, such as ``-o train.epochs=5``. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from fusekit.words import nearest
 
 
 def apply_overrides(tree: Node, overrides: Sequence[str], *, skip: str | None = None) -> Node:
-    """Applies ``a.b.c=value`` changes by the rules by which recipes are merged.
+    """Applies ``a.b.c=value`` overrides by the same rules by which recipes are merged.
 
-    They are applied in order, but changes of ``use`` come first: they would drop parameters given before
-    them.
+    They are applied in order, except that changes of ``use`` come first: these would otherwise remove parameters
+    that were set before.
 
     Args:
         tree: The recipe.
-        overrides: As typed after ``-o``.
-        skip: A section whose changes are left out.
+        overrides: As given after ``-o``.
+        skip: A section whose overrides are ignored.
 
     Raises:
-        RecipeProblems: Every override that has another form, or whose path no recipe can have. What stands
-            below ``params`` is checked later, when the component is known.
+        RecipeProblems: All overrides that do not have this form, or whose path cannot exist in a recipe. Paths
+            under ``params`` are checked later, when the component is known.
     """
     problems: list[Problem] = []
     numbered = sorted(enumerate(overrides, start=1), key=lambda item: not _name(item[1]).endswith(".use"))
@@ -54,10 +54,10 @@ def apply_overrides(tree: Node, overrides: Sequence[str], *, skip: str | None = 
 
 
 def merge(base: Node, over: Node) -> Node:
-    """Lays one tree over another: mappings key by key, everything else replaced.
+    """Merges two trees: mappings key by key; for everything else, the value of `over` replaces that of `base`.
 
-    Where ``use`` changes, the inherited ``params`` are dropped: they belong to another component. So they are where
-    only the upper tree names a component, as in a ``when_missing`` block whose parent has parameters alone.
+    Where ``use`` changes, the inherited ``params`` are dropped, because they belong to another component. The same
+    applies where only `over` names a component, as in a ``when_missing`` block whose parent only has parameters.
     """
     if not (isinstance(base.value, dict) and isinstance(over.value, dict)):
         return over
@@ -80,7 +80,7 @@ def _split(name: str) -> list[str]:
 
 
 def _value(text: str, mark: Mark) -> Node:
-    """A flow collection or quoted text is parsed as YAML; anything else is one plain scalar as it stands."""
+    """Parses a value: a flow collection or quoted text as YAML, anything else as a single plain scalar."""
     if text[:1] in ("[", "{", '"', "'"):
         node = parse_yaml(text, str(mark))
         return node_from_plain(node.plain() if node is not None else None, mark)
@@ -88,15 +88,15 @@ def _value(text: str, mark: Mark) -> Node:
 
 
 def _assign(node: Node | None, path: Sequence[str], value: Node, mark: Mark) -> Node:
-    """The tree with a value laid over what stands at a path; mappings on the way are made."""
+    """The tree with a value merged in at a path; missing mappings on the way are created."""
     if not path:
         return merge(node, value) if node is not None else value
     key, rest = path[0], path[1:]
     if node is not None and isinstance(node.value, list):
         index = int(key) if key.isdecimal() else -1
         if not 0 <= index < len(node.value):
-            there = f"0 to {len(node.value) - 1}" if node.value else "it is empty"
-            raise RecipeProblems([Problem("", f"{key!r} is no index of this list: {there}")])
+            valid = f"0 to {len(node.value) - 1}" if node.value else "it is empty"
+            raise RecipeProblems([Problem("", f"{key!r} is not a valid index of this list: {valid}")])
         items = list(node.value)
         items[index] = _assign(items[index], rest, value, mark)
         return node.with_value(items)
@@ -121,22 +121,22 @@ def _unknown_path(tree: Node, path: Sequence[str], mark: Mark) -> Problem | None
             if key not in fields:
                 near = nearest(key, fields)
                 meant = dotted((*walked, near)) if near else None
-                known = "" if near else f"; there are {', '.join(fields)}"
+                known = "" if near else f"; choose from {', '.join(fields)}"
                 return Problem(full, f"no such key{known}", str(mark), meant)
             below = fields[key].annotation
         elif is_mapping(bare):
-            there = list(node.value) if node is not None and isinstance(node.value, dict) else []
-            # A new entry can be given as a whole; a path that goes into one that is absent is a slip.
-            if below is not ANY and not last and key not in there:
-                near = nearest(key, there)
-                known = "" if near else f"; there are {', '.join(there)}" if there else "; the recipe has none"
+            entries = list(node.value) if node is not None and isinstance(node.value, dict) else []
+            # A new entry can be given as a whole; a path into an entry that does not exist is a mistake.
+            if below is not ANY and not last and key not in entries:
+                near = nearest(key, entries)
+                known = "" if near else f"; choose from {', '.join(entries)}" if entries else "; the recipe has none"
                 return Problem(full, f"no such entry{known}", str(mark), dotted((*walked, near)) if near else None)
         elif is_list(bare):
             if node is None:
                 message = f"the recipe leaves {dotted(walked)} at its default; give the whole list, as [...]"
                 return Problem(full, message, str(mark))
         else:
-            return Problem(full, f"{dotted(walked)} holds one value, there is nothing below it", str(mark))
+            return Problem(full, f"{dotted(walked)} is a single value and has no keys", str(mark))
         if below is ANY:
             return None
         node = node.child(int(key) if is_list(bare) and key.isdecimal() else key) if node is not None else None

@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, one line each. Imports no torch."""
+"""Problems of a recipe, one line each. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from fusekit.errors import RecipeError
 
 PathKey = str | int
 TreePath = tuple[PathKey, ...]
-"""Where a value stands inside a recipe: keys, and indices of lists."""
+"""Path of a value inside a recipe: keys, and indices of lists."""
 
 
 def dotted(path: Iterable[PathKey]) -> str:
-    """A path as users write it after ``-o``: ``pretrain.segmenter.epochs``, ``evaluate.baselines.0.use``."""
+    """A path in the syntax of ``-o``: ``pretrain.segmenter.epochs``, ``evaluate.baselines.0.use``."""
     return ".".join(str(key) for key in path)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """One problem of a recipe.
 
     Attributes:
-        path: Where in the recipe, dotted; empty where it is about the whole file.
-        message: What is wrong, and what is wanted instead.
-        where: ``file:line:column``, or which ``-o``; empty for recipes made from plain data.
+        path: Path in the recipe, dotted; empty if it concerns the whole file.
+        message: What is wrong, and what is expected instead.
+        where: ``file:line:column``, or the ``-o`` option; empty for recipes made from plain data.
         suggestion: The word that was probably meant.
     """
 
@@ -40,7 +40,7 @@ class Problem:
 
 
 class RecipeProblems(RecipeError):
-    """Everything that one phase of reading a recipe found wrong.
+    """All problems that one phase of reading a recipe found.
 
     Attributes:
         problems: The problems in the order of the recipe; the message has one line for each.

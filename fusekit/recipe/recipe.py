@@ -1,4 +1,4 @@
-"""The recipe as everybody uses it: read, validated, resolved. Imports no torch."""
+"""The recipe class: a recipe that is read, validated and resolved. Imports no torch."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from fusekit.recipe.yaml12 import describe, dump_yaml
 
 @dataclass(frozen=True)
 class Recipe:
-    """A validated recipe. Made with `load` or `from_dict`; equal to another that resolves to the same.
+    """A validated recipe. Made with `load` or `from_dict`; equal to another recipe with the same resolved data.
 
     Attributes:
         plain: The resolved recipe as plain data: parents and overrides merged, every default filled in.
         model: Its sections.
         components: Every component that it names, with validated parameters.
-        registry: Where the components come from.
-        text: The recipe as it was given.
+        registry: The registry that provides the components.
+        text: The text of the recipe as it was given.
         source: Its file, or None.
-        synthetic_fallback: What data was missing, if ``when_missing`` was therefore applied.
-        missing: What data is missing; only ever set by ``check_data=False``.
+        synthetic_fallback: Description of the missing data, if ``when_missing`` was applied because of it.
+        missing: Description of the missing data; only set with ``check_data=False``.
     """
 
     plain: dict[str, Any]
@@ -66,15 +66,15 @@ class Recipe:
 
         Args:
             path_or_name: A file, or the name of a shipped recipe.
-            overrides: Changes as after ``-o``, such as ``"train.epochs=5"``.
-            registry: Components to choose from; the installed ones when absent.
+            overrides: Changes in the syntax of ``-o``, such as ``"train.epochs=5"``.
+            registry: The available components (default: the installed ones).
             check_data: Refuse a recipe whose data is missing. False reports it in `missing`, and validates
                 the recipe both as written and with its ``when_missing`` applied.
 
         Raises:
-            RecipeProblems: The recipe is wrong; carries everything that the failing phase found.
+            RecipeProblems: The recipe is not valid; lists everything that the failing phase found.
             PluginError: A plugin that it needs is missing or broken.
-            DataError: Its data is missing, and it has no ``when_missing`` or the data root was given by hand.
+            DataError: Its data is missing, and it has no ``when_missing`` or the data root was set explicitly.
         """
         path = find_recipe(path_or_name)
         text, tree = read_with_parents(path)
@@ -92,7 +92,7 @@ class Recipe:
         """Validates a recipe that is given as plain data, by the same rules as a file.
 
         Args:
-            plain: Mappings, sequences, text, numbers, booleans, None. Paths in ``extends`` are sought from
+            plain: Mappings, sequences, text, numbers, booleans, None. Paths in ``extends`` are relative to
                 the working directory.
             overrides: As for `load`.
             registry: As for `load`.
@@ -105,7 +105,7 @@ class Recipe:
         """
         node = node_from_plain(plain)
         if not isinstance(node.value, dict):
-            raise RecipeProblems([Problem("", f"a recipe is a mapping, this is {describe(node.value)}")])
+            raise RecipeProblems([Problem("", f"a recipe must be a mapping, not {describe(node.value)}")])
         tree = with_parents(node, None)
         return cls._resolve(tree, dump_yaml(node.plain()), None, overrides, registry or installed(), check_data)
 
@@ -121,7 +121,7 @@ class Recipe:
     ) -> Recipe:
         written = _Variant.validate(as_written(tree, overrides), registry)
         sentence = written.missing()
-        # Data that somebody asked for by hand is never replaced by other data.
+        # Data that the user requested explicitly is never replaced by other data.
         replaceable = sentence is not None and not written.given.explicit
         changed = with_fallback(tree, overrides) if replaceable or not check_data else None
         fallback = _Variant.validate_fallback(changed, registry) if changed is not None else None
@@ -143,11 +143,11 @@ class Recipe:
 
     @property
     def data_root(self) -> Path | None:
-        """Folder of the data; a relative one counts from the working directory."""
+        """Folder of the data; a relative path is relative to the working directory."""
         return root_path(self.model.data.root)
 
     def config(self, kind: str, ref: ComponentRef) -> ComponentConfig:
-        """Validated parameters of a component reference, one of this recipe's or any other.
+        """Validated parameters of a component reference, of this recipe or any other.
 
         Raises:
             RecipeProblems: A parameter is wrong.
@@ -156,13 +156,13 @@ class Recipe:
         return configure(kind, ref, self.registry)
 
     def versions(self) -> dict[str, str]:
-        """Namespace of every component used → the distribution and version that provides it."""
+        """The distribution and version that provides each used component, by namespace."""
         used = {c.reference.ref.use.partition(".")[0] for c in self.components}
         reports = {r.namespace: r for r in self.registry.reports if r.state == "loaded"}
         return {n: f"{r.distribution} {r.version}".strip() for n, r in sorted(reports.items()) if n in used}
 
     def dumps_resolved(self) -> str:
-        """The resolved recipe as YAML, with the versions of its components; loads back to an equal recipe."""
+        """The resolved recipe as YAML, with the versions of its components; loading it gives an equal recipe."""
         lines = [f"Resolved by {DISTRIBUTION} {__version__}: every default is filled in."]
         if self.source is not None:
             lines.append(f"From {self.source}.")
@@ -175,7 +175,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class _Variant:
-    """A recipe as written, or with ``when_missing`` applied, through all phases of validation."""
+    """A recipe after all phases of validation, as written or with ``when_missing`` applied."""
 
     frame: RecipeModel
     components: tuple[Component, ...]
@@ -197,16 +197,16 @@ class _Variant:
 
     @classmethod
     def validate_fallback(cls, tree: Node, registry: Registry) -> _Variant:
-        """Validates the form with ``when_missing`` applied; its problems are told as such.
+        """Validates the recipe with ``when_missing`` applied; the hint of an error says so.
 
-        The form as written was right, so a reader would look for them in the wrong place.
+        The recipe as written is valid, so without the hint a reader would search for the problem in the wrong place.
         """
         try:
             return cls.validate(tree, registry)
         except RecipeProblems as error:
             hint = (
-                "the recipe as written is right; wrong is what when_missing makes of it where data is missing: "
-                "change it there, or drop that block with when_missing: null"
+                "the recipe as written is valid, but not with its when_missing block applied, as it is for missing "
+                "data: change that block, or remove it with when_missing: null"
             )
             raise RecipeProblems(error.problems, hint=hint) from None
 
@@ -228,7 +228,7 @@ class _Variant:
 
 
 def _with_tables(frame: RecipeModel, registry: Registry) -> RecipeModel:
-    """The frame with the columns and baselines that plugins declare, where it chooses none."""
+    """The frame with the metrics and baselines that plugins declare as defaults, if the recipe chooses none."""
     chosen: dict[str, Any] = {}
     if frame.evaluate.metrics is None:
         chosen["metrics"] = [spec.name for spec in registry.for_tables("metric")]
@@ -241,7 +241,7 @@ def _data_error(written: _Variant, sentence: str, still: str | None) -> DataErro
     place = written.tree.where(("data", "root"))
     where = f"{place} data.root: ".lstrip()
     if still is not None:
-        return DataError(f"{where}{sentence}", hint=f"when_missing does not help: {still}")
+        return DataError(f"{where}{sentence}", hint=f"the data of when_missing is missing too: {still}")
     hint = None
     unset = written.given.unset
     if unset is not None:

@@ -1,4 +1,4 @@
-"""The one way in which plain data becomes a pydantic model. Imports no torch."""
+"""Strict validation of plain data by a pydantic model; all recipe data goes through it. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _Model = TypeVar("_Model", bound=BaseModel)
 def validate_plain(model: type[_Model], plain: Any) -> _Model:
     """Validates plain data strictly, as JSON.
 
-    Strict, so that the text ``"8"`` is never taken for a number. As JSON, because there a list is the only
-    way to write a tuple and an integer is a number, which strict validation of Python objects would refuse.
+    Strict, so that the text ``"8"`` is never converted to a number. As JSON, because JSON mode accepts lists for
+    tuples and integers for floats, which strict validation of Python objects would refuse.
 
     Args:
         model: The frame of recipes, or a component's ``Config``.

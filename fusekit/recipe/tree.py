@@ -1,4 +1,4 @@
-"""Plain data that remembers where each value was written. Imports no torch."""
+"""Tree of plain data that stores where each value was written. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from fusekit.recipe.problems import PathKey, Problem, RecipeProblems, TreePath, 
 
 @dataclass(frozen=True)
 class Mark:
-    """Where something was written.
+    """Position of a value or key.
 
     Attributes:
-        source: File name as the user knows it, or ``-o #2 (a.b=c)``.
-        line: From 1; 0 where there are no lines.
+        source: File name as the user gave it, or ``-o #2 (a.b=c)``.
+        line: From 1; 0 if the source has no lines.
         column: From 1.
         override: Whether it came from the command line.
     """
@@ -31,12 +31,12 @@ class Mark:
 
 @dataclass(frozen=True)
 class Node:
-    """A value and where it stands; never changed in place, so that trees may share branches.
+    """A value and its position; never changed in place, so that trees can share branches.
 
     Attributes:
         value: None, a bool, int, float or str, a dict of nodes by key, or a list of nodes.
-        at: Where the value stands.
-        key_at: Where its key stands, for a value of a mapping.
+        at: Position of the value.
+        key_at: Position of its key, for a value of a mapping.
     """
 
     value: Any
@@ -60,17 +60,17 @@ class Node:
         return node
 
     def where(self, path: TreePath, *, key: bool = False) -> Mark:
-        """Where the value at a path was written; of what was not written, the nearest that encloses it.
+        """Position of the value at a path; for a value that was not written, of the nearest enclosing value.
 
         Args:
-            path: Which value.
-            key: Ask for the position of its key instead.
+            path: Path of the value.
+            key: Return the position of its key instead.
         """
         node = self
         for depth, part in enumerate(path):
             below = node.child(part)
             if below is None:
-                # For an absent value, the key of the mapping that lacks it says more than its first entry.
+                # For an absent value, the key of the enclosing mapping is more helpful than its first entry.
                 return node.key_at if depth and node.key_at is not None else node.at
             node = below
         return node.key_at if key and node.key_at is not None else node.at
@@ -84,24 +84,24 @@ class Node:
         return self.value
 
     def with_value(self, value: Any) -> Node:
-        """The same place with another value."""
+        """A node with the same position and another value."""
         return Node(value, self.at, self.key_at)
 
     def without(self, *keys: str) -> Node:
-        """The same mapping without some keys."""
+        """A node with the same position and the mapping without some keys."""
         return self.with_value({k: v for k, v in self.value.items() if k not in keys})
 
 
 def node_from_plain(plain: Any, mark: Mark | None = None, path: TreePath = ()) -> Node:
-    """Gives plain data one position for everything in it.
+    """Converts plain data to a tree in which every value has the same position.
 
     Args:
         plain: Mappings with text keys, sequences, text, numbers, booleans, None.
         mark: The position; unknown when absent.
-        path: Where `plain` stands, for the error.
+        path: Path of `plain` in the recipe, for errors.
 
     Raises:
-        RecipeProblems: Something in it is no plain data.
+        RecipeProblems: It contains something that is not plain data.
     """
     mark = mark or Mark()
     if plain is None or isinstance(plain, bool | int | float | str):
@@ -113,5 +113,5 @@ def node_from_plain(plain: Any, mark: Mark | None = None, path: TreePath = ()) -
         return Node({k: node_from_plain(v, mark, (*path, k)) for k, v in plain.items()}, mark, mark)
     if isinstance(plain, Sequence) and not isinstance(plain, bytes | bytearray):
         return Node([node_from_plain(v, mark, (*path, i)) for i, v in enumerate(plain)], mark, mark)
-    message = f"a {type(plain).__name__} is no plain data; recipes hold mappings, lists, text, numbers, booleans"
+    message = f"a {type(plain).__name__} is not plain data; recipes contain mappings, lists, text, numbers, booleans"
     raise RecipeProblems([Problem(dotted(path), message, str(mark))])

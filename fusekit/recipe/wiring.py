@@ -1,4 +1,4 @@
-"""The third phase: the parts of a recipe fit together. Imports no torch."""
+"""The third validation phase: checks that the parts of a recipe fit together. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fusekit.interfaces.context import ClassTable
 from fusekit.plugin.catalogue import provider
 from fusekit.plugin.loader import DISTRIBUTION
 from fusekit.plugin.registry import Registry
-from fusekit.recipe.components import Component, ask, placed
+from fusekit.recipe.components import Component, call_config, with_position
 from fusekit.recipe.fields import field_kind, fields_of
 from fusekit.recipe.problems import Problem, RecipeProblems, TreePath, dotted
 from fusekit.recipe.schema import ModelSection, RecipeModel, TrainSection
@@ -24,13 +24,13 @@ from fusekit.recipe.validating import validation_problems
 from fusekit.words import nearest
 
 LABELS = "labels"
-"""What a component may need that is no part but a property of the data."""
+"""Need of a component that is not a part of the model but a property of the data."""
 
 SEGMENTATION = "segmentation"
-"""What a task network solves that gives every pixel a class."""
+"""Task of a network that assigns a class to every pixel."""
 
 ROLE = r"^[^/\\\x00-\x1f]{1,100}$"
-"""What a role may be: files are called after it, so it is no path."""
+"""Pattern of a valid role: files are named after it, so it must not be a path."""
 
 _NOUNS = {
     "backbone": "a fusion backbone",
@@ -42,10 +42,10 @@ _NOUNS = {
 
 
 def check_requirements(frame: RecipeModel, tree: Node) -> None:
-    """Checks the distributions that a recipe ``requires``; before its components, which they may provide.
+    """Checks the distributions that a recipe ``requires``; called before its components, which they may provide.
 
     Raises:
-        RecipeProblems: An entry is no requirement.
+        RecipeProblems: An entry is not a valid requirement.
         PluginError: A distribution is not installed, or has another version.
     """
     problems, unmet, install, advice = [], [], [], []
@@ -55,14 +55,14 @@ def check_requirements(frame: RecipeModel, tree: Node) -> None:
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
-            message = f"{text!r} is no requirement; write it as `fusekit-toyseg>=0.1`"
+            message = f"{text!r} is not a valid requirement; write it as `fusekit-toyseg>=0.1`"
             problems.append(Problem(dotted(path), message, where))
             continue
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
         version = _installed(requirement.name)
         if version is None or not requirement.specifier.contains(version, prereleases=True):
-            state = "it is not installed" if version is None else f"installed is {version}"
+            state = "it is not installed" if version is None else f"version {version} is installed"
             unmet.append(str(Problem(dotted(path), f"this recipe requires {requirement}; {state}", where)))
             known = provider(canonicalize_name(requirement.name))
             if known is not None:
@@ -77,28 +77,28 @@ def check_requirements(frame: RecipeModel, tree: Node) -> None:
 
 
 def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node, registry: Registry) -> None:
-    """Checks that every part finds beside it what it needs, and that class counts agree.
+    """Checks that the model has every part that its components need, and that class counts agree.
 
     Args:
         frame: The validated frame of the recipe.
         components: Every component that it names.
         tree: The recipe, for positions.
-        registry: The components that are installed, to name one where a part is lacking.
+        registry: The installed components, from which the message for a missing part suggests one.
 
     Raises:
-        RecipeProblems: Everything that does not fit.
-        PluginError: A component asks for something that recipes do not have.
+        RecipeProblems: All problems found.
+        PluginError: A component needs a kind of part that recipes do not have.
     """
     dataset = next(c for c in components if c.reference.path == ("data",))
     task = next((c for c in components if c.reference.path == ("model", part_fields()["task"])), None)
-    classes: ClassTable | None = ask(dataset, "classes")
+    classes: ClassTable | None = call_config(dataset, "classes")
     problems = [
         Problem(
             dotted(dataset.reference.use_path),
-            f"{dataset.label} has the role {role[:60]!r}, which cannot stand in the name of a file",
+            f"{dataset.label} has the role {role[:60]!r}, which cannot be used in a file name",
             str(tree.where(dataset.reference.use_path)),
         )
-        for role in ask(dataset, "roles")
+        for role in call_config(dataset, "roles")
         if re.fullmatch(ROLE, role) is None
     ]
     for component in components:
@@ -106,11 +106,11 @@ def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node
             continue
         try:
             missing = _missing(component, frame, task, labelled=classes is not None)
-            rigid = _parts_without_weights(component, components)
-            of_phase = _problems_of_phase(component, frame, dataset, tree)
+            untrainable = _untrainable_parts(component, components)
+            phase_problems = _problems_of_phase(component, frame, dataset, tree)
             count = _class_count(component)
         except PluginError as error:
-            raise placed(error, component.reference, tree) from error
+            raise with_position(error, component.reference, tree) from error
         place = component.reference.use_path
         problems += [
             Problem(dotted(place), f"{component.label} needs {what}", str(tree.where(place)))
@@ -120,12 +120,12 @@ def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node
             Problem(
                 dotted(place),
                 f"{component.label} trains {_NOUNS.get(part.reference.kind, part.reference.kind)}; {part.label} has "
-                f"no weights to learn: choose another",
+                f"no trainable parameters: choose another",
                 str(tree.where(place)),
             )
-            for part in rigid
+            for part in untrainable
         ]
-        problems += of_phase
+        problems += phase_problems
         if classes is not None and count is not None and count != len(classes):
             problems.append(_count_problem(component, count, dataset, classes, tree))
     if problems:
@@ -138,42 +138,46 @@ def part_fields() -> dict[str, str]:
 
 
 def _missing(component: Component, frame: RecipeModel, task: Component | None, *, labelled: bool) -> list[str]:
-    """What a component needs and the recipe does not have."""
+    """Needs of a component that the recipe does not meet."""
     fields = part_fields()
-    needs = set(ask(component, "needs")) | _needs_of_place(component)
+    needs = set(call_config(component, "needs")) | _needs_of_kind(component)
     for need in sorted(needs - set(fields) - {LABELS}):
         if not need.startswith("task:"):
             raise PluginError(
-                f"{component.label} cannot be used: it needs {need!r}, which is no part of a recipe; "
+                f"{component.label} cannot be used: it needs {need!r}, which is not a part of a recipe; "
                 f"parts are {', '.join([*fields, LABELS])}",
-                hint="it is the plugin that needs mending",
+                hint="this is a bug in the plugin; please report it to its authors",
             )
     present = {kind for kind, key in fields.items() if getattr(frame.model, key) is not None}
     if labelled:
         present.add(LABELS)
     if task is not None:
-        present |= {f"task:{solved}" for solved in ask(task, "solves")}
+        present |= {f"task:{solved}" for solved in call_config(task, "solves")}
     missing = needs - present
     return sorted(missing - {"task"} if any(need.startswith("task:") for need in missing) else missing)
 
 
-def _needs_of_place(component: Component) -> set[str]:
-    """What any component needs that stands where it does."""
-    if component.reference.kind == "task" and SEGMENTATION in ask(component, "solves"):
+def _needs_of_kind(component: Component) -> set[str]:
+    """Needs that follow from the kind of a component: a segmentation network needs labels."""
+    if component.reference.kind == "task" and SEGMENTATION in call_config(component, "solves"):
         return {LABELS}
     return set()
 
 
-def _parts_without_weights(strategy: Component, components: Sequence[Component]) -> list[Component]:
-    """Parts that a strategy wants to train and that have nothing to learn."""
+def _untrainable_parts(strategy: Component, components: Sequence[Component]) -> list[Component]:
+    """Parts that a strategy trains but that have no trainable parameters."""
     if strategy.reference.kind != "strategy":
         return []
-    wanted = {("model", part_fields()[kind]) for kind in ask(strategy, "trains") if kind in part_fields()}
-    return [c for c in components if c.reference.path in wanted and c.config is not None and not ask(c, "has_weights")]
+    wanted = {("model", part_fields()[kind]) for kind in call_config(strategy, "trains") if kind in part_fields()}
+    return [
+        c
+        for c in components
+        if c.reference.path in wanted and c.config is not None and not call_config(c, "has_weights")
+    ]
 
 
 def _problems_of_phase(strategy: Component, frame: RecipeModel, dataset: Component, tree: Node) -> list[Problem]:
-    """What a training phase wants of its strategy and of the data, and does not find there."""
+    """Problems of a training phase with its strategy and the data."""
     if strategy.reference.kind != "strategy":
         return []
     place = strategy.reference.path[:-1]
@@ -186,13 +190,13 @@ def _problems_of_phase(strategy: Component, frame: RecipeModel, dataset: Compone
 
 
 def _unknown_streams(strategy: Component, section: TrainSection, phase: TreePath, tree: Node) -> list[Problem]:
-    """Streams that a phase's samplings name and its strategy never draws from."""
-    known = ask(strategy, "streams")
+    """Streams for which a phase sets a sampling but from which its strategy never draws."""
+    known = call_config(strategy, "streams")
     problems = []
     for name in section.streams:
         if name not in known:
             place = (*phase, "streams", name)
-            message = f"{strategy.label} draws from no stream {name!r}; its streams: {', '.join(sorted(known))}"
+            message = f"{strategy.label} does not draw from a stream {name!r}; its streams: {', '.join(sorted(known))}"
             where = str(tree.where(place, key=True))
             problems.append(Problem(dotted(place), message, where, nearest(name, sorted(known))))
     return problems
@@ -205,11 +209,11 @@ def _lack(need: str, dataset: Component, task: Component | None, registry: Regis
     if wanted:
         lack = "the recipe has none: add model.task"
         if task is not None:
-            solved = ", ".join(sorted(ask(task, "solves"))) or "something else"
-            lack = f"{task.label} is one for {solved}: choose another"
+            solved = ", ".join(sorted(call_config(task, "solves"))) or "something else"
+            lack = f"{task.label} solves {solved}: choose another"
         return f"{_NOUNS[kind]} for {wanted}; {lack}"
     installed = [spec.name for spec in registry.specs(need)] if need in part_fields() else []
-    only = f" {{use: {installed[0]}}}" if len(installed) == 1 else ""  # with a choice, `plugins list` shows it
+    only = f" {{use: {installed[0]}}}" if len(installed) == 1 else ""  # if there are several, `plugins list` shows them
     return f"{_NOUNS.get(need, need)}; the recipe has none: add model.{part_fields()[need]}{only}"
 
 
@@ -227,8 +231,8 @@ def _count_problem(component: Component, count: int, dataset: Component, classes
 
 
 def _class_count(component: Component) -> int | None:
-    """How many classes a component is made for, if its parameters say so."""
-    count: int | None = ask(component, "class_count")
+    """Number of classes that the parameters of a component fix, or None."""
+    count: int | None = call_config(component, "class_count")
     return count
 
 

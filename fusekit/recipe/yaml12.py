@@ -1,7 +1,7 @@
-"""YAML 1.2 with positions: what a recipe file may say, and nothing else. Imports no torch.
+"""Reader of YAML 1.2 with positions, limited to what recipes allow. Imports no torch.
 
-ruamel.yaml composes nodes with positions; values are made of them here, by the core schema of YAML 1.2. So `1e-4` is
-a number, `no` is text, equal keys are an error, and a tag can construct nothing.
+ruamel.yaml composes nodes with positions; this module converts them to values by the core schema of YAML 1.2. So
+`1e-4` is a number, `no` is text, duplicate keys are an error, and tags cannot construct objects.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _STANDARD = "tag:yaml.org,2002:"
 _TEXT = f"{_STANDARD}str"
-_GUESSED = {_STANDARD + kind for kind in ("null", "bool", "int", "float", "timestamp", "value", "merge")}
+_IMPLICIT = {_STANDARD + kind for kind in ("null", "bool", "int", "float", "timestamp", "value", "merge")}
 _COLLECTIONS = (f"{_STANDARD}map", f"{_STANDARD}seq")
 
 
@@ -39,10 +39,10 @@ def read_yaml(path: Path) -> tuple[str, Node]:
     """Reads a recipe file.
 
     Returns:
-        Its text as it stands, and its top-level mapping with positions.
+        Its unchanged text, and its top-level mapping with positions.
 
     Raises:
-        RecipeProblems: The file cannot be read, is too big, not UTF-8, empty, not YAML, or no mapping.
+        RecipeProblems: The file cannot be read, is too large, not UTF-8, empty, not YAML, or not a mapping.
     """
     name = str(path)
     try:
@@ -70,26 +70,26 @@ def parse_recipe(text: str, source: str) -> Node:
         source: Name of the file for positions.
 
     Raises:
-        RecipeProblems: It is empty, not YAML, or no mapping.
+        RecipeProblems: It is empty, not YAML, or not a mapping.
     """
     node = parse_yaml(text, source)
     if node is None or node.value is None:
         raise RecipeProblems([Problem("", "the file is empty; a recipe starts with `schema: 1`", source)])
     if not isinstance(node.value, dict):
-        raise RecipeProblems([Problem("", f"a recipe is a mapping, this is {describe(node.value)}", str(node.at))])
+        raise RecipeProblems([Problem("", f"a recipe must be a mapping, not {describe(node.value)}", str(node.at))])
     return node
 
 
 def parse_yaml(text: str, source: str) -> Node | None:
-    """Parses one YAML document; None where the text holds none.
+    """Parses one YAML document; None if the text contains none.
 
     Raises:
-        RecipeProblems: Syntax errors (the first), or everything that recipes do not allow.
+        RecipeProblems: The first syntax error, or everything that recipes do not allow.
     """
     reader = _Reader(source)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML 1.2 allows it: the nearest above counts
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML 1.2 allows it: the last anchor counts
             composed = YAML(typ="safe", pure=True).compose(text)
     except YAMLError as error:
         raise RecipeProblems([_syntax_problem(error, source, text)]) from None
@@ -120,12 +120,12 @@ def parse_scalar(text: str) -> Any:
 
 
 def dump_yaml(plain: Any) -> str:
-    """Writes plain data as YAML that `parse_yaml` reads back to equal data."""
-    # Collections of scalars on one line read best, but the library fails to quote some keys there (`:0`).
+    """Formats plain data as YAML that `parse_yaml` reads back to equal data."""
+    # Collections of scalars are most readable on one line, but the library fails to quote some keys there (`:0`).
     text = _dump(plain, flow=True)
     try:
-        read = parse_yaml(text, "")
-        if read is not None and read.plain() == plain:
+        parsed = parse_yaml(text, "")
+        if parsed is not None and parsed.plain() == plain:
             return text
     except RecipeProblems:
         pass
@@ -136,7 +136,7 @@ def _dump(plain: Any, *, flow: bool) -> str:
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = None if flow else False
     yaml.allow_unicode = True
-    yaml.width = 1 << 20  # no folding: it leaves blanks at the ends of lines
+    yaml.width = 1 << 20  # no folding: it leaves trailing spaces
     yaml.representer.sort_base_mapping_type_on_output = False
     yaml.representer.ignore_aliases = lambda _data: True
     stream = io.StringIO()
@@ -145,7 +145,7 @@ def _dump(plain: Any, *, flow: bool) -> str:
 
 
 def describe(value: Any) -> str:
-    """A value in the words of an error: ``text '8'``, ``a list``, ``nothing``."""
+    """Description of a value for error messages: ``the text '8'``, ``a list``, ``nothing``."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -163,19 +163,19 @@ def _shortened(text: str) -> str:
 
 def _syntax_problem(error: YAMLError, source: str, text: str) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    said = getattr(error, "problem", None) or getattr(error, "context", None)
-    if said is None:
-        said = str(error).splitlines()[0]
+    reason = getattr(error, "problem", None) or getattr(error, "context", None)
+    if reason is None:
+        reason = str(error).splitlines()[0]
     context = getattr(error, "context", None)
-    message = f"not YAML: {said}" + (f" ({context})" if context and context != said else "")
-    if "another document" in said:
-        message = "a recipe is one document; remove what follows `---`"
-    elif "cannot start any token" in said and "\\t" in said:
-        message = "not YAML: a tab cannot indent; use spaces"
-    elif said.startswith("mapping values are not allowed"):
-        message = "not YAML: a second `:` on this line; put text that contains `: ` in quotes"
+    message = f"not valid YAML: {reason}" + (f" ({context})" if context and context != reason else "")
+    if "another document" in reason:
+        message = "a recipe must be one YAML document; remove everything from `---` on"
+    elif "cannot start any token" in reason and "\\t" in reason:
+        message = "not valid YAML: tabs cannot be used for indentation; use spaces"
+    elif reason.startswith("mapping values are not allowed"):
+        message = "not valid YAML: a second `:` on this line; put text that contains `: ` in quotes"
     elif mark is not None and "flow" in (context or "") and "${" in _line(text, mark.line):
-        message = "not YAML: inside `{ }` and `[ ]`, put text that holds `${…}` in quotes"
+        message = "not valid YAML: inside `{ }` and `[ ]`, put text that contains `${…}` in quotes"
     return Problem("", message, f"{source}:{mark.line + 1}:{mark.column + 1}" if mark is not None else source)
 
 
@@ -184,80 +184,80 @@ def _line(text: str, number: int) -> str:
 
 
 class _Reader:
-    """Turns composed nodes into ours, and refuses what recipes do not allow."""
+    """Converts composed nodes to `Node`, and refuses what recipes do not allow."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.problems: list[Problem] = []
         self.count = 0
-        self.read: dict[int, tuple[Node, int]] = {}  # what an alias refers to is composed once: its node, and how many
+        # An alias shares the composed node of its anchor: the converted node, and its number of nodes, by id.
+        self.read: dict[int, tuple[Node, int]] = {}
         self.open: set[int] = set()
 
-    def node(self, found: Any, depth: int) -> Node:
+    def node(self, composed: Any, depth: int) -> Node:
         if depth > MAX_DEPTH:
-            raise self.stop(found, f"nested deeper than {MAX_DEPTH} levels")
-        if id(found) in self.open:
-            raise self.stop(found, f"*{found.anchor} stands inside what it refers to")
-        if id(found) in self.read:
-            node, size = self.read[id(found)]
-            self.grow(found, size)
+            raise self.stop(composed, f"nested deeper than {MAX_DEPTH} levels")
+        if id(composed) in self.open:
+            raise self.stop(composed, f"*{composed.anchor} is inside the value that it refers to")
+        if id(composed) in self.read:
+            node, size = self.read[id(composed)]
+            self.grow(composed, size)
             return node
         start = self.count
-        self.grow(found, 1)
-        self.open.add(id(found))
-        node = Node(self.value(found, depth), self.mark(found))
-        self.open.discard(id(found))
-        self.read[id(found)] = node, self.count - start
+        self.grow(composed, 1)
+        self.open.add(id(composed))
+        node = Node(self.value(composed, depth), self.mark(composed))
+        self.open.discard(id(composed))
+        self.read[id(composed)] = node, self.count - start
         return node
 
-    def value(self, found: Any, depth: int) -> Any:
-        if isinstance(found, ScalarNode):
-            return self.scalar(found)
-        if found.tag not in _COLLECTIONS:
-            self.fail_tag(found)
-        if isinstance(found, SequenceNode):
-            return [self.node(item, depth + 1) for item in found.value]
-        return self.mapping(found, depth)
+    def value(self, composed: Any, depth: int) -> Any:
+        if isinstance(composed, ScalarNode):
+            return self.scalar(composed)
+        if composed.tag not in _COLLECTIONS:
+            self.fail_tag(composed)
+        if isinstance(composed, SequenceNode):
+            return [self.node(item, depth + 1) for item in composed.value]
+        return self.mapping(composed, depth)
 
-    def scalar(self, found: ScalarNode) -> Any:
-        if found.tag == _TEXT:  # quoted, tagged, or like nothing else
-            return found.value
-        if found.style is not None or found.tag not in _GUESSED:
-            self.fail_tag(found)
-        return parse_scalar(found.value)
+    def scalar(self, composed: ScalarNode) -> Any:
+        if composed.tag == _TEXT:  # quoted, tagged as text, or a plain scalar of no other type
+            return composed.value
+        if composed.style is not None or composed.tag not in _IMPLICIT:
+            self.fail_tag(composed)
+        return parse_scalar(composed.value)
 
-    def mapping(self, found: MappingNode, depth: int) -> dict[str, Node]:
+    def mapping(self, composed: MappingNode, depth: int) -> dict[str, Node]:
         entries: dict[str, Node] = {}
-        for of_key, of_value in found.value:
-            key, value = self.node(of_key, depth + 1), self.node(of_value, depth + 1)
+        for key_node, value_node in composed.value:
+            key, value = self.node(key_node, depth + 1), self.node(value_node, depth + 1)
             if not isinstance(key.value, str):
-                is_what = describe(key.value)
-                advice = "write it in quotes" if not isinstance(key.value, dict | list) else "keys are text"
-                self.fail(of_key, f"this key is {is_what}; {advice}")
-            elif key.value == "<<" and of_key.style is None:
-                self.fail(of_key, "merge keys are not YAML 1.2; use `extends`, or repeat the values")
+                advice = "write it in quotes" if not isinstance(key.value, dict | list) else "keys must be text"
+                self.fail(key_node, f"this key is {describe(key.value)}; {advice}")
+            elif key.value == "<<" and key_node.style is None:
+                self.fail(key_node, "merge keys are not YAML 1.2; use `extends`, or repeat the values")
             elif key.value in entries:
                 first = entries[key.value].key_at
                 assert first is not None
-                self.fail(of_key, f"key {key.value!r} stands twice in one mapping; first in line {first.line}")
+                self.fail(key_node, f"duplicate key {key.value!r} in one mapping; first in line {first.line}")
             else:
-                entries[key.value] = Node(value.value, value.at, self.mark(of_key))
+                entries[key.value] = Node(value.value, value.at, self.mark(key_node))
         return entries
 
-    def grow(self, found: Any, nodes: int) -> None:
+    def grow(self, composed: Any, nodes: int) -> None:
         self.count += nodes
         if self.count > MAX_NODES:
-            raise self.stop(found, f"more than {MAX_NODES} values; that is too large for a recipe")
+            raise self.stop(composed, f"more than {MAX_NODES} values; that is too large for a recipe")
 
-    def mark(self, found: Any) -> Mark:
-        return Mark(self.source, found.start_mark.line + 1, found.start_mark.column + 1)
+    def mark(self, composed: Any) -> Mark:
+        return Mark(self.source, composed.start_mark.line + 1, composed.start_mark.column + 1)
 
-    def fail(self, found: Any, message: str) -> None:
-        self.problems.append(Problem("", message, str(self.mark(found))))
+    def fail(self, composed: Any, message: str) -> None:
+        self.problems.append(Problem("", message, str(self.mark(composed))))
 
-    def fail_tag(self, found: Any) -> None:
-        shown = str(found.tag).replace(_STANDARD, "!!")
-        self.fail(found, f"tag {shown!r} is not allowed: recipes are plain data")
+    def fail_tag(self, composed: Any) -> None:
+        shown = str(composed.tag).replace(_STANDARD, "!!")
+        self.fail(composed, f"tag {shown!r} is not allowed: recipes contain plain data only")
 
-    def stop(self, found: Any, message: str) -> RecipeProblems:
-        return RecipeProblems([*self.problems, Problem("", message, str(self.mark(found)))])
+    def stop(self, composed: Any, message: str) -> RecipeProblems:
+        return RecipeProblems([*self.problems, Problem("", message, str(self.mark(composed)))])

@@ -1,1 +1,1 @@
-"""Registration of sources: whether they look shifted, and how one is warped to another."""
+"""Registration of sources: a check for shifted sources, and the estimation of a warp of one image to another."""

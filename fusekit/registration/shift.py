@@ -1,13 +1,13 @@
-"""Whether a pair looks shifted against each other: phase correlation of oriented edges. Needs nothing but torch.
+"""Detecting a shift between two images by phase correlation of oriented edges. Needs only torch.
 
-Two cameras that see different light agree in little but where edges are and which way they run, and even there dark
-and bright may have swapped sides. So each pixel becomes a complex number: its length is the strength of the gradient
-against that of its surroundings, its angle twice the gradient's (which makes a direction and its opposite the same).
-The correlation of two such pictures peaks at the displacement between them.
+Cameras for different spectral bands agree only in the position and orientation of edges, and the contrast of an edge
+may be inverted. Each pixel is therefore mapped to a complex number: its magnitude is the gradient magnitude relative to
+its surroundings, its angle twice the gradient's angle (so that opposite directions are equal). The correlation of two
+such edge images peaks at the displacement between them.
 
-The threshold matters more than the peak: this gives a warning about pairs that somebody says are registered, so it
-has to be quiet on those. A displacement is believed only if its peak stands out from the noise of the correlation,
-from every other displacement, and from no displacement at all.
+The threshold matters more than the peak: the warning is given for pairs that are supposed to be registered, so false
+alarms must be rare. A displacement is reported only if its peak stands out from the noise of the correlation, from all
+other displacements, and from zero displacement.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from fusekit.data.colour import luminance
 from fusekit.errors import UsageError
 
 LARGEST_SIDE = 512
-"""Images are reduced to this before they are compared."""
+"""Longest side, in pixels, to which images are reduced before they are compared."""
 
 LEAST_SHIFT = 2.0
-"""Displacements below this, in pixels of the originals, are not reported."""
+"""Smallest displacement that is reported, in pixels of the original images."""
 
 MIN_PEAK = 10.0
 MIN_CONFIDENCE = 1.8
@@ -44,9 +44,9 @@ class Shift:
     """A displacement of the content of one image against another.
 
     Attributes:
-        dx: Pixels to the right by which the moving image's content lies beside the reference's.
-        dy: Pixels down, likewise.
-        confidence: How many times higher its peak is than that of any other displacement, or of none.
+        dx: Displacement of the moving image's content to the right, in pixels.
+        dy: Displacement downwards, in pixels.
+        confidence: Height of the peak relative to the highest peak of any other displacement or of zero displacement.
     """
 
     dx: float
@@ -55,12 +55,12 @@ class Shift:
 
     @property
     def text(self) -> str:
-        """For humans: ``3.2 px right, 1.0 px down``."""
+        """Description for users: ``3.2 px right, 1.0 px down``."""
         return displacement_text(self.dx, self.dy)
 
 
 def displacement_text(dx: float, dy: float) -> str:
-    """``3.2 px right, 1.0 px down``, leaving out what rounds to nothing."""
+    """Description such as ``3.2 px right, 1.0 px down``, without components that round to zero."""
     parts = [
         f"{abs(value):.1f} px {positive if value > 0 else negative}"
         for value, positive, negative in ((dx, "right", "left"), (dy, "down", "up"))
@@ -70,42 +70,43 @@ def displacement_text(dx: float, dy: float) -> str:
 
 
 def looks_shifted(reference: Tensor, moving: Tensor) -> Shift | None:
-    """Says if a pair that should be registered looks displaced, and by how much.
+    """Detect a displacement in a pair that should be registered.
 
-    It is made to be quiet: of what a thermal and a visible image show, often too little is the same to tell, and
-    displacements below about 4 pixels mostly hide behind the peak of none. Silence is no proof of registration.
+    The detection avoids false alarms: a thermal and a visible image often have too little in common for a decision,
+    and displacements below about 4 pixels are mostly hidden by the peak at zero displacement. A result of None does
+    not prove that the pair is registered.
 
     Args:
         reference: (1 or 3, H, W) in [0, 1].
-        moving: Of the same height and width.
+        moving: (1 or 3, H, W) in [0, 1], of the same height and width.
 
     Returns:
-        The displacement of `moving`, if one of at least `LEAST_SHIFT` pixels and up to a quarter of a side is clear.
+        The displacement of `moving`, if one of at least `LEAST_SHIFT` pixels and up to a quarter of a side is detected.
 
     Raises:
         UsageError: The sizes differ.
     """
     if reference.shape[-2:] != moving.shape[-2:]:
         raise UsageError(
-            f"only images of one size can look shifted, not {tuple(reference.shape[-2:])} and "
+            f"a shift can only be detected between images of the same size, not {tuple(reference.shape[-2:])} and "
             f"{tuple(moving.shape[-2:])} (height, width)"
         )
     factor = max(1.0, max(reference.shape[-2:]) / LARGEST_SIDE)
-    found = strongest_shift(_reduced(luminance(reference), factor), _reduced(luminance(moving), factor))
-    if found is None:
+    peak = strongest_shift(_reduced(luminance(reference), factor), _reduced(luminance(moving), factor))
+    if peak is None:
         return None
-    shift, height = found
+    shift, height = peak
     shift = Shift(shift.dx * factor, shift.dy * factor, shift.confidence)
     clear = height >= MIN_PEAK and shift.confidence >= MIN_CONFIDENCE
     return shift if clear and math.hypot(shift.dx, shift.dy) >= LEAST_SHIFT else None
 
 
 def strongest_shift(reference: Tensor, moving: Tensor) -> tuple[Shift, float] | None:
-    """The displacement at which two images of one size (1, H, W) agree best, however little that is.
+    """The displacement at which two images of the same size (1, H, W) agree best, however low that agreement is.
 
     Returns:
-        The displacement in pixels, and the height of its peak in standard deviations of the noise around it; None
-        where an image has no edges.
+        The displacement in pixels, and the height of its peak in standard deviations of the noise around it; None if
+        an image has no edges.
     """
     first, second = oriented_edges(reference), oriented_edges(moving)
     if not (bool((first != 0).any()) and bool((second != 0).any())):
@@ -122,17 +123,17 @@ def strongest_shift(reference: Tensor, moving: Tensor) -> tuple[Shift, float] | 
         max(0, row - _NEAR_PEAK) : row + _NEAR_PEAK + 1, max(0, column - _NEAR_PEAK) : column + _NEAR_PEAK + 1
     ] = -math.inf
     still = near[reach_y - _NEAR_ZERO : reach_y + _NEAR_ZERO + 1, reach_x - _NEAR_ZERO : reach_x + _NEAR_ZERO + 1].max()
-    rival = max(float(others.max()), float(still), 3 * noise)
+    runner_up = max(float(others.max()), float(still), 3 * noise)
     shift = Shift(
         column - reach_x + _between(near[row], column),
         row - reach_y + _between(near[:, column], row),
-        float(near[row, column]) / rival,
+        float(near[row, column]) / runner_up,
     )
     return shift, float(near[row, column]) / noise
 
 
 def oriented_edges(luma: Tensor) -> Tensor:
-    """Edges of an image (1, H, W): (H, W) complex; length is local contrast, up to 3, angle is twice the gradient's."""
+    """Edges of an image (1, H, W) as (H, W) complex: magnitude local contrast, up to 3; angle twice the gradient's."""
     smooth = _blurred(luma.float(), _EDGE_BLUR)[0]
     across = F.pad(smooth[:, 2:] - smooth[:, :-2], (1, 1))
     down = F.pad(smooth[2:] - smooth[:-2], (0, 0, 1, 1))
@@ -145,12 +146,13 @@ def oriented_edges(luma: Tensor) -> Tensor:
 
 
 def _correlation(first: Tensor, second: Tensor) -> Tensor:
-    """How well two pictures agree at each displacement of the second, with no displacement in the middle."""
+    """Correlation of two edge images for each displacement of the second, with zero displacement in the middle."""
     height, width = first.shape
     rows, columns = (torch.hann_window(n, periodic=False, device=first.device) for n in (height, width))
     window = rows[:, None] * columns[None]
     cross = torch.fft.fft2(second * window) * torch.fft.fft2(first * window).conj()
-    # half-way between correlation, whose peak is broad, and phase correlation, which weighs frequencies of noise alike
+    # a compromise between cross-correlation, whose peak is broad, and phase correlation, which gives noisy frequencies
+    # the same weight as all others
     size = cross.abs()
     cross = cross / (size.sqrt() + 1e-9 * size.max().sqrt())
     up, along = torch.fft.fftfreq(height, device=first.device), torch.fft.fftfreq(width, device=first.device)
@@ -159,7 +161,7 @@ def _correlation(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _between(line: Tensor, index: int) -> float:
-    """Where, between samples, the parabola through a peak and its neighbours has its top: -0.5 to 0.5."""
+    """Subpixel offset, -0.5 to 0.5, of the vertex of the parabola through a peak and its two neighbours."""
     if not 0 < index < len(line) - 1:
         return 0.0
     before, at, after = (float(value) for value in line[index - 1 : index + 2])
@@ -175,7 +177,7 @@ def _reduced(luma: Tensor, factor: float) -> Tensor:
 
 
 def _blurred(image: Tensor, sigma: float) -> Tensor:
-    """(1, H, W) under a Gaussian, with the border repeated."""
+    """An image (1, H, W) blurred with a Gaussian, with replicated borders."""
     reach = min(math.ceil(3 * sigma), min(image.shape[-2:]) - 1)
     steps = torch.arange(-reach, reach + 1, dtype=torch.float32, device=image.device)
     kernel = torch.exp(-(steps**2) / (2 * sigma**2))

@@ -1,4 +1,4 @@
-"""The HTML report of a run: one file, self-contained, made for people."""
+"""The HTML report of a run, in one self-contained file."""
 
 from fusekit.report.data import (
     Curve,

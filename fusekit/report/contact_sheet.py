@@ -1,4 +1,4 @@
-"""A sheet of small pictures: every scene's sources and what was made of them."""
+"""Contact sheet of a folder: small pictures of each scene's sources and fused image."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from PIL import Image
 from fusekit.data.decoding import read_raster
 from fusekit.errors import DataError
 from fusekit.files import write_atomically
-from fusekit.fusing.folder import SHEET
 from fusekit.fusing.pairs import Scene
 from fusekit.report.sheet import contact_sheet
 
+SHEET = "contact-sheet.png"
+"""Name of the contact sheet of a folder; no scene may use it."""
 MOST_SCENES = 40
 _WIDTH = 280
 
 
 def write_contact_sheet(scenes: Sequence[Scene], folder: Path, output: Callable[[str], str]) -> Path:
-    """Writes the sheet of the scenes that are done into their folder.
+    """Write the contact sheet of the finished scenes into the folder of the results.
 
     Args:
-        scenes: All scenes; of more than 40 an even selection is shown.
-        folder: Of the results.
-        output: File name of a scene's result.
+        scenes: All scenes; if there are more than 40, an evenly spaced selection is shown.
+        folder: Folder of the results.
+        output: Returns the file name of a scene's result.
 
     Raises:
-        DataError: No scene is done.
+        DataError: No scene is finished.
         RunError: The file cannot be written.
     """
     done = [scene for scene in scenes if (folder / output(scene.id)).is_file()]
     if not done:
-        raise DataError(f"{folder}: no scene is done, so there is no contact sheet")
+        raise DataError(f"{folder}: no scene is finished, so the contact sheet would be empty")
     chosen = [
         done[i] for i in np.unique(np.linspace(0, len(done) - 1, min(MOST_SCENES, len(done))).round().astype(int))
     ]
@@ -48,7 +49,7 @@ def write_contact_sheet(scenes: Sequence[Scene], folder: Path, output: Callable[
 
 
 def _small(path: Path) -> Image.Image:
-    """8 bits, at most twice as wide as on the sheet, so that a sheet of large pictures fits memory."""
+    """Read an image as 8 bits, at most twice as wide as on the sheet, which limits the memory of a sheet."""
     raster = read_raster(path)
     step = max(1, raster.size[1] // (2 * _WIDTH))
     part = raster.pixels[::step, ::step].astype(np.float32) / raster.peak

@@ -1,4 +1,4 @@
-"""Training curves as inline SVG: a small chart for each phase, readable without a script."""
+"""Training curves as inline SVG: one small chart per phase, which needs no script."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 
 from fusekit.report.data import Curve
 
-# Drawn at about this size, so that the text of the chart is about as large as the text around it.
+# The chart is displayed at about this size, so that its text is about as large as the surrounding text.
 WIDTH, HEIGHT = 400, 236
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 10, 12, 38
 _COLOURS = 6
 _POINTS = 240
-_LOG_FROM = 50.0  # a linear axis hides all but the first part of a curve that falls by more
+_LOG_FROM = 50.0  # if a curve falls by a larger factor, a linear axis hides all but its first part
 
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """A line of a chart, in words: its colour and dash class, where it began and ended, and the best of it."""
+    """Legend entry of a curve: colour and dash class, first and last value, number of gaps and best value."""
 
     style: str
     name: str
@@ -33,7 +33,7 @@ class LegendEntry:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawn phase."""
+    """The chart of a phase as SVG, with its legend."""
 
     phase: str
     svg: str
@@ -52,7 +52,7 @@ class _Line:
 
 
 def charts(curves: Iterable[Curve]) -> tuple[Chart, ...]:
-    """A chart for each phase, in the order in which the phases come up; after it those of curves with their own."""
+    """One chart per phase, in order of first appearance, each followed by the charts of curves with their own chart."""
     phases: dict[str, dict[str, list[Curve]]] = {}
     for curve in curves:
         title = f"{curve.phase}: {curve.name}" if curve.own_chart else curve.phase
@@ -62,10 +62,10 @@ def charts(curves: Iterable[Curve]) -> tuple[Chart, ...]:
 
 
 def smoothed(values: np.ndarray, window: int) -> np.ndarray:
-    """Moving mean over about `window` values that leaves out what is not finite; gaps stay gaps.
+    """Moving average over about `window` values, without values that are not finite; gaps stay gaps.
 
-    Within each window a straight line is fitted, which is the mean in the middle of a curve. At the ends,
-    where the window has one side only, a mean would lag behind a curve that falls, and the line does not.
+    A straight line is fitted in each window, which equals the mean in the middle of a curve. At the ends, where the
+    window is one-sided, a mean would lag behind a falling curve, and the line does not.
     """
     finite = np.isfinite(values)
     if window < 3 or not finite.any():
@@ -83,13 +83,13 @@ def smoothed(values: np.ndarray, window: int) -> np.ndarray:
     spread = windowed(index**2) / count - middle**2
     covariance = windowed(index * values) / count - middle * mean
     slope = np.divide(covariance, spread, out=np.zeros_like(mean), where=spread > 1e-3)
-    # A line can leave the range of the values, and a logarithmic axis has nothing below zero.
+    # The line can leave the range of the values, and a logarithmic axis cannot show values below zero.
     fitted = np.clip(mean + slope * (index - middle), values[finite].min(), values[finite].max())
     return np.where(finite, fitted, np.nan)
 
 
 def ticks(low: float, high: float, count: int = 6) -> list[float]:
-    """Round numbers (1, 2 or 5 times a power of ten apart) inside [low, high]."""
+    """Round numbers inside [low, high], spaced by 1, 2 or 5 times a power of ten."""
     span = high - low
     if not span > 0.0:
         return [low]
@@ -101,7 +101,7 @@ def ticks(low: float, high: float, count: int = 6) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten inside [low, high], thinned if there are many; with 2 and 5 between if there are few."""
+    """Powers of ten inside [low, high]: fewer if there are many, with 2 and 5 times each if there are few."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     stride = max(1, math.ceil((last - first) / 6))
     factors = (1, 2, 5) if math.log10(high / low) <= 2.5 else (1,)
@@ -110,7 +110,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def short(value: float) -> str:
-    """A number in few characters: 0.02, 1.5k, 3e-5."""
+    """A number formatted in few characters: 0.02, 1.5k, 3e-5."""
     if not math.isfinite(value):
         return "–"
     size = abs(value)
@@ -129,32 +129,32 @@ def _prepare(curves: Sequence[Curve]) -> list[_Line]:
         steps = np.asarray(curve.steps, dtype=np.float64)[order]
         raw = np.asarray(curve.values, dtype=np.float64)[order]
         raw = np.where(np.isfinite(raw), raw, np.nan)
-        # A curve of few points (one an epoch) is shown as it is: there is no noise to see through.
+        # A curve of few points (one per epoch) is not smoothed, because it has little noise.
         window = len(raw) // 15 if len(raw) >= 45 else 1
         style = f"c{number % _COLOURS} d{number // _COLOURS % 3}"
         best = int(np.flatnonzero(steps == curve.best)[-1]) if curve.best is not None else None
-        smooth = smoothed(raw, window if best is None else 1)  # what was chosen by is shown as it is
+        smooth = smoothed(raw, window if best is None else 1)  # the curve that selects the best step is not smoothed
         lines.append(_Line(curve.name, style, steps, raw, smooth, best))
     return lines
 
 
 def _thin(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """About twice `_POINTS` points at most; each stretch keeps its extremes, so that no spike is lost."""
+    """At most about twice `_POINTS` points; each segment keeps its extremes, so that no spike is lost."""
     if len(values) <= 2 * _POINTS:
         return steps, values
     keep: set[int] = {0, len(values) - 1}
-    for stretch in np.array_split(np.arange(len(values)), _POINTS):
-        part = values[stretch]
+    for segment in np.array_split(np.arange(len(values)), _POINTS):
+        part = values[segment]
         if np.isnan(part).all():
-            keep.add(int(stretch[0]))
+            keep.add(int(segment[0]))
         else:
-            keep.update((int(stretch[np.nanargmin(part)]), int(stretch[np.nanargmax(part)])))
+            keep.update((int(segment[np.nanargmin(part)]), int(segment[np.nanargmax(part)])))
     chosen = np.array(sorted(keep))
     return steps[chosen], values[chosen]
 
 
 class _Axes:
-    """Maps steps and values to the chart."""
+    """Axes of a chart: map steps and values to coordinates."""
 
     def __init__(self, lines: Sequence[_Line]) -> None:
         steps = np.concatenate([line.steps[np.isfinite(line.raw)] for line in lines])
@@ -166,7 +166,7 @@ class _Axes:
             self.low, self.high = self.low / 1.1, self.high * 1.1
         else:
             margin = 0.04 * (self.high - self.low) or abs(self.high) * 0.1 or 1.0
-            # A loss near zero is judged by its distance from zero, so the axis shows it.
+            # The distance of a loss from zero matters, so the axis starts at zero if the values are close to it.
             from_zero = 0.0 <= self.low <= 0.4 * self.high
             self.low, self.high = 0.0 if from_zero else self.low - margin, self.high + margin
 
@@ -192,7 +192,7 @@ class _Axes:
         parts.append(f'<path class="axis" d="M{_LEFT} {bottom}H{right}"/>')
         for value in ticks(self.left, self.right, 5):
             if value != round(value):
-                continue  # there is no half a step
+                continue  # steps are integers
             x = float(self.x(np.array(value)))
             anchor = "end" if x > right - 12 else "middle"
             parts.append(f'<path class="axis" d="M{x:.1f} {bottom}v4"/>')
@@ -203,7 +203,7 @@ class _Axes:
 
 
 def _path(axes: _Axes, steps: np.ndarray, values: np.ndarray, style: str) -> str:
-    """Line through the finite points; a point that stands alone is drawn as a dot."""
+    """Line through the finite points; an isolated point is drawn as a dot."""
     steps, values = _thin(steps, values)
     finite = np.isfinite(values)
     xs, ys = axes.x(steps), axes.y(values)
@@ -247,18 +247,18 @@ def _chart(phase: str, curves: Sequence[Curve], number: int) -> Chart:
         ]
         parts += [_path(axes, line.steps, line.smooth, f"line {line.style}") for line in drawable]
         parts += [_best_mark(axes, line) for line in drawable]
-        words = "; ".join(
+        description = "; ".join(
             f"{entry.name} from {entry.first} to {entry.last}" + (f", best {entry.best}" if entry.best else "")
             for entry in legend
         )
     else:
-        logarithmic, words = False, "nothing to draw"
+        logarithmic, description = False, "no finite values"
         middle = f'x="{WIDTH // 2}" y="{HEIGHT // 2}" text-anchor="middle"'
         parts = [f"<text {middle}>No finite value was recorded</text>"]
     svg = (
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-labelledby="chart-{number}-title chart-{number}-desc">'
         f'<title id="chart-{number}-title">Training curves: {escape(phase)}</title>'
-        f'<desc id="chart-{number}-desc">{escape(words)}</desc>{"".join(parts)}</svg>'
+        f'<desc id="chart-{number}-desc">{escape(description)}</desc>{"".join(parts)}</svg>'
     )
     return Chart(phase, svg, tuple(legend), logarithmic)

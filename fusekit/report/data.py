@@ -1,6 +1,6 @@
-"""What a report shows, as plain frozen data: whoever fills it knows the run, whoever renders it does not.
+"""Contents of a report as plain frozen data, so that rendering does not depend on the run.
 
-Every string is taken as text and escaped when rendered; nothing here is HTML.
+All strings are plain text, which is escaped when rendered; none is HTML.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ class Picture:
     """One picture of a scene.
 
     Args:
-        title: What it is ("Infrared", "Fused"), shown under it.
+        title: Caption, such as "Infrared" or "Fused".
         image: ``(H, W)`` or ``(H, W, 3)``, uint8.
-        note: A few words more, such as where a segmentation comes from.
-        kind: ``fused`` is the result, which its scene shows large (one a scene), or as large as the others
-            where it stands beside its ``ideal``; ``labels`` (a label map, or one laid over a picture) and
-            ``weights`` (`pictures.heat`) ask for the legend of their colours; ``reconstruction`` is a source
-            recovered from the result.
+        note: Short addition to the caption, such as the origin of a segmentation.
+        kind: ``fused`` is the result (one per scene), which is shown large, or in the size of the others if the scene
+            has an ``ideal``; ``labels`` (a label map or an overlay of one) and ``weights`` (`pictures.heat`) add the
+            legend of their colours; ``reconstruction`` is a source recovered from the result.
     """
 
     title: str
@@ -37,7 +36,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class SceneRow:
-    """The pictures of one scene, in the order in which they are shown."""
+    """The pictures of one scene, in display order."""
 
     id: str
     pictures: tuple[Picture, ...]
@@ -46,12 +45,12 @@ class SceneRow:
 
 @dataclass(frozen=True)
 class MetricColumn:
-    """A metric as one dialect defines it.
+    """A metric in one dialect (definition).
 
     Args:
         name: Short name ("MI").
-        dialect: Whose definition the numbers follow; a metric without it cannot be compared.
-        unit: Such as "bit"; empty for a pure number.
+        dialect: Name of the definition; values of different dialects cannot be compared.
+        unit: Unit, such as "bit"; empty for a dimensionless number.
         higher_is_better: Direction, for the arrow and the best value.
         explanation: One sentence for readers who do not know the metric.
     """
@@ -64,23 +63,23 @@ class MetricColumn:
 
     @property
     def key(self) -> str:
-        """``NAME@DIALECT``, which tells two dialects of one metric apart in `MethodRow`'s mappings."""
+        """``NAME@DIALECT``, which distinguishes two dialects of one metric in the mappings of `MethodRow`."""
         return f"{self.name}@{self.dialect}"
 
 
 @dataclass(frozen=True)
 class MethodRow:
-    """The numbers of one method.
+    """Metric values of one method.
 
-    The mappings are keyed by a column's name, or by its `MetricColumn.key` where the table has that metric in
-    several dialects.
+    The mappings are keyed by a column's name, or by its `MetricColumn.key` if the table has the metric in several
+    dialects.
 
     Args:
-        name: Such as "UAAFusion (this run)" or "Copy of visible".
-        is_model: Whether this is what the run trained.
+        name: Name of the method, such as "UAAFusion (this run)" or "Copy of visible".
+        is_model: Whether the method is the model of this run.
         values: Mean over the images; NaN where the metric is undefined on all of them.
         per_source: Values against each source, in the order of the table's roles.
-        undefined: Number of images on which the metric was undefined and which the mean leaves out.
+        undefined: Number of images on which the metric was undefined and which are excluded from the mean.
     """
 
     name: str
@@ -92,12 +91,11 @@ class MethodRow:
 
 @dataclass(frozen=True)
 class MetricTable:
-    """Methods against metrics, on a named set of images.
+    """Table of methods and metrics, on a named set of images.
 
     Raises:
-        ValueError: Where two columns are the same metric in the same dialect, or a row is keyed by a bare
-            name that two dialects share: either would print a number under a heading that is not its own. Or
-            where two rows have one name.
+        ValueError: Two columns are the same metric in the same dialect, or a row is keyed by a bare name that several
+            dialects share: either would print a number under the wrong heading. Or two rows have the same name.
     """
 
     columns: tuple[MetricColumn, ...]
@@ -111,39 +109,40 @@ class MetricTable:
         keys = [column.key for column in self.columns]
         names = [column.name for column in self.columns]
         if len(set(keys)) < len(keys):
-            raise ValueError(f"the same metric twice in one dialect: {', '.join(keys)}")
+            raise ValueError(f"the columns contain the same metric of one dialect twice: {', '.join(keys)}")
         _refuse_repeated([row.name for row in self.rows])
         shared = {name for name in names if names.count(name) > 1}
         for row in self.rows:
             for mapping in (row.values, row.per_source, row.undefined):
                 if bare := sorted(shared & set(mapping)):
                     raise ValueError(
-                        f"row {row.name!r} gives {bare[0]!r}, which the table has in several dialects; "
-                        f"use keys like {next(key for key in keys if key.startswith(bare[0] + '@'))!r}"
+                        f"row {row.name!r} has the key {bare[0]!r}, which is ambiguous, because the table has this "
+                        "metric in several dialects; use keys like "
+                        f"{next(key for key in keys if key.startswith(bare[0] + '@'))!r}"
                     )
 
     def value(self, row: MethodRow, column: MetricColumn) -> float:
-        """Value of `row` in `column`; NaN where it has none."""
+        """Value of `row` in `column`; NaN if it has none."""
         return row.values.get(column.key, row.values.get(column.name, math.nan))
 
     def per_source(self, row: MethodRow, column: MetricColumn) -> tuple[float, ...]:
-        """Values of `row` in `column` against each source; empty where the metric has none."""
+        """Values of `row` in `column` against each source; empty if the metric has none."""
         return row.per_source.get(column.key, row.per_source.get(column.name, ()))
 
     def undefined(self, row: MethodRow, column: MetricColumn) -> int:
-        """On how many images the metric was undefined for `row`."""
+        """Number of images on which the metric was undefined for `row`."""
         return row.undefined.get(column.key, row.undefined.get(column.name, 0))
 
 
 @dataclass(frozen=True)
 class TaskRow:
-    """What the task network makes of one kind of input ("Fused", "Infrared", …).
+    """Segmentation scores of the task network for one kind of input ("Fused", "Infrared", …).
 
     Args:
-        input: What the network was shown.
-        is_model: Whether that is the output of what the run trained.
+        input: Name of the network's input.
+        is_model: Whether the input is the output of this run's model.
         mean_iou: Mean intersection over union, in [0, 1].
-        per_class: IoU of each class; NaN where the class occurs in neither label nor prediction.
+        per_class: IoU of each class; NaN if the class occurs in neither label nor prediction.
     """
 
     input: str
@@ -154,10 +153,10 @@ class TaskRow:
 
 @dataclass(frozen=True)
 class TaskTable:
-    """Segmentation under one protocol; numbers of two protocols never share a table.
+    """Table of segmentation scores under one protocol; scores of different protocols are never in one table.
 
     Raises:
-        ValueError: Where two rows have one name.
+        ValueError: Two rows have the same name.
     """
 
     protocol: str
@@ -171,25 +170,25 @@ class TaskTable:
 
 
 def _refuse_repeated(names: Sequence[str]) -> None:
-    """A row is known by its name alone, in the table and in the sentences under it."""
+    """Refuse repeated names: the table and the text below it identify a row only by its name."""
     if len(set(names)) < len(names):
-        raise ValueError(f"several rows have one name: {', '.join(names)}")
+        raise ValueError(f"several rows have the same name: {', '.join(names)}")
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A number followed through training; values that are not finite leave gaps.
+    """A value recorded during training; values that are not finite appear as gaps.
 
     Args:
         phase: The phase of training.
-        name: Such as "total".
-        steps: Where the values were recorded.
-        values: As many.
-        best: The step of the best value, where one was chosen by this curve.
-        own_chart: Whether its units are not those of the other curves of the phase.
+        name: Name of the value, such as "total".
+        steps: Steps at which the values were recorded.
+        values: One value per step.
+        best: Step of the best value, if this curve was used to select one.
+        own_chart: Whether the curve has its own chart, because its unit differs from that of the phase's other curves.
 
     Raises:
-        ValueError: Where there are not as many steps as values, or the best one is none of them.
+        ValueError: The numbers of steps and values differ, or the best step is not one of the steps.
     """
 
     phase: str
@@ -203,12 +202,12 @@ class Curve:
         if len(self.steps) != len(self.values):
             raise ValueError(f"curve {self.name!r}: {len(self.steps)} steps, {len(self.values)} values")
         if self.best is not None and self.best not in self.steps:
-            raise ValueError(f"curve {self.name!r}: the best step {self.best} is none of its steps")
+            raise ValueError(f"curve {self.name!r}: the best step {self.best} is not one of its steps")
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """A warning that belongs to every number of the report: "Synthetic data", "Pseudo-labels"."""
+    """A warning that applies to all numbers of the report: "Synthetic data", "Pseudo-labels"."""
 
     title: str
     text: str
@@ -216,19 +215,19 @@ class Stamp:
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that a report shows.
+    """Contents of a report.
 
     Args:
         title: Heading, such as the recipe's name.
-        summary: One sentence: what was trained on what, and what came of it.
+        summary: One sentence about the model, the data and the result.
         stamps: Warnings, shown first and repeated at every table.
-        facts: Names and values of what one asks first (data, epochs, parameters, time).
+        facts: Names and values of the most important facts (data, epochs, parameters, time).
         scenes: Scenes of the test split.
         metrics: Table of fusion metrics, if measured.
         task: Table of the downstream task, if there is one.
-        curves: Training curves; a chart for each phase.
-        recipe: The recipe as resolved, as YAML.
-        created: When, as text.
+        curves: Training curves; one chart per phase.
+        recipe: The resolved recipe, as YAML.
+        created: Date and time of the report, as text.
     """
 
     title: str

@@ -1,9 +1,9 @@
 "use strict";
-// Nothing here is needed to read the page: pictures enlarge and flip in place, tables sort.
+// The page is readable without this script, which enlarges and flips pictures and sorts tables.
 (() => {
   const make = (tag, parent, properties) => parent.appendChild(Object.assign(document.createElement(tag), properties));
 
-  // Flipping between the pictures of a scene in one place shows what fusion kept better than any row of pictures.
+  // Flipping between the pictures of a scene in place makes differences more visible than pictures side by side.
   const box = make("dialog", document.body, {});
   const caption = make("p", box, {});
   const large = make("img", box, { alt: "" });
@@ -59,7 +59,7 @@
     const key = (row) => row.cells[at].dataset.value;
     const order = (first, second) => {
       if (at === 0) return first.cells[0].textContent.localeCompare(second.cells[0].textContent) * (descending ? 1 : -1);
-      if (!key(first) || !key(second)) return (key(first) ? 0 : 1) - (key(second) ? 0 : 1); // undefined goes last
+      if (!key(first) || !key(second)) return (key(first) ? 0 : 1) - (key(second) ? 0 : 1); // undefined values come last
       return (Number(key(second)) - Number(key(first))) * (descending ? 1 : -1);
     };
     body.append(...[...body.rows].sort(order));

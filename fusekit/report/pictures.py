@@ -1,4 +1,4 @@
-"""Pictures for people: float images, label maps and weights to 8 bits, and those to small data URIs."""
+"""Conversion of images, label maps and weights to 8-bit pictures, and of those to small data URIs."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from PIL import Image, features
 Palette = Sequence[tuple[int, int, int]]
 Encoding = Literal["auto", "png", "webp", "jpeg"]
 
-# A drawing (label map, mask) has few colours and is smaller as an indexed PNG than as a lossy photograph,
-# without ringing at the borders between classes.
+# A drawing (label map, mask) has few colours. An indexed PNG of it is smaller than a lossy image and has no ringing
+# at the borders between classes.
 _DRAWING_COLOURS = 64
-# Night scenes are judged in their shadows, where lower qualities leave blocks.
+# Lower qualities cause block artefacts in shadows, which matter in night scenes.
 _QUALITY = 92
 
 
 def to_uint8(image: Any) -> np.ndarray:
-    """Float image in [0, 1] to 8 bits, with the channels last.
+    """Convert a float image in [0, 1] to 8 bits, channels last.
 
     Args:
-        image: ``(1, H, W)``, ``(3, H, W)`` or ``(H, W)``; an array, or a tensor on any device. What lies
-            outside of [0, 1] is clipped; NaN becomes black.
+        image: ``(1, H, W)``, ``(3, H, W)`` or ``(H, W)``; an array, or a tensor on any device. Values outside of
+            [0, 1] are clipped; NaN becomes black.
 
     Returns:
         ``(H, W)`` or ``(H, W, 3)``, uint8.
 
     Raises:
-        ValueError: For any other shape.
+        ValueError: The image has any other shape.
     """
     if hasattr(image, "detach"):
         image = image.detach().cpu().float().numpy()
@@ -41,7 +41,7 @@ def to_uint8(image: Any) -> np.ndarray:
     elif values.ndim == 3 and values.shape[0] == 3:
         values = values.transpose(1, 2, 0)
     elif values.ndim != 2:
-        raise ValueError(f"an image of shape (1|3, H, W) or (H, W) is wanted, not {values.shape}")
+        raise ValueError(f"the image must have the shape (1|3, H, W) or (H, W), not {values.shape}")
     return np.rint(np.clip(np.nan_to_num(values, nan=0.0), 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
@@ -51,16 +51,16 @@ def _stripes(shape: tuple[int, int], period: int = 8) -> np.ndarray:
 
 
 def colour_labels(label: np.ndarray, palette: Palette, ignore_index: int | None = None) -> np.ndarray:
-    """Label map in the colours of its classes.
+    """Colour a label map with the palette of its classes.
 
     Args:
         label: Class indices, ``(H, W)``.
         palette: Colour of each class.
-        ignore_index: Pixels that count nowhere; hatched in grey, so that they pass for no class.
+        ignore_index: Value of ignored pixels; they are hatched in grey, so that they cannot be mistaken for a class.
 
     Returns:
-        ``(H, W, 3)``, uint8. An index outside of the palette is hatched in magenta: a wrong class table
-        should show, but not cost the report at the end of a long run.
+        ``(H, W, 3)``, uint8. An index outside of the palette is hatched in magenta: a wrong class table must be
+        visible, but must not prevent the report at the end of a long run.
     """
     label = np.asarray(label)
     colours = np.asarray(palette, dtype=np.uint8).reshape(-1, 3)
@@ -82,14 +82,14 @@ def overlay_labels(
     unlabelled: int | None = 0,
     alpha: float = 0.55,
 ) -> np.ndarray:
-    """Picture with the classes laid over it.
+    """Overlay a label map on a picture.
 
     Args:
         image: ``(H, W)`` or ``(H, W, 3)``, uint8.
         label: Class indices, ``(H, W)``.
         palette: Colour of each class.
-        unlabelled: The class that stays clear (background); None to paint all.
-        alpha: How much of the colour covers the picture, in [0, 1].
+        unlabelled: Class that stays transparent (background); None colours all classes.
+        alpha: Opacity of the colours, in [0, 1].
 
     Returns:
         ``(H, W, 3)``, uint8.
@@ -103,10 +103,10 @@ def overlay_labels(
 
 
 def _heat_table(size: int = 256) -> np.ndarray:
-    """Blue, grey, yellow, laid out in OKLab, in which equal steps look equal.
+    """Colour map from blue over grey to yellow, computed in OKLab, in which equal steps look equal.
 
-    Lightness rises evenly from end to end, so that order survives colour blindness and grey prints; chroma
-    vanishes in the middle, so that neutral looks neutral.
+    Lightness rises evenly from end to end, so that the order remains visible with colour blindness and in grey prints;
+    chroma is zero in the middle, so that neutral looks neutral.
     """
     position = np.linspace(0.0, 1.0, size)
     lightness = 0.27 + 0.66 * position
@@ -141,11 +141,11 @@ HEAT = _heat_table()
 
 
 def heat(values: np.ndarray, neutral: float = 0.5) -> np.ndarray:
-    """Weights as colours: dark blue for 0, grey for neutral, light yellow for 1.
+    """Colour weights: dark blue for 0, grey for neutral, light yellow for 1.
 
     Args:
         values: ``(H, W)`` in [0, 1].
-        neutral: The value drawn in grey: an equal share, 1/N for N sources.
+        neutral: Value shown in grey: an equal share, 1/N for N sources.
 
     Returns:
         ``(H, W, 3)``, uint8.
@@ -156,12 +156,12 @@ def heat(values: np.ndarray, neutral: float = 0.5) -> np.ndarray:
 
 
 def shrink(image: np.ndarray, max_side: int, *, smooth: bool = True) -> np.ndarray:
-    """Picture scaled down so that its longer side is at most `max_side`; never up.
+    """Scale a picture down so that its longer side is at most `max_side`; it is never scaled up.
 
     Args:
         image: ``(H, W)`` or ``(H, W, 3)``, uint8.
-        max_side: In pixels.
-        smooth: False keeps to the colours that are there, as label maps need.
+        max_side: Longest side in pixels.
+        smooth: False creates no new colours (nearest neighbour), as label maps need.
     """
     height, width = image.shape[:2]
     scale = max_side / max(height, width)
@@ -173,7 +173,7 @@ def shrink(image: np.ndarray, max_side: int, *, smooth: bool = True) -> np.ndarr
 
 
 def _as_drawing(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Indices and palette of a colour picture of few colours; None for photographs and grey pictures."""
+    """Indices and palette of a colour picture with few colours; None for photographs and grey pictures."""
     if image.ndim == 2:
         return None
     packed = image.astype(np.uint32) @ np.array([65536, 256, 1], dtype=np.uint32)
@@ -185,13 +185,13 @@ def _as_drawing(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def data_uri(image: np.ndarray, max_side: int = 480, format: Encoding = "auto") -> str:
-    """Picture as a ``data:`` URI, small enough to sit in a page.
+    """Encode a picture as a ``data:`` URI, small enough to be embedded in a page.
 
     Args:
         image: ``(H, W)`` or ``(H, W, 3)``, uint8.
         max_side: Larger pictures are scaled down to this many pixels on their longer side.
-        format: ``auto`` takes an indexed PNG for drawings and WebP for photographs (JPEG where this Pillow
-            was built without WebP).
+        format: ``auto`` uses an indexed PNG for drawings and WebP for photographs (JPEG if Pillow was built without
+            WebP).
     """
     drawing = _as_drawing(image)
     if format == "auto":
@@ -200,7 +200,7 @@ def data_uri(image: np.ndarray, max_side: int = 480, format: Encoding = "auto") 
     if format == "png" and drawing:
         indices, palette = drawing
         indexed = Image.fromarray(shrink(indices, max_side, smooth=False))
-        indexed.putpalette(palette.tobytes())  # makes it an indexed picture
+        indexed.putpalette(palette.tobytes())  # converts it to an indexed image
         indexed.save(buffer, "PNG", optimize=True)
     else:
         picture = Image.fromarray(shrink(image, max_side, smooth=drawing is None))

@@ -1,4 +1,7 @@
-"""Renders a report as one HTML file that needs nothing else: no network, no script, no file beside it."""
+"""Rendering of a report as one self-contained HTML file, without network access or other files.
+
+The page is readable without its script.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +47,8 @@ class _Scene:
 
 
 def _sides(pictures: int) -> int:
-    """Longest side of an embedded picture: 640 for the usual handful, less where there are many, so that the
-    page stays within a few megabytes."""
+    """Longest side of an embedded picture: 640 for up to 40 pictures, less for more, so that the page stays within a
+    few megabytes."""
     for limit, side in ((40, 640), (90, 480), (200, 320)):
         if pictures <= limit:
             return side
@@ -53,11 +56,11 @@ def _sides(pictures: int) -> int:
 
 
 def _layout(pictures: Sequence[Picture]) -> tuple[int, bool]:
-    """Columns of a wide page, and whether the fused picture leads.
+    """Number of columns on a wide page, and whether the fused picture leads.
 
-    It is then large, and the others stand in pairs beside it: the sources above each other, their weights,
-    the segmentation above the label. Where the ideal is known, it is to be compared with the fused picture, so
-    both have one size: the first row ends with it, and what explains the fused picture follows below.
+    A leading fused picture is large, and the other pictures are arranged in pairs beside it: the sources above each
+    other, their weights, the segmentation above the label. If there is an ideal, it is compared with the fused picture,
+    so both have the same size: the first row ends with the ideal, and the other pictures follow below.
     """
     count = len(pictures)
     ideal = next((index for index, picture in enumerate(pictures) if picture.kind == "ideal"), count)
@@ -87,7 +90,7 @@ def _scenes(rows: Sequence[SceneRow]) -> tuple[_Scene, ...]:
 
 
 def _breakable(text: str) -> Markup:
-    """Escaped text that may break after the dots and underscores of a long name, but not inside a number."""
+    """Escaped text with possible line breaks after dots and underscores of long names, but not inside numbers."""
     return Markup(re.sub(r"(?<=\w)([._/])(?=[A-Za-z])", r"\1<wbr>", str(escape(text))))
 
 
@@ -101,10 +104,10 @@ def _heat_gradient() -> str:
 
 
 def render(data: ReportData) -> str:
-    """The report as HTML.
+    """Render the report as HTML.
 
-    Everything that comes from `data` is escaped; on top of that the page's own policy lets a browser load
-    nothing and run nothing but the one script that the report ships, named by its hash.
+    All text from `data` is escaped. In addition, the page's content security policy forbids loading any resource and
+    running any script except the report's own, which is identified by its hash.
     """
     environment = Environment(
         loader=PackageLoader(_PACKAGE, "."),
@@ -138,17 +141,17 @@ def render(data: ReportData) -> str:
 
 
 def write_report(data: ReportData, path: str | os.PathLike[str]) -> Path:
-    """Renders and writes the report; a reader never meets half a file, and a failure leaves the old one.
+    """Render and write the report atomically; if that fails, an existing report is kept.
 
     Args:
-        data: What to show.
-        path: Where; missing folders are made.
+        data: Contents of the report.
+        path: Path of the file; missing folders are created.
 
     Returns:
         The path.
 
     Raises:
-        RunError: It cannot be written.
+        RunError: The file cannot be written.
     """
     path = Path(path)
     write_text(path, render(data))

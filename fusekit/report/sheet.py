@@ -1,4 +1,4 @@
-"""Several pictures with their titles on one sheet."""
+"""Arranging several pictures with titles on one sheet."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _PAPER, _INK = (250, 250, 250), (30, 30, 30)
 def contact_sheet(
     pictures: Sequence[tuple[str, Image.Image | npt.NDArray[Any]]], *, columns: int, width: int = 400
 ) -> Image.Image:
-    """Lays pictures out in rows, each scaled to one width, with its title above.
+    """Arrange pictures in rows, all scaled to the same width, with their titles above them.
 
     Args:
-        pictures: Title and picture: an image, or (H, W) or (H, W, 3) uint8. They may differ in size; rows are as
-            tall as the first of them needs.
-        columns: Pictures in a row.
+        pictures: Titles and pictures: each an image, or (H, W) or (H, W, 3) uint8. Their sizes may differ; the height
+            of a row is that of its first picture.
+        columns: Number of pictures per row.
         width: Width of every picture on the sheet.
     """
     images = [(title, _image(picture)) for title, picture in pictures]

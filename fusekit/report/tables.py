@@ -1,4 +1,4 @@
-"""The tables of a report as text: rounding, the best value, what is undefined, and who leads."""
+"""The tables of a report as text: rounding, best values, undefined values and a summary sentence."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Cell:
 
     Args:
         text: As printed.
-        value: What it sorts by; empty where undefined.
-        best: Whether no row is better, to the digits printed.
-        left_out: Images that the mean leaves out, because the metric is undefined on them.
+        value: Sort key; empty if undefined.
+        best: Whether no other row is better, to the digits printed.
+        left_out: Number of images excluded from the mean, because the metric is undefined on them.
     """
 
     text: str
@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A printed table; `groups` are the headings above the headings, with how many columns each spans."""
+    """A printed table; `groups` are the top row of headings, each with the number of columns that it spans."""
 
     groups: tuple[tuple[str, int], ...]
     headings: tuple[Heading, ...]
@@ -61,7 +61,7 @@ class Table:
 
 
 def number(value: float, decimals: int) -> str:
-    """`value` with a real minus sign; a dash for NaN."""
+    """`value` as text with a typographic minus sign; a dash for NaN."""
     if math.isnan(value):
         return UNDEFINED
     if math.isinf(value):
@@ -73,7 +73,7 @@ def number(value: float, decimals: int) -> str:
 
 
 def decimals_for(values: Sequence[float]) -> int:
-    """Decimals with which the largest value shows about four digits: a column is printed to one precision."""
+    """Number of decimals of a column, so that its largest value has about four digits."""
     largest = max((abs(value) for value in values if math.isfinite(value)), default=1.0)
     if largest >= 1000:
         return 0
@@ -87,7 +87,7 @@ def decimals_for(values: Sequence[float]) -> int:
 
 
 def column_cells(values: Sequence[float], *, higher_is_better: bool = True, decimals: int | None = None) -> list[Cell]:
-    """Cells of one column, best marked. Rows that print the same number as the best are as good."""
+    """Cells of one column with the best marked. All rows that print the same number as the best are marked."""
     decimals = decimals_for(values) if decimals is None else decimals
     defined = [value for value in values if not math.isnan(value)]
     texts = [number(value, decimals) for value in values]
@@ -119,13 +119,13 @@ def _groups(columns: Sequence[MetricColumn]) -> tuple[tuple[str, int], ...]:
 
 
 def _labels(columns: Sequence[MetricColumn]) -> list[str]:
-    """Names of the columns in running text; with the dialect where the name alone says too little."""
+    """Names of the columns in running text, with the dialect if the name alone is ambiguous."""
     names = [column.name for column in columns]
     return [c.name if names.count(c.name) == 1 else f"{c.name} ({c.dialect})" for c in columns]
 
 
 def _verdict(rows: Sequence[MethodRow], grid: Sequence[Sequence[Cell]], labels: Sequence[str]) -> str:
-    """Who has the best values, in words: the first thing that a reader looks for in a table of numbers."""
+    """Summary sentence: the columns in which the model has the best value, and the best methods of the others."""
     models = [index for index, row in enumerate(rows) if row.is_model]
     if not models or len(rows) == 1:
         return ""
@@ -141,8 +141,8 @@ def _verdict(rows: Sequence[MethodRow], grid: Sequence[Sequence[Cell]], labels: 
         first = next(row.name for row, cell in zip(rows, grid[index], strict=True) if cell.best)
         winners.setdefault(first, []).append(labels[index])
     if winners:
-        told = "; ".join(f"{name} in {_enumerate(won_by)}" for name, won_by in winners.items())
-        text += f" Others lead: {told}."
+        others = "; ".join(f"{name} in {_enumerate(won_by)}" for name, won_by in winners.items())
+        text += f" Best in the other columns: {others}."
     return text
 
 
@@ -150,9 +150,11 @@ def _footnotes(table: MetricTable, labels: Sequence[str]) -> tuple[str, ...]:
     notes = []
     for column, label in zip(table.columns, labels, strict=True):
         counts = [(row.name, table.undefined(row, column)) for row in table.rows]
-        told = [f"{count} of {table.images} for {name}" for name, count in counts if count]
-        if told:
-            notes.append(f"† {label} is undefined on some images, which its mean leaves out: {', '.join(told)}.")
+        excluded = [f"{count} of {table.images} for {name}" for name, count in counts if count]
+        if excluded:
+            notes.append(
+                f"† {label} is undefined on some images, which are excluded from its mean: {', '.join(excluded)}."
+            )
     return tuple(notes)
 
 
@@ -177,21 +179,21 @@ def metric_view(table: MetricTable) -> Table:
 
 
 def per_source_view(table: MetricTable) -> Table | None:
-    """Each metric against each source, and the worst of those: a method that copies one source is bad there.
+    """Table of each metric against each source, with the worst of these values, which exposes copies of one source.
 
-    None where no metric has values for each source.
+    None if no metric has values for each source.
     """
     count = len(table.roles)
     groups: list[tuple[str, int]] = []
     headings: list[Heading] = []
     grid: list[list[Cell]] = []
     for column, label in zip(table.columns, _labels(table.columns), strict=True):
-        found = [table.per_source(row, column) for row in table.rows]
-        if not any(len(values) == count for values in found):
+        measured = [table.per_source(row, column) for row in table.rows]
+        if not any(len(values) == count for values in measured):
             continue
-        padded = [values if len(values) == count else (math.nan,) * count for values in found]
+        padded = [values if len(values) == count else (math.nan,) * count for values in measured]
         worse = [(min if column.higher_is_better else max)(values) for values in padded]
-        # min() passes over a NaN that does not come first; where one source is undefined, so is the worst.
+        # min() ignores a NaN that does not come first; if one value is undefined, the worst must be undefined too.
         worse = [math.nan if any(map(math.isnan, v)) else w for v, w in zip(padded, worse, strict=True)]
         decimals = decimals_for([value for values in padded for value in values])
         heading = _heading(column)
@@ -213,7 +215,7 @@ def per_source_view(table: MetricTable) -> Table | None:
 
 
 def hex_colour(colour: Sequence[int]) -> str:
-    """``#rrggbb``."""
+    """Colour as ``#rrggbb``."""
     return "#" + "".join(f"{min(max(int(value), 0), 255):02x}" for value in colour)
 
 
@@ -233,8 +235,8 @@ def task_view(table: TaskTable) -> Table:
     if best is not None:
         verdict = f"{table.rows[best].input} has the best mean IoU, {grid[0][best].text} %"
         models = [index for index, row in enumerate(table.rows) if row.is_model and not grid[0][index].best]
-        told = [f"{table.rows[index].input} has {grid[0][index].text} %" for index in models]
-        verdict = "; ".join([verdict, *told]) + "."
+        others = [f"{table.rows[index].input} has {grid[0][index].text} %" for index in models]
+        verdict = "; ".join([verdict, *others]) + "."
     missing = any(cell.text == UNDEFINED for cells in grid for cell in cells)
     return Table(
         groups=(),

@@ -1,6 +1,6 @@
-"""The conformance kit: what a component of each kind must keep, as checks that plugin authors inherit.
+"""The conformance kit: the contract of each kind of component, as checks that plugin authors inherit.
 
-In a test file of a plugin::
+Usage in a plugin's test file::
 
     from fusekit.testing import TaskContract
 
@@ -8,8 +8,8 @@ In a test file of a plugin::
         name = "toyseg.small"
         params = {"width": 8}
 
-pytest finds the checks; ``fusekit plugins check toyseg`` and `fusekit.testing.check.check` run the same ones without
-it. Names are resolved on first use, because contracts import torch.
+pytest finds the checks; ``fusekit plugins check toyseg`` and `fusekit.testing.check.check` run the same checks without
+pytest. Contracts are imported on first use, because they import torch.
 """
 
 import lazy_loader

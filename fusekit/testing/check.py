@@ -1,4 +1,4 @@
-"""Runs the contracts without pytest. Imports torch only when something is checked."""
+"""Running the contracts without pytest. Imports torch only when a component is checked."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ CONTRACTS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one check of one component ended.
+    """Result of one check of one component.
 
     Attributes:
         kind: Kind of the component.
         component: Name of the component.
         check: Name of the check, a method of the contract.
-        state: How it ended.
-        reason: What was expected and what was found, or why it was skipped; empty where it passed.
-        sentence: What the check means for users.
+        state: Result of the check.
+        reason: What was expected and what was found, or why the check was skipped; empty if it passed.
+        sentence: Meaning of the check for users.
     """
 
     kind: str
@@ -61,21 +61,21 @@ def check(
     registry: Registry | None = None,
     progress: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
-    """Checks every component of the given plugins.
+    """Check every component of the given plugins.
 
-    A component's class may say in ``check_with`` how it wants to be checked: a mapping of attributes of its
-    contract, such as ``{"params": {"width": 8}, "untrained": ("gate.",)}``.
+    A component's class may set ``check_with`` to configure its checks: a mapping of attributes of its contract, such
+    as ``{"params": {"width": 8}, "untrained": ("gate.",)}``.
 
     Args:
-        names: Namespaces, distributions or components; all third-party plugins where there are none.
-        registry: Components to choose from; what is installed when None.
-        progress: Called after every check.
+        names: Namespaces, distributions or components; all third-party plugins if empty.
+        registry: Registry of components; the installed components if None.
+        progress: Callback after every check.
 
     Returns:
         One outcome per component and check.
 
     Raises:
-        PluginError: A name is none of these.
+        PluginError: A name is not a namespace, distribution or component.
     """
     known = registry or installed()
     outcomes = []
@@ -88,7 +88,7 @@ def check(
 
 
 def components(names: Iterable[str], registry: Registry) -> list[ComponentSpec]:
-    """The components that names stand for; those of all third-party plugins where there are no names.
+    """The components with the given names; those of all third-party plugins if there are no names.
 
     Raises:
         PluginError: A name is neither a plugin, a distribution nor a component, or its plugin did not load.
@@ -109,35 +109,35 @@ def _named(name: str, registry: Registry) -> Iterator[ComponentSpec]:
         raise registry.no_plugin(name)
     specs = [s for r in reports for s in r.components if name in (s.name, s.namespace, r.distribution)]
     if not specs:
-        raise _nothing_there(name, reports, registry)
+        raise _not_found(name, reports, registry)
     yield from specs
 
 
-def _nothing_there(name: str, reports: list[PluginReport], registry: Registry) -> PluginError:
+def _not_found(name: str, reports: list[PluginReport], registry: Registry) -> PluginError:
     report = next((r for r in reports if r.state != "loaded"), None)
     if report is not None:
         return PluginError(
             f"plugin {report.namespace!r} of {report.distribution} is {report.state}: {report.reason}",
-            hint=f"fusekit plugins show {report.namespace} tells more",
+            hint=f"fusekit plugins show {report.namespace} shows the details",
         )
     if "." not in name:
         return PluginError(f"plugin {name!r} has no components")
     namespace = name.partition(".")[0]
     return PluginError(
         f"plugin {namespace!r} has no component {name!r}{did_you_mean(name, [s.name for s in registry.specs()])}",
-        hint=f"fusekit plugins show {namespace} shows those that it has",
+        hint=f"fusekit plugins show {namespace} lists its components",
     )
 
 
 def check_component(
     spec: ComponentSpec, registry: Registry, attributes: Mapping[str, Any] | None = None
 ) -> Iterator[Outcome]:
-    """Checks one component.
+    """Check one component.
 
     Args:
         spec: The component.
-        registry: Where it, and what it is built from, is looked up.
-        attributes: Attributes of its contract; the component's own ``check_with`` when None.
+        registry: Registry of the component and the components that it is built from.
+        attributes: Attributes of its contract; the component's own ``check_with`` if None.
     """
     contract = load_target(CONTRACTS[spec.kind])
     try:
@@ -153,7 +153,7 @@ def check_component(
 def _check_with(spec: ComponentSpec, registry: Registry) -> dict[str, Any]:
     try:
         return dict(getattr(registry.component_class(spec.kind, spec.name), "check_with", {}))
-    except PluginError:  # which is what the first check is about
+    except PluginError:  # the first check reports this
         return {}
 
 
@@ -169,6 +169,6 @@ def _run(spec: ComponentSpec, contract: type[Any], name: str) -> Outcome:
         state, reason = "skipped", str(skip)
     except AssertionError as failure:
         state, reason = "failed", str(failure) or one_line(failure)
-    except BaseException as error:  # SystemExit of a component is no reason to stop either
+    except BaseException as error:  # a SystemExit of a component must not stop the checks either
         state, reason = "failed", f"expected no exception, found {one_line(error)}"
     return Outcome(spec.kind, spec.name, name, state, reason, sentence)

@@ -1,4 +1,4 @@
-"""What holds for a component of any kind."""
+"""Base contract of components of all kinds."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from fusekit.words import did_you_mean
 
 
 class ComponentContract:
-    """Checks of one component; subclasses for its kind add theirs.
+    """Checks of one component; a subclass for each kind adds the checks of that kind.
 
-    A check is a method ``test_…`` without arguments: it returns where the component keeps it, raises an
-    `AssertionError` where it does not, and `unittest.SkipTest` where it cannot be asked.
+    A check is a method ``test_…`` without arguments: it returns if the component passes, raises an `AssertionError` if
+    it does not, and `unittest.SkipTest` if the check does not apply.
 
     Attributes:
         kind: Kind of component.
         name: Name of the component, ``namespace.component``.
-        params: Its parameters, as a recipe gives them; small ones make quick checks.
+        params: Parameters of the component, as in a recipe; small values make the checks fast.
         roles: Roles of the sources that it is built for.
         classes: Class table that it is built for.
-        known_gaps: Name of a check → why the component is known not to keep it. The check is then skipped with
-            that reason, and fails once the component keeps it.
-        registry: Where the component is looked up; what is installed when None.
+        known_gaps: Name of a check → reason why the component is known to fail it. The check is skipped with this
+            reason, and fails once the component passes it.
+        registry: Registry in which the component is looked up; the installed components if None.
     """
 
     kind: ClassVar[str]
@@ -66,16 +66,16 @@ class ComponentContract:
 
     @classmethod
     def checks(cls) -> list[str]:
-        """Names of the checks, in the order in which they are written, general ones first."""
+        """Names of the checks in the order of definition, general checks first."""
         found: dict[str, None] = {}
         for base in reversed(cls.__mro__):
             found.update(dict.fromkeys(name for name in vars(base) if name.startswith("test_")))
         return list(found)
 
-    # What checks ask for ----------------------------------------------------------------------------------
+    # Helpers of the checks --------------------------------------------------------------------------------
 
     def components(self) -> Registry:
-        """Where components are looked up."""
+        """The registry in which components are looked up."""
         return self.registry or installed()
 
     def report(self) -> PluginReport:
@@ -84,42 +84,42 @@ class ComponentContract:
         return next(report for report in self.components().reports if spec in report.components)
 
     def component(self) -> type[Any]:
-        """The component's class; skips where it cannot be had, which is another check's business."""
+        """The component's class; skips if it cannot be loaded, which another check reports."""
         try:
             return self.components().component_class(self.kind, self.name)
         except PluginError as error:
             raise SkipTest(f"its class cannot be used: {error.message}") from error
 
     def config_class(self) -> type[ComponentConfig]:
-        """The class of its options; skips as `component` does."""
+        """The class of its options; skips if it cannot be loaded, which another check reports."""
         try:
             return self.components().config_class(self.kind, self.name)
         except PluginError as error:
-            raise SkipTest(f"its options cannot be had: {error.message}") from error
+            raise SkipTest(f"its options cannot be loaded: {error.message}") from error
 
     def config(self) -> ComponentConfig:
-        """Its validated parameters; skips where they are refused, which is another check's business."""
+        """Its validated parameters; skips if they are refused, which another check reports."""
         try:
             return validate_plain(self.config_class(), dict(self.params))
         except ValidationError as error:
             raise SkipTest(f"its parameters are refused: {one_line(error)}") from error
 
     def build(self, roles: tuple[str, ...], seed: int) -> Any:
-        """The component as a recipe would build it, with weights known by the seed."""
+        """The component built as by a recipe, with weights determined by the seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             builder = Builder(roles, self.classes, self.components())
             return builder.build(self.kind, ComponentRef(use=self.name, params=dict(self.params)))
 
     def make(self, *, roles: tuple[str, ...] | None = None, seed: int = 0) -> Any:
-        """As `build`; skips where building fails, which is another check's business."""
+        """The component from `build`; skips if building fails, which another check reports."""
         self.component()
         self.config()
         try:
             with offline():
                 return self.build(roles or self.roles, seed)
         except UsageError:
-            if roles is not None:  # refused in words: the caller says what that means
+            if roles is not None:  # refused with an error message; the caller decides what that means
                 raise
             raise SkipTest("it cannot be built") from None
         except SkipTest:
@@ -128,22 +128,22 @@ class ComponentContract:
             raise SkipTest(f"it cannot be built: {one_line(error)}") from error
 
     def use(self, made: Any) -> None:
-        """Uses the component once, as fusekit would."""
+        """Use the component once, as fusekit does."""
 
     # The checks -------------------------------------------------------------------------------------------
 
-    def test_name_leads_to_a_class_of_its_kind(self) -> None:
-        """The name leads to a class that implements the interface of its kind, so recipes can use it."""
+    def test_name_resolves_to_a_class_of_its_kind(self) -> None:
+        """The name resolves to a class that implements the interface of its kind, so that recipes can use it."""
         try:
             self.components().component_class(self.kind, self.name)
         except PluginError as error:
             raise AssertionError(error.message) from error
 
     def test_entry_module_imports_no_torch(self) -> None:
-        """The entry module imports no torch, so that commands which build nothing stay quick."""
+        """The entry module does not import torch, so that commands which build no component stay fast."""
         report = self.report()
         if report.namespace == LOCAL_NAMESPACE:
-            raise SkipTest("a local file is imported as a whole")
+            raise SkipTest("a local file is a single module and may import torch")
         expect(
             not imports_torch(report.value),
             f"module {report.value}: expected an import without torch, found that it imports torch; name the "
@@ -151,10 +151,10 @@ class ComponentContract:
         )
 
     def test_options_import_no_torch(self) -> None:
-        """The module that `config=` names imports no torch, so that recipes are validated quickly."""
+        """The module named in `config=` does not import torch, so that recipes are validated fast."""
         target = self.components().find(self.kind, self.name).config
         if target is None or self.report().namespace == LOCAL_NAMESPACE:
-            raise SkipTest("the component does not say where its Config stands apart from its class")
+            raise SkipTest("the component does not name a separate module of its Config in `config=`")
         module = target.partition(":")[0]
         expect(
             not imports_torch(module),
@@ -163,12 +163,12 @@ class ComponentContract:
         )
 
     def test_options_are_described(self) -> None:
-        """Every option has a description, which is what users read in `plugins show`."""
-        silent = [name for name, field in self.config_class().model_fields.items() if not field.description]
-        expect(not silent, f"Config: expected a description of every option, found none of {', '.join(silent)}")
+        """Every option has a description, which `plugins show` prints."""
+        missing = [name for name, field in self.config_class().model_fields.items() if not field.description]
+        expect(not missing, f"Config: expected a description of every option, found none of {', '.join(missing)}")
 
     def test_parameters_survive_json(self) -> None:
-        """Its parameters are valid and come back equal from a file, so runs can be repeated from theirs."""
+        """Its parameters are valid and equal after writing and reading, so that runs can be repeated."""
         config = self.config_class()
         try:
             made = validate_plain(config, dict(self.params))
@@ -176,13 +176,13 @@ class ComponentContract:
             raise AssertionError(f"params {dict(self.params)}: expected valid parameters, found {error}") from error
         text = made.model_dump_json(by_alias=True)
         try:
-            back = validate_plain(config, json.loads(text))
+            restored = validate_plain(config, json.loads(text))
         except ValidationError as error:
             raise AssertionError(f"parameters written as {text}: expected to be valid, found {error}") from error
-        expect(back == made, f"parameters written and read: expected {made!r}, found {back!r}")
+        expect(restored == made, f"parameters written and read: expected {made!r}, found {restored!r}")
 
     def test_unknown_options_are_refused(self) -> None:
-        """An option that does not exist is refused, so that a misspelt one is not passed over."""
+        """An unknown option is refused, so that a misspelt option is not ignored."""
         config = self.config()
         try:
             validate_plain(type(config), {**self.params, "not_an_option": 1})
@@ -194,34 +194,34 @@ class ComponentContract:
         """It can be built from its parameters."""
         self.component()
         self.config()
-        with offline() as asked:
+        with offline() as attempts:
             try:
                 self.build(self.roles, 0)
             except SkipTest:
                 raise
             except Exception as error:
-                if asked:
-                    raise SkipTest("it asks for the network while it is built") from error
+                if attempts:
+                    raise SkipTest("it accesses the network while it is built") from error
                 raise AssertionError(
                     f"building with params {dict(self.params)}: expected a component, found {one_line(error)}"
                 ) from error
 
     def test_it_is_built_offline(self) -> None:
-        """Building it asks nothing of the network, so recipes run on machines that have none."""
+        """Building it does not access the network, so that recipes run on machines without one."""
         self.component()
         self.config()
-        with offline() as asked:
+        with offline() as attempts:
             try:
                 self.build(self.roles, 0)
             except SkipTest:
                 raise
             except Exception as error:
-                if not asked:
+                if not attempts:
                     raise SkipTest("it cannot be built") from error
-        expect(not asked, f"building: expected no use of the network, found {', '.join(dict.fromkeys(asked))}")
+        expect(not attempts, f"building: expected no network access, found {', '.join(dict.fromkeys(attempts))}")
 
-    def test_global_random_state_is_left_alone(self) -> None:
-        """Building and using it leave the global random states, so that adding it changes nothing else."""
+    def test_global_random_state_is_not_changed(self) -> None:
+        """Building and using it do not change the global random states, so that adding it affects nothing else."""
         with watched_random_state() as expect_untouched:
             made = self.make()
             expect_untouched("building")

@@ -1,4 +1,4 @@
-"""What a dataset keeps."""
+"""Contract of datasets."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from fusekit.testing.offline import offline
 
 
 class DatasetContract(ComponentContract):
-    """Checks of a dataset. One that reads files needs `root`, or `write_files`; else only its Config is checked.
+    """Checks of a dataset. A dataset of files needs `root` or `write_files`; otherwise only its Config is checked.
 
     Attributes:
         root: Folder of the data.
-        splits: Splits that there are.
-        samples: Scenes read of every split, at most.
+        splits: Splits of the dataset.
+        samples: Largest number of scenes read from each split.
     """
 
     kind = "dataset"
@@ -35,46 +35,46 @@ class DatasetContract(ComponentContract):
     samples: ClassVar[int] = 2
 
     def write_files(self, folder: Path) -> None:
-        """Writes a small example of the data into an empty folder, for datasets that read files."""
+        """Write a small example of the data into an empty folder, for datasets that read files."""
 
     def data_config(self) -> DatasetConfig:
         """Its validated parameters."""
         config = self.config()
         if not isinstance(config, DatasetConfig):
-            raise SkipTest("its Config is no DatasetConfig")
+            raise SkipTest("its Config is not a DatasetConfig")
         return config
 
     def build(self, roles: tuple[str, ...], seed: int) -> Any:
-        """As for other kinds; a dataset is given its root and split instead of the wiring."""
+        """The dataset, built from its root and first split; roles are ignored."""
         with self.data() as root:
             return self.component()(self.data_config(), root, self.splits[0], seed=seed)
 
     @contextmanager
     def data(self) -> Iterator[Path | None]:
-        """The folder of the data; skips where the data is missing."""
+        """The folder of the data; skips if the data is missing."""
         with tempfile.TemporaryDirectory() as folder:
             self.write_files(Path(folder))
             written = any(Path(folder).iterdir())
             root = Path(folder) if written else (Path(self.root) if self.root is not None else None)
             missing = self.data_config().missing(root)
             if missing is not None:
-                raise SkipTest(f"its data is not here: {missing.splitlines()[0]}")
+                raise SkipTest(f"its data is missing: {missing.splitlines()[0]}")
             yield root
 
     @contextmanager
     def opened(self, split: Split) -> Iterator[FusionDataset]:
-        """A split of the dataset, while its files are there."""
-        found = self.component()
+        """A split of the dataset, as long as its files exist."""
+        component = self.component()
         with self.data() as root:
             try:
                 with offline():
-                    dataset: FusionDataset = found(self.data_config(), root, split, seed=0)
+                    dataset: FusionDataset = component(self.data_config(), root, split, seed=0)
             except Exception as error:
                 raise SkipTest(f"it cannot be built: {one_line(error)}") from error
             yield dataset
 
     def read(self) -> Iterator[tuple[str, Sample]]:
-        """The first scenes of every split, and where each is from."""
+        """The first scenes of every split, each with its split and index."""
         for split in self.splits:
             with self.opened(split) as dataset:
                 for index in range(min(self.samples, len(dataset))):
@@ -84,30 +84,30 @@ class DatasetContract(ComponentContract):
         for _ in self.read():
             pass
 
-    # What the Config says ---------------------------------------------------------------------------------
+    # The Config -------------------------------------------------------------------------------------------
 
-    def test_config_says_the_roles(self) -> None:
-        """The Config names the roles of the sources, each once, before anything is read."""
+    def test_config_declares_the_roles(self) -> None:
+        """The Config returns the roles of the sources, each once, before any file is read."""
         roles = self.data_config().roles()
         good = isinstance(roles, tuple) and bool(roles) and all(isinstance(role, str) and role for role in roles)
         expect(good and len(set(roles)) == len(roles), f"roles(): expected a tuple of different names, found {roles!r}")
 
-    def test_config_says_where_the_data_comes_from(self) -> None:
-        """The Config says what must stand beside every number that is made with the data."""
+    def test_config_declares_the_provenance(self) -> None:
+        """The Config returns the provenance of the data, which is shown with all results."""
         found = self.data_config().provenance()
         expect(isinstance(found, Provenance), f"provenance(): expected a Provenance, found {type(found).__name__}")
         expect(bool(found.name.strip()), "provenance(): expected a name, found none")
 
-    def test_config_says_the_classes(self) -> None:
-        """The Config gives the class table of the labels, or None where there are none."""
+    def test_config_declares_the_classes(self) -> None:
+        """The Config returns the class table of the labels, or None if there are no labels."""
         found = self.data_config().classes()
         expect(found is None or isinstance(found, ClassTable), f"classes(): expected a table or None, found {found!r}")
         if found is not None:
             void, count = found.ignore_index, len(found)
-            expect(not 0 <= void < count, f"ignore_index: expected no class of the {count}, found {void}")
+            expect(not 0 <= void < count, f"ignore_index: expected none of the {count} class indices, found {void}")
 
-    def test_config_says_what_is_missing(self) -> None:
-        """The Config says in words what is missing from an empty folder, or nothing where it needs none."""
+    def test_config_describes_missing_files(self) -> None:
+        """The Config describes what is missing from an empty folder, or returns None if it needs no files."""
         with tempfile.TemporaryDirectory() as folder:
             for root in (None, Path(folder), Path(folder) / "absent"):
                 try:
@@ -117,40 +117,41 @@ class DatasetContract(ComponentContract):
                 good = found is None or (isinstance(found, str) and bool(found.strip()))
                 expect(good, f"missing(): expected a sentence or None, found {found!r}")
 
-    # What the data is -------------------------------------------------------------------------------------
+    # The data ---------------------------------------------------------------------------------------------
 
-    def test_scenes_have_names_of_their_own(self) -> None:
-        """Every scene of a split has an identifier of its own, which names its output files."""
+    def test_scene_ids_are_unique(self) -> None:
+        """Every scene of a split has a unique identifier, which names its output files."""
         for split in self.splits:
             with self.opened(split) as dataset:
                 ids = list(dataset.ids)
                 expect(bool(ids), f"ids of {split}: expected some, found none")
                 expect(len(dataset) == len(ids), f"length of {split}: expected {len(ids)}, found {len(dataset)}")
                 expect(all(isinstance(i, str) and i for i in ids), f"ids of {split}: expected texts, found {ids[:3]}")
-                twice = sorted({name for name in ids if ids.count(name) > 1})
-                expect(not twice, f"ids of {split}: expected each once, found {', '.join(twice[:3])} more than once")
+                repeated = sorted({name for name in ids if ids.count(name) > 1})
+                shown = ", ".join(repeated[:3])
+                expect(not repeated, f"ids of {split}: expected each once, found {shown} more than once")
 
-    def test_order_repeats(self) -> None:
-        """Opened again, a split has the same scenes in the same order."""
+    def test_order_is_reproducible(self) -> None:
+        """A split that is opened again has the same scenes in the same order."""
         for split in self.splits:
             with self.opened(split) as first:
                 before = list(first.ids)
             with self.opened(split) as second:
                 expect(
                     list(second.ids) == before,
-                    f"ids of {split}, opened again: expected the same order as before, found another",
+                    f"ids of {split}, opened again: expected the same order as before, found another order",
                 )
 
-    def test_scenes_come_by_their_names(self) -> None:
-        """The scene at an index carries the identifier at that index."""
+    def test_scenes_match_their_ids(self) -> None:
+        """The scene at an index has the identifier at that index."""
         for split in self.splits:
             with self.opened(split) as dataset:
                 for index in range(min(self.samples, len(dataset))):
                     found, wanted = dataset[index].id, dataset.ids[index]
                     expect(found == wanted, f"id of {split}[{index}]: expected {wanted!r}, found {found!r}")
 
-    def test_reading_repeats(self) -> None:
-        """Read again, in any order and from a newly opened split, a scene is the same to the last bit."""
+    def test_reading_is_reproducible(self) -> None:
+        """A scene that is read again, in any order or from a newly opened split, is bitwise identical."""
         for split in self.splits:
             with self.opened(split) as dataset:
                 indices = list(range(min(self.samples, len(dataset))))
@@ -167,7 +168,7 @@ class DatasetContract(ComponentContract):
                         expect_same(f"label of {split}[{index}], {when}", label, was_label)
 
     def test_images_are_images(self) -> None:
-        """There is one image per role, all of one size, (1 or 3, H, W) float32 in [0, 1]."""
+        """There is one image per role, all of the same size, (1 or 3, H, W) float32 in [0, 1]."""
         roles = self.data_config().roles()
         for where, sample in self.read():
             count = len(sample.images)
@@ -182,7 +183,7 @@ class DatasetContract(ComponentContract):
                 expect_image(f"{role} of {where}", image)
 
     def test_labels_are_in_the_class_table(self) -> None:
-        """Labels are label maps (H, W) int64 of values in the class table or the ignore value, or absent."""
+        """Labels are label maps (H, W) int64 with indices of the class table or the ignore value, or None."""
         table = self.data_config().classes()
         for where, sample in self.read():
             if table is None:
@@ -192,11 +193,11 @@ class DatasetContract(ComponentContract):
             expect_shape(f"label of {where}", sample.label, sample.images[0].shape[-2:])
             expect(sample.label.dtype == torch.int64, f"label of {where}: expected int64, found {sample.label.dtype}")
             values = set(sample.label.unique().tolist())
-            strange = sorted(values - set(range(len(table))) - {table.ignore_index})
-            expect(not strange, f"label of {where}: expected classes of the table, found {strange[:5]}")
+            unknown = sorted(values - set(range(len(table))) - {table.ignore_index})
+            expect(not unknown, f"label of {where}: expected classes of the table, found {unknown[:5]}")
 
     def test_ideals_are_images(self) -> None:
-        """The ideal fused image, where it is known, has the size of the sources and is in [0, 1]."""
+        """The ideal fused image, if it is known, has the size of the sources and is in [0, 1]."""
         known = False
         for where, sample in self.read():
             if sample.ideal is not None:

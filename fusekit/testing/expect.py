@@ -1,4 +1,4 @@
-"""Assertions whose messages say what was expected, what was found, and where."""
+"""Assertions with messages that state what was expected, what was found, and where."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from torch import Tensor
 
 
 def expect(holds: bool, message: str) -> None:
-    """Fails with the message unless the condition holds.
+    """Fail with the message unless the condition holds.
 
     Raises:
-        AssertionError: It does not hold.
+        AssertionError: The condition does not hold.
     """
     if not holds:
         raise AssertionError(message)
 
 
 def expect_shape(what: str, found: Tensor, wanted: Sequence[int]) -> None:
-    """Fails unless a tensor has the shape."""
+    """Fail unless a tensor has the given shape."""
     expect(isinstance(found, Tensor), f"{what}: expected a tensor, found {type(found).__name__}")
     expect(tuple(found.shape) == tuple(wanted), f"{what}: expected shape {tuple(wanted)}, found {tuple(found.shape)}")
 
 
 def expect_image(what: str, found: Tensor) -> None:
-    """Fails unless a tensor is a float32 image of finite values in [0, 1]."""
+    """Fail unless a tensor is a float32 image of finite values in [0, 1]."""
     expect_finite(what, found)
     expect_within(what, found, 0.0, 1.0)
 
 
 def expect_finite(what: str, found: Tensor) -> None:
-    """Fails unless a tensor is float32 and finite."""
+    """Fail unless a tensor is float32 and finite."""
     expect(found.dtype == torch.float32, f"{what}: expected float32, found {found.dtype}")
     bad = ~torch.isfinite(found)
     expect(
@@ -40,7 +40,7 @@ def expect_finite(what: str, found: Tensor) -> None:
 
 
 def expect_within(what: str, found: Tensor, low: float, high: float, slack: float = 0.0) -> None:
-    """Fails unless all values lie in [low, high]."""
+    """Fail unless all values are in [low, high]."""
     found = found.detach()
     bad = (found < low - slack) | (found > high + slack)
     expect(
@@ -51,7 +51,7 @@ def expect_within(what: str, found: Tensor, low: float, high: float, slack: floa
 
 
 def expect_same(what: str, found: Tensor, wanted: Tensor, *, rtol: float = 0.0, atol: float = 0.0) -> None:
-    """Fails unless two tensors agree; to the last bit where no tolerance is given."""
+    """Fail unless two tensors are equal within the tolerance; bitwise if no tolerance is given."""
     expect_shape(what, found, wanted.shape)
     expect(found.dtype == wanted.dtype, f"{what}: expected {wanted.dtype}, found {found.dtype}")
     found, wanted = found.detach(), wanted.detach()

@@ -1,4 +1,4 @@
-"""Known gaps: checks that a component is known to fail, and why."""
+"""Known gaps: checks that a component is known to fail, with reasons."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from unittest import SkipTest
 
 
 def respects_known_gaps(check: Callable[[Any], None]) -> Callable[[Any], None]:
-    """A check that is skipped with its reason where it is a known gap, and fails once the gap is closed."""
+    """Decorator of a check: a known gap is skipped with its reason, and fails once the component passes."""
 
     @wraps(check)
     def checked(contract: Any) -> None:
@@ -23,7 +23,7 @@ def respects_known_gaps(check: Callable[[Any], None]) -> Callable[[Any], None]:
             raise
         except Exception as error:
             raise SkipTest(f"known gap: {reason}") from error
-        raise AssertionError(f"known_gaps excuses {check.__name__} ({reason}), but it passes: take it out")
+        raise AssertionError(f"known_gaps lists {check.__name__} ({reason}), but the check passes: remove the entry")
 
     checked.respects_known_gaps = True  # type: ignore[attr-defined]
     return checked

@@ -1,4 +1,4 @@
-"""What a weights importer keeps."""
+"""Contract of weights importers."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from fusekit.testing.expect import expect
 
 
 class ImporterContract(ComponentContract):
-    """Checks of a weights importer; give a released file's content in `released` for those that need one."""
+    """Checks of a weights importer; override `released` for the checks that need the content of a released file."""
 
     kind = "importer"
 
     def released(self) -> Any:
-        """What a released file holds, as ``torch.load`` gives it."""
-        raise SkipTest("released() of the contract gives no example of a released file")
+        """Content of a released file, as ``torch.load`` returns it."""
+        raise SkipTest("released() of the contract returns no example of a released file")
 
     def use(self, made: Any) -> None:
-        with contextlib.suppress(Exception):  # how it refuses is another check's business
-            made.convert({"stranger": torch.zeros(2)})
+        with contextlib.suppress(Exception):  # another check tests the refusal
+            made.convert({"unknown": torch.zeros(2)})
 
-    def test_files_of_others_are_refused(self) -> None:
-        """A file that it does not read is refused with a DataError, which users are shown as a sentence."""
+    def test_unsupported_files_are_refused(self) -> None:
+        """An unsupported file is refused with a DataError, which is shown to users as an error message."""
         importer = self.make()
-        strangers = {
+        unsupported = {
             "a text": "weights",
             "nothing": None,
             "a list": [torch.zeros(2)],
@@ -40,17 +40,17 @@ class ImporterContract(ComponentContract):
             "weights of something else": {"layer.weight": torch.zeros(3, 3), "layer.bias": torch.zeros(3)},
             "an empty state dict in a checkpoint": {"model": {}, "epoch": 3},
         }
-        for what, content in strangers.items():
+        for what, content in unsupported.items():
             try:
                 importer.convert(content)
             except DataError:
                 continue
             except Exception as error:
                 raise AssertionError(f"a file with {what}: expected a DataError, found {one_line(error)}") from error
-            raise AssertionError(f"a file with {what}: expected a DataError, found that it is converted")
+            raise AssertionError(f"a file with {what}: expected a DataError, found that the file is converted")
 
-    def test_weights_fit_the_model_that_it_names(self) -> None:
-        """The weights load into the model that comes with them, all of them and no others."""
+    def test_weights_fit_the_model(self) -> None:
+        """The state dict fits the model description that is returned with it, without missing or unexpected entries."""
         released = self.released()
         made = self.make().convert(released)
         expect(len(made.roles) > 0, "roles: expected the roles of the sources, found none")
@@ -66,11 +66,11 @@ class ImporterContract(ComponentContract):
         except RuntimeError as error:
             raise AssertionError(f"weights: expected those of the model, found {one_line(error)}") from error
 
-    def test_released_content_is_left_alone(self) -> None:
-        """It does not change what it is given."""
+    def test_released_content_is_not_changed(self) -> None:
+        """It does not change the content that it converts."""
         released = self.released()
         if not isinstance(released, dict):
-            raise SkipTest("the example is no state dict")
+            raise SkipTest("the example is not a state dict")
         before = set(released)
         self.make().convert(released)
         expect(set(released) == before, f"released: expected its {len(before)} entries, found {len(released)}")

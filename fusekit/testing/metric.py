@@ -1,4 +1,4 @@
-"""What a metric keeps."""
+"""Contract of metrics."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from fusekit.testing.expect import expect, expect_same
 
 
 class MetricContract(ComponentContract):
-    """Checks of a metric, also of one that compares with the known ideal (`ReferenceMetric`)."""
+    """Checks of a metric, including metrics that compare with the known ideal (`ReferenceMetric`)."""
 
     kind = "metric"
 
     def pictures(self, count: int, height: int = 48, width: int = 56, seed: int = 0) -> tuple[Tensor, ...]:
-        """Grey images (height, width) uint8: a slope each, with noise."""
+        """Grey images (height, width) uint8, each a ramp with noise."""
         generator = torch.Generator().manual_seed(seed)
         slope = torch.linspace(0, 1, height)[:, None] + torch.linspace(0, 1, width)[None, :]
         noise = [torch.rand(height, width, generator=generator) for _ in range(count)]
         return tuple((60 * slope + 90 * grain + 20 * n).to(torch.uint8) for n, grain in enumerate(noise))
 
     def measure(self, metric: Any, fused: Tensor, sources: tuple[Tensor, ...]) -> MetricValue:
-        """The value, with the first source as the ideal where one is wanted."""
+        """The value of the metric, with the first source as the ideal if the metric needs one."""
         if isinstance(metric, ReferenceMetric):
             return metric(fused, sources, sources[0])
         value: MetricValue = metric(fused, sources)
@@ -39,7 +39,7 @@ class MetricContract(ComponentContract):
         self.measure(made, fused, tuple(sources))
 
     def test_declares_what_it_is(self) -> None:
-        """It says its name, its dialect, its direction and its smallest image, which stand beside every number."""
+        """It declares its name, dialect, direction, unit and smallest image size, which are shown with its values."""
         metric = self.component()
         for attribute in ("name", "dialect"):
             text = getattr(metric, attribute, None)
@@ -50,7 +50,7 @@ class MetricContract(ComponentContract):
         expect(isinstance(smallest, int) and smallest >= 1, f"minimum_size: expected pixels from 1, found {smallest!r}")
 
     def test_value_is_a_number(self) -> None:
-        """Images with structure have a finite value for two and three sources; for a single one it may be NaN."""
+        """For images with structure the value is finite with two and three sources; with a single one it may be NaN."""
         metric = self.make()
         for count in (1, 2, 3):
             fused, *sources = self.pictures(count + 1)
@@ -63,7 +63,7 @@ class MetricContract(ComponentContract):
             expect(several in (0, count), f"per_source for {count} sources: expected {count} or none, found {several}")
 
     def test_extremes_are_numbers_or_undefined(self) -> None:
-        """Equal and constant images have a finite value, or NaN; an infinity would hide all others in a mean."""
+        """For equal and constant images the value is finite or NaN; an infinite value would dominate the mean."""
         metric = self.make()
         picture = self.pictures(1)[0]
         flat = torch.full_like(picture, 7)
@@ -75,8 +75,8 @@ class MetricContract(ComponentContract):
             value = self.measure(metric, fused, (source, source.clone())).value
             expect(not math.isinf(value), f"value for {what}: expected a number or NaN, found {value}")
 
-    def test_value_does_not_depend_on_what_was_measured_before(self) -> None:
-        """It keeps no state: the order of the scenes does not matter."""
+    def test_value_does_not_depend_on_earlier_calls(self) -> None:
+        """It keeps no state, so that the order of the scenes does not matter."""
         metric = self.make()
         first, second = self.pictures(3), self.pictures(3, seed=1)
         before = self.measure(metric, first[0], first[1:])
@@ -84,8 +84,8 @@ class MetricContract(ComponentContract):
         after = self.measure(metric, first[0], first[1:])
         expect(after == before, f"the same images measured again: expected {before}, found {after}")
 
-    def test_images_are_left_alone(self) -> None:
-        """It does not change the images, which the next metric measures."""
+    def test_images_are_not_changed(self) -> None:
+        """It does not change the images, which other metrics use after it."""
         pictures = self.pictures(3)
         before = [picture.clone() for picture in pictures]
         self.measure(self.make(), pictures[0], pictures[1:])
@@ -93,7 +93,7 @@ class MetricContract(ComponentContract):
             expect_same(f"{what} after measuring", picture, was)
 
     def test_works_at_its_smallest_size(self) -> None:
-        """An image of the smallest size that it declares has a value; a smaller one has none."""
+        """An image of its declared smallest size has a value; a smaller image has NaN."""
         metric = self.make()
         side = metric.minimum_size
         fused, *sources = self.pictures(3, side, side)
@@ -108,7 +108,7 @@ class MetricContract(ComponentContract):
             expect(math.isnan(value), f"value for images of {side - 1}x{side + 8}: expected NaN, found {value}")
 
     def test_wrong_images_are_refused(self) -> None:
-        """Images of another type or size are refused, because the number would mean something else."""
+        """Images of another type or size are refused, because their values would not be comparable."""
         metric = self.make()
         fused, source = self.pictures(2)
         for what, wrong, sources in (
@@ -123,10 +123,10 @@ class MetricContract(ComponentContract):
             raise AssertionError(f"{what}: expected a ValueError, found the value {found.value}")
 
     def test_direction_is_the_declared_one(self) -> None:
-        """Against a known ideal, the ideal itself scores better than a disturbed copy."""
+        """With a known ideal, the ideal itself scores better than a degraded copy."""
         metric = self.make()
         if not isinstance(metric, ReferenceMetric):
-            raise SkipTest("without a known ideal nobody can say which image is better")
+            raise SkipTest("without a known ideal it is not defined which image is better")
         ideal, noise = self.pictures(2)
         worse = (ideal // 2 + noise // 2).to(torch.uint8)
         best, other = (metric(image, (noise,), ideal).value for image in (ideal, worse))
@@ -135,10 +135,10 @@ class MetricContract(ComponentContract):
         expect(better, f"the ideal itself: expected a {direction} value than {other}, found {best}")
 
     def test_undefined_without_the_ideal(self) -> None:
-        """Where it wants an ideal and none is known, the value is NaN."""
+        """If it needs an ideal and none is known, the value is NaN."""
         metric = self.make()
         if not isinstance(metric, ReferenceMetric):
-            raise SkipTest("it wants no ideal")
+            raise SkipTest("it needs no ideal")
         fused, *sources = self.pictures(3)
         value = metric(fused, sources).value
         expect(isinstance(metric, Metric) and math.isnan(value), f"value without an ideal: expected NaN, found {value}")

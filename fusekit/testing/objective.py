@@ -1,4 +1,4 @@
-"""What an objective keeps."""
+"""Contract of objectives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ObjectiveContract(ComponentContract):
     """Checks of an objective.
 
     Attributes:
-        model: Parts that it needs beside it, as the ``model`` section of a recipe names them; toys for all others.
+        model: Other parts of the model, as in the ``model`` section of a recipe; toys for all others.
     """
 
     kind = "objective"
@@ -36,7 +36,7 @@ class ObjectiveContract(ComponentContract):
         return Batch(images(len(self.roles), 2, 32, 32), labels(len(self.classes), 2, 32, 32), ("a", "b"))
 
     def evaluated(self) -> tuple[nn.Module, Tensor, LossTerms]:
-        """The evaluator, the fused images, and what it says of them."""
+        """The evaluator, the fused images and the loss of the evaluator on them."""
         objective = self.make()
         evaluator = objective.evaluator(self.training())
         fused = torch.stack(self.batch().sources).mean(dim=0).requires_grad_()
@@ -47,16 +47,16 @@ class ObjectiveContract(ComponentContract):
         made.loss(made.evaluator(self.training()), batch.sources[0], batch)
 
     def test_evaluator_is_a_part_of_the_model(self) -> None:
-        """The evaluator stands in the model, where strategies train it and checkpoints keep it."""
+        """The evaluator is a part of the model, so that strategies can train it and checkpoints contain it."""
         training = self.training()
         evaluator = self.make().evaluator(training)
         expect(
             any(evaluator is module for module in training.system.modules()),
-            f"evaluator: expected a part of the model, found a {type(evaluator).__name__} from elsewhere",
+            f"evaluator: expected a part of the model, found a {type(evaluator).__name__} that is not one",
         )
 
     def test_loss_is_a_number(self) -> None:
-        """The loss and its terms are finite numbers, with names for the log."""
+        """The loss and its terms are finite numbers, and the terms have names for the log."""
         _, _, found = self.evaluated()
         expect(isinstance(found, LossTerms), f"loss: expected LossTerms, found {type(found).__name__}")
         for name, term in {"total": found.total, **found.terms}.items():
@@ -64,7 +64,7 @@ class ObjectiveContract(ComponentContract):
             expect(bool(torch.isfinite(term)), f"{name}: expected a finite number, found {term.item()}")
 
     def test_loss_reaches_the_fused_images(self) -> None:
-        """The loss has a gradient with respect to the fused images, which a learned loss learns from."""
+        """The loss has a gradient with respect to the fused images, which a learned loss needs."""
         _, fused, found = self.evaluated()
         gradient = torch.autograd.grad(found.total, fused, allow_unused=True)[0] if found.total.requires_grad else None
         if gradient is None or not bool((gradient != 0).any()):
@@ -72,19 +72,19 @@ class ObjectiveContract(ComponentContract):
         expect(bool(torch.isfinite(gradient).all()), "gradient at the fused images: expected finite numbers")
 
     def test_loss_reaches_the_evaluator(self) -> None:
-        """The loss has a gradient with respect to the evaluator's weights, which learn beside the fusion."""
+        """The loss has a gradient with respect to the evaluator's parameters, so that the evaluator can be trained."""
         evaluator, _, found = self.evaluated()
-        weights = [weight for weight in evaluator.parameters() if weight.requires_grad]
-        if not weights:
-            raise SkipTest("the evaluator has no weights to train")
-        gradients = torch.autograd.grad(found.total, weights, allow_unused=True) if found.total.requires_grad else ()
+        parameters = [parameter for parameter in evaluator.parameters() if parameter.requires_grad]
+        if not parameters:
+            raise SkipTest("the evaluator has no trainable parameters")
+        gradients = torch.autograd.grad(found.total, parameters, allow_unused=True) if found.total.requires_grad else ()
         expect(
             any(g is not None and bool((g != 0).any()) for g in gradients),
-            "gradient at the evaluator's weights: expected one, found none",
+            "gradient at the evaluator's parameters: expected one, found none",
         )
 
-    def test_batch_and_images_are_left_alone(self) -> None:
-        """It does not change the images and labels that it is given."""
+    def test_batch_and_images_are_not_changed(self) -> None:
+        """It does not change its input images and labels."""
         objective, batch, before = self.make(), self.batch(), self.batch()
         fused = batch.sources[0].clone()
         objective.loss(objective.evaluator(self.training()), fused, batch)
@@ -95,7 +95,7 @@ class ObjectiveContract(ComponentContract):
             expect_same("labels after the loss", batch.labels, before.labels)
 
     def test_missing_labels_are_refused(self) -> None:
-        """Where it needs labels, a batch without any is refused in words."""
+        """If it needs labels, a batch without labels is refused with a ValueError."""
         if "labels" not in self.config().needs():
             raise SkipTest("it needs no labels")
         objective, batch = self.make(), replace(self.batch(), labels=None)

@@ -1,4 +1,4 @@
-"""What an observer keeps."""
+"""Contract of observers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from fusekit.testing.component import ComponentContract
 
 
 class ObserverContract(ComponentContract):
-    """Checks of an observer: it is told of runs that did not take place, in a temporary folder."""
+    """Checks of an observer: the hooks of simulated runs are called, with a temporary run folder."""
 
     kind = "observer"
 
     def hooks(self, made: Any) -> Any:
-        """The hooks of a run with this observer alone; skips where it cannot listen: another check's business."""
+        """The hooks of a run with only this observer; skips if it cannot be registered, which another check reports."""
         manager = observer_manager()
         try:
             register_observer(manager, self.name, made)
@@ -30,67 +30,67 @@ class ObserverContract(ComponentContract):
             raise SkipTest(error.message) from error
         return manager.hook
 
-    def tell_of_a_run(self, made: Any, folder: Path) -> None:
-        """Tells of a run of two phases with validation, one value of which is not finite."""
+    def simulate_run(self, made: Any, folder: Path) -> None:
+        """Simulate a run of two phases with validation, including a value that is not finite."""
         hook = self.hooks(made)
         hook.fusekit_run_started(folder=folder, recipe=_recipe(), resume=False)
         hook.fusekit_phase_started(phase="first", steps_done=0, total_steps=1)
-        _tell_step(hook, "first", 1, 1)
+        _report_step(hook, "first", 1, 1)
         hook.fusekit_phase_started(phase="train", steps_done=0, total_steps=2)
         for step, value in ((1, 0.5), (2, None)):
-            _tell_step(hook, "train", step, 2)
-            _tell_validation(hook, "train", step, value)
+            _report_step(hook, "train", step, 2)
+            _report_validation(hook, "train", step, value)
         hook.fusekit_run_finished(folder=folder, outcome="finished", error="", ended_early=[])
 
-    def tell_of_an_interrupted_run(self, made: Any, folder: Path) -> None:
-        """Tells of a run that is stopped in its second step."""
+    def simulate_interrupted_run(self, made: Any, folder: Path) -> None:
+        """Simulate a run that is interrupted in its second step."""
         hook = self.hooks(made)
         hook.fusekit_run_started(folder=folder, recipe=_recipe(), resume=False)
         hook.fusekit_phase_started(phase="train", steps_done=0, total_steps=3)
-        _tell_step(hook, "train", 1, 3)
+        _report_step(hook, "train", 1, 3)
         hook.fusekit_run_finished(folder=folder, outcome="interrupted", error="stopped with Ctrl-C", ended_early=[])
 
-    def tell_of_its_resumption(self, made: Any, folder: Path) -> None:
-        """Tells of the rest of that run."""
+    def simulate_resumed_run(self, made: Any, folder: Path) -> None:
+        """Simulate the resumed rest of the interrupted run."""
         hook = self.hooks(made)
         hook.fusekit_run_started(folder=folder, recipe=_recipe(), resume=True)
         hook.fusekit_phase_started(phase="train", steps_done=1, total_steps=3)
-        _tell_step(hook, "train", 2, 3)
-        _tell_validation(hook, "train", 2, 0.5)
+        _report_step(hook, "train", 2, 3)
+        _report_validation(hook, "train", 2, 0.5)
         hook.fusekit_run_finished(folder=folder, outcome="finished", error="", ended_early=["train"])
 
-    def tell_of_a_failure(self, made: Any, folder: Path) -> None:
-        """Tells of a run that fails before a phase begins."""
+    def simulate_failed_run(self, made: Any, folder: Path) -> None:
+        """Simulate a run that fails before its first phase."""
         hook = self.hooks(made)
         hook.fusekit_run_started(folder=folder, recipe=_recipe(), resume=False)
         hook.fusekit_run_finished(folder=folder, outcome="failed", error="no data in /data", ended_early=[])
 
     def use(self, made: Any) -> None:
-        with contextlib.suppress(Exception), _run_folder() as folder:  # whether it fails is another check's business
-            self.tell_of_a_run(made, folder)
+        with contextlib.suppress(Exception), _run_folder() as folder:  # another check reports failures
+            self.simulate_run(made, folder)
 
-    def test_listens_to_hooks_that_exist(self) -> None:
-        """Its methods are hooks of a run and take arguments of them, so that it hears what it waits for."""
+    def test_hooks_exist(self) -> None:
+        """Its methods are existing hooks with valid arguments, so that they are called during a run."""
         try:
             register_observer(observer_manager(), self.name, self.make())
         except PluginError as error:
             raise AssertionError(f"its hooks: expected hooks of a run, found {error.message}") from error
 
-    def test_hears_of_a_whole_run(self) -> None:
-        """It hears of a run from its start to its end without failing, values that are not finite among them."""
+    def test_observes_a_complete_run(self) -> None:
+        """It observes a complete run without errors, including values that are not finite."""
         with _run_folder() as folder:
-            _expect_no_error("a whole run", self.tell_of_a_run, self.make(), folder)
+            _expect_no_error("a complete run", self.simulate_run, self.make(), folder)
 
-    def test_hears_of_a_resumed_run(self) -> None:
-        """It goes on in a run folder where it was before, as when a training is resumed."""
+    def test_observes_a_resumed_run(self) -> None:
+        """It observes an interrupted and then resumed run in the same run folder without errors."""
         with _run_folder() as folder:
-            _expect_no_error("an interrupted run", self.tell_of_an_interrupted_run, self.make(), folder)
-            _expect_no_error("the rest of the run", self.tell_of_its_resumption, self.make(), folder)
+            _expect_no_error("an interrupted run", self.simulate_interrupted_run, self.make(), folder)
+            _expect_no_error("the resumed run", self.simulate_resumed_run, self.make(), folder)
 
-    def test_hears_of_a_run_that_fails_early(self) -> None:
-        """It hears of the end of a run that failed before any phase began."""
+    def test_observes_a_run_that_fails_early(self) -> None:
+        """It observes a run that fails before its first phase without errors."""
         with _run_folder() as folder:
-            _expect_no_error("a run that fails early", self.tell_of_a_failure, self.make(), folder)
+            _expect_no_error("a run that fails early", self.simulate_failed_run, self.make(), folder)
 
 
 @contextlib.contextmanager
@@ -99,9 +99,9 @@ def _run_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _expect_no_error(what: str, tell: Any, made: Any, folder: Path) -> None:
+def _expect_no_error(what: str, simulate: Any, made: Any, folder: Path) -> None:
     try:
-        tell(made, folder)
+        simulate(made, folder)
     except SkipTest:
         raise
     except Exception as error:
@@ -109,11 +109,16 @@ def _expect_no_error(what: str, tell: Any, made: Any, folder: Path) -> None:
 
 
 def _recipe() -> dict[str, Any]:
-    given = {"schema": 1, "name": "told", "data": {"use": "toys.scenes"}, "model": {"backbone": {"use": "toys.mean"}}}
+    given = {
+        "schema": 1,
+        "name": "observed",
+        "data": {"use": "toys.scenes"},
+        "model": {"backbone": {"use": "toys.mean"}},
+    }
     return RecipeModel.model_validate(given).model_dump(mode="json", by_alias=True)
 
 
-def _tell_step(hook: Any, phase: str, step: int, total_steps: int) -> None:
+def _report_step(hook: Any, phase: str, step: int, total_steps: int) -> None:
     hook.fusekit_step_finished(
         phase=phase,
         step=step,
@@ -126,7 +131,7 @@ def _tell_step(hook: Any, phase: str, step: int, total_steps: int) -> None:
     )
 
 
-def _tell_validation(hook: Any, phase: str, step: int, value: float | None) -> None:
+def _report_validation(hook: Any, phase: str, step: int, value: float | None) -> None:
     hook.fusekit_validated(
         phase=phase,
         step=step,

@@ -1,4 +1,4 @@
-"""A network that refuses every connection and remembers who asked."""
+"""Refusing and recording network connections while a component is checked."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from unittest import mock
 
 @contextmanager
 def offline() -> Iterator[list[str]]:
-    """Refuses connections inside of the ``with`` block.
+    """Refuse network connections inside of the ``with`` block.
 
     Yields:
-        What was asked for; also where the component swallowed the error.
+        The attempted connections, including those whose error the component ignored.
     """
-    asked: list[str] = []
+    attempts: list[str] = []
     connect = socket.socket.connect
 
     def refuse(what: str) -> None:
-        asked.append(what)
-        raise OSError(f"no network while a component is checked ({what})")
+        attempts.append(what)
+        raise OSError(f"the network is disabled while a component is checked ({what})")
 
     def refuse_name(host: Any, *_: Any, **__: Any) -> Any:
         refuse(f"address of {host}")
@@ -32,11 +32,11 @@ def offline() -> Iterator[list[str]]:
     def refuse_internet(self: socket.socket, address: Any) -> Any:
         if self.family in (socket.AF_INET, socket.AF_INET6):
             refuse(f"connection to {address}")
-        return connect(self, address)  # pipes between local processes are nobody's download
+        return connect(self, address)  # local sockets between processes are allowed
 
     with (
         mock.patch.object(socket, "getaddrinfo", refuse_name),
         mock.patch.object(socket, "create_connection", refuse_connection),
         mock.patch.object(socket.socket, "connect", refuse_internet),
     ):
-        yield asked
+        yield attempts

@@ -1,4 +1,4 @@
-"""What a loss proposer keeps."""
+"""Contract of loss proposers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LossProposerContract(SourcesContract):
         return weights
 
     def test_weights_have_the_size_of_the_sources(self) -> None:
-        """Sources of any size, in any batch, give one weight per source and pixel."""
+        """For sources of any size and any batch size, there is one weight per source and pixel."""
         module = self.make().eval()
         for batch, height, width in self.every_size():
             with torch.no_grad():
@@ -32,7 +32,7 @@ class LossProposerContract(SourcesContract):
             expect_shape(f"weights of {batch} images of {height}x{width}", weights, wanted)
 
     def test_weights_are_not_negative(self) -> None:
-        """No source is pushed away: every weight is a finite number from zero on."""
+        """Weights are finite and not negative; a negative weight would push the fused image away from a source."""
         with torch.no_grad():
             weights = self.call(self.make().eval(), self.inputs())
         expect_finite("weights", weights)
@@ -45,7 +45,7 @@ class LossProposerContract(SourcesContract):
         expect_within("sum of the weights over the sources", weights.sum(dim=1), 1.0, 1.0, slack=1e-5)
 
     def test_takes_any_number_of_sources(self) -> None:
-        """It weighs as many sources as it is built for."""
+        """It returns weights for as many sources as it is built for."""
         built = 0
         for module, sources in self.of_any_count():
             built += 1
@@ -56,4 +56,4 @@ class LossProposerContract(SourcesContract):
                 raise AssertionError(f"{len(sources)} sources: expected weights, found {one_line(error)}") from error
             batch, _, height, width = sources[0].shape
             expect_shape(f"weights of {len(sources)} sources", weights, (batch, len(sources), height, width))
-        expect(built > 0, "expected that it can be built for some number of sources from 1 to 4, found none")
+        expect(built > 0, "expected that it can be built for at least one number of sources from 1 to 4, found none")

@@ -1,4 +1,4 @@
-"""The global random states, all three of them."""
+"""Detecting changes of the global random states of torch, NumPy and Python."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from fusekit.testing.expect import expect
 
 @contextmanager
 def watched_random_state() -> Iterator[Callable[[str], None]]:
-    """Watches torch, NumPy and `random` inside of the ``with`` block, and puts them back after it.
+    """Watch the random states of torch, NumPy and `random` inside of the ``with`` block, and restore them after it.
 
     Yields:
-        A function that fails, naming the generator, where something was drawn or seeded so far.
+        A function that fails, naming the generator, if a generator was used or seeded so far.
     """
     before = _states()
-    # On by a number each: a component that seeds a generator, and has done so before, would go unseen otherwise.
+    # Draw one number from each: otherwise a component that seeds a generator as it did before would not be detected.
     torch.rand(1), np.random.rand(1), random.random()
     start = _states()
 
@@ -29,8 +29,8 @@ def watched_random_state() -> Iterator[Callable[[str], None]]:
         touched = [name for name, state in _states().items() if not _same(state, start[name])]
         expect(
             not touched,
-            f"{when}: expected the global random state as it was, found that {', '.join(touched)} was drawn from or "
-            "seeded; use a generator of your own",
+            f"{when}: expected an unchanged global random state, found that {', '.join(touched)} was drawn from or "
+            "seeded; use a separate generator",
         )
 
     try:
@@ -46,7 +46,7 @@ def _states() -> dict[str, Any]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two states are equal; NumPy's is a tuple that holds an array."""
+    """Whether two states are equal; NumPy's is a tuple that contains an array."""
     if isinstance(one, torch.Tensor):
         return torch.equal(one, other)
     if isinstance(one, tuple):

@@ -1,4 +1,4 @@
-"""What a reconstruction head keeps."""
+"""Contract of reconstruction heads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ReconstructionContract(ModuleContract):
         return torch.cat(tuple(module(*inputs)), dim=1)
 
     def test_gives_an_image_per_role(self) -> None:
-        """There is one image for every source, whatever their number."""
+        """There is one image per source, for any number of sources."""
         for count in (1, 2, 3):
             roles = tuple("abc"[:count])
             with torch.no_grad():
@@ -33,7 +33,7 @@ class ReconstructionContract(ModuleContract):
             expect(len(found) == count, f"sources of {count} roles: expected {count} images, found {len(found)}")
 
     def test_images_have_the_size_of_the_fused_one(self) -> None:
-        """Fused images of any size, in any batch, give images of that size."""
+        """For fused images of any size and any batch size, the images have the size of the fused image."""
         module = self.make().eval()
         for batch, height, width in self.every_size():
             (fused,) = self.inputs(batch, height, width)
@@ -43,7 +43,7 @@ class ReconstructionContract(ModuleContract):
                 expect_shape(f"image {number} of {batch} images of {height}x{width}", image, fused.shape)
 
     def test_images_are_images(self) -> None:
-        """The images are float32, finite and in [0, 1], as the sources are that they are compared with."""
+        """The images are float32, finite and in [0, 1], like the sources that they are compared with."""
         with torch.no_grad():
             for number, image in enumerate(self.make().eval()(*self.inputs())):
                 expect_image(f"image {number}", image)

@@ -1,4 +1,4 @@
-"""What an unfolding stage keeps."""
+"""Contract of unfolding stages."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from fusekit.testing.toys import ToyGuidance, ToyTask, seeded_toy
 
 
 class StageContract(ModuleContract):
-    """Checks of an unfolding stage, called three times in a row: what it remembers must come to use.
+    """Checks of an unfolding stage, which is called three times in a row, so that its memory is used.
 
     Attributes:
-        uses_guidance: Whether it is given guidance.
+        uses_guidance: Whether guidance is passed to it.
     """
 
     kind = "stage"
@@ -31,7 +31,7 @@ class StageContract(ModuleContract):
         return ToyGuidance(task, sources, None) if self.uses_guidance else None
 
     def first_state(self, sources: tuple[Tensor, ...]) -> UnfoldingState:
-        """The state that a backbone starts with: the mean, and features as wide as the option ``channels`` says."""
+        """The first state of a backbone: the mean of the sources, and features with ``channels`` channels."""
         stacked = torch.cat(sources, dim=1)
         fused = stacked.mean(dim=1, keepdim=True)
         width = getattr(self.config(), "channels", 4)
@@ -41,7 +41,7 @@ class StageContract(ModuleContract):
         return UnfoldingState(fused, None, shares, memory={"long": features, "short": features.clone()})
 
     def states(self, module: Callable[..., Any], sources: tuple[Tensor, ...]) -> list[UnfoldingState]:
-        """The first state, and those after one, two and three stages."""
+        """The first state, and the states after one, two and three stages."""
         guidance = self.guidance(sources)
         states = [self.first_state(sources)]
         for _ in range(3):
@@ -52,7 +52,7 @@ class StageContract(ModuleContract):
         return self.states(module, inputs)[-1].fused
 
     def test_state_has_the_size_of_the_sources(self) -> None:
-        """Sources of any size, in any batch, give an image and a memory of that size."""
+        """For sources of any size and any batch size, image, weights and memory match the sources."""
         module = self.make().eval()
         for batch, height, width in self.every_size():
             sources = self.inputs(batch, height, width)
@@ -72,7 +72,7 @@ class StageContract(ModuleContract):
                 expect_image(f"fused after {number} stages", state.fused)
 
     def test_state_advances(self) -> None:
-        """The index counts the stages, and the estimate before is handed on as the previous one."""
+        """The index counts the stages, and the previous estimate is passed on."""
         with torch.no_grad():
             states = self.states(self.make().eval(), self.inputs())
         for before, after in pairwise(states):
@@ -81,19 +81,19 @@ class StageContract(ModuleContract):
                 raise AssertionError(f"previous after {after.index} stages: expected an image, found None")
             expect_same(f"previous after {after.index} stages", after.previous, before.fused)
 
-    def test_state_before_is_left_alone(self) -> None:
-        """It does not change the state that it is given, of which the backbone keeps the images."""
+    def test_input_state_is_not_changed(self) -> None:
+        """It does not change its input state, whose images the backbone keeps."""
         module, sources = self.make().eval(), self.inputs()
         state = self.first_state(sources)
         before = {"fused": state.fused.clone(), **{name: value.clone() for name, value in state.memory.items()}}
         with torch.no_grad():
             module(state, sources, self.guidance(sources))
         for name, value in {"fused": state.fused, **state.memory}.items():
-            expect(name in before, f"memory of the state before: expected no entry {name!r}, found one")
-            expect_same(f"{name} of the state before", value, before[name])
+            expect(name in before, f"memory of the input state: expected no entry {name!r}, found one")
+            expect_same(f"{name} of the input state", value, before[name])
 
     def test_works_without_guidance(self) -> None:
-        """It works without a task network beside it."""
+        """It works without guidance by a task network."""
         module, sources = self.make().eval(), self.inputs()
         state = self.first_state(sources)
         with torch.no_grad():
@@ -102,5 +102,5 @@ class StageContract(ModuleContract):
         expect_shape("fused without guidance", state.fused, sources[0].shape)
 
     def test_can_be_differentiated_twice(self) -> None:
-        """Its gradient has a gradient, which strategies that learn a loss differentiate through."""
+        """It has second derivatives, which strategies that learn a loss need."""
         self._check_twice_differentiable()

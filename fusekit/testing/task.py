@@ -1,4 +1,4 @@
-"""What a task network keeps."""
+"""Contract of task networks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fusekit.testing.samples import images, labels
 
 
 class TaskContract(ModuleContract):
-    """Checks of a task network; those of label maps only for a `SegmentationNetwork`."""
+    """Checks of a task network; checks of label maps apply only to a `SegmentationNetwork`."""
 
     kind = "task"
 
@@ -28,20 +28,20 @@ class TaskContract(ModuleContract):
         return logits
 
     def target(self, module: Any, logits: Tensor) -> Tensor:
-        """A target for the loss: label maps for a segmenter, the network's own answer for any other task."""
+        """A target for the loss: label maps for a segmentation network, its own prediction for any other task."""
         if isinstance(module, SegmentationNetwork):
             return labels(len(module.classes), logits.shape[0], logits.shape[-2], logits.shape[-1])
-        answer: Tensor = module.predict(logits).detach()
-        return answer
+        prediction: Tensor = module.predict(logits).detach()
+        return prediction
 
     def _segmenter(self) -> SegmentationNetwork:
         module = self.make().eval()
         if not isinstance(module, SegmentationNetwork):
-            raise SkipTest("it does not give every pixel a class")
+            raise SkipTest("it is not a segmentation network")
         return module
 
     def test_takes_grey_and_colour_images_of_any_size(self) -> None:
-        """Images of one or three channels and any size from 16 pixels on give logits of their size."""
+        """For images of one or three channels and any size from 16 pixels, the logits have the size of the images."""
         module = self.make().eval()
         for batch, height, width in self.every_size():
             for channels in (1, 3):
@@ -53,13 +53,13 @@ class TaskContract(ModuleContract):
                 else:
                     expect(len(logits) == batch, f"{where}: expected {batch} results, found {len(logits)}")
 
-    def test_options_say_what_it_solves(self) -> None:
-        """Its Config says that it solves segmentation where it is a `SegmentationNetwork`, and only there."""
-        says, segments = "segmentation" in self.config().solves(), issubclass(self.component(), SegmentationNetwork)
+    def test_options_declare_what_it_solves(self) -> None:
+        """Its Config declares segmentation in `solves` if and only if it is a `SegmentationNetwork`."""
+        declared, segments = "segmentation" in self.config().solves(), issubclass(self.component(), SegmentationNetwork)
         expect(
-            says == segments,
+            declared == segments,
             f"solves() of the Config: expected segmentation {'in it' if segments else 'to be absent'}, as the class "
-            f"is {'a' if segments else 'no'} SegmentationNetwork, found {sorted(self.config().solves())}",
+            f"is {'' if segments else 'not '}a SegmentationNetwork, found {sorted(self.config().solves())}",
         )
 
     def test_logits_are_finite(self) -> None:
@@ -68,14 +68,14 @@ class TaskContract(ModuleContract):
             expect_finite("logits", self.call(self.make().eval(), self.inputs()))
 
     def test_classes_are_those_of_the_data(self) -> None:
-        """Its class table is the dataset's, which is what scores are named after."""
+        """Its class table is that of the dataset, whose names are used for its scores."""
         module = self._segmenter()
         expect(module.classes == self.classes, f"classes: expected {self.classes}, found {module.classes}")
         void = self.classes.ignore_index
         expect(void in module.ignored, f"ignored: expected the ignore value {void} in it, found {set(module.ignored)}")
 
     def test_predictions_are_label_maps(self) -> None:
-        """`predict` gives every pixel an index of the class table."""
+        """`predict` returns an index of the class table for every pixel."""
         module = self._segmenter()
         with torch.no_grad():
             predicted = module.predict(module(*self.inputs()))
@@ -87,8 +87,8 @@ class TaskContract(ModuleContract):
             f"prediction: expected classes 0 to {len(self.classes) - 1}, found {low} to {high}",
         )
 
-    def test_loss_can_be_learned_from(self) -> None:
-        """The loss is one finite number, and has a gradient with respect to the image."""
+    def test_loss_is_differentiable(self) -> None:
+        """The loss is a finite scalar and has a gradient with respect to the image."""
         module = self.make().eval()
         image = self.inputs()[0].requires_grad_()
         logits = module(image)
@@ -100,7 +100,7 @@ class TaskContract(ModuleContract):
         expect(gradient is not None, "loss: expected a gradient with respect to the image, found none")
         expect(bool(torch.isfinite(gradient).all()), "gradient of the loss: expected finite numbers, found others")
 
-    def test_loss_leaves_the_target_alone(self) -> None:
+    def test_target_is_not_changed(self) -> None:
         """The loss does not change the target, which other losses use after it."""
         module = self.make().eval()
         with torch.no_grad():
@@ -113,14 +113,14 @@ class TaskContract(ModuleContract):
         expect_same("target after the loss", target, before)
 
     def test_loss_of_unlabelled_images_is_finite(self) -> None:
-        """Images without any label give a finite loss, so that such a batch does not end a training."""
+        """The loss of images without any label is finite, so that such a batch does not stop the training."""
         module = self._segmenter()
         logits = self.call(module, self.inputs())
         loss = module.loss(logits, torch.full((2, 33, 47), module.classes.ignore_index))
         expect(bool(torch.isfinite(loss)), f"loss of ignored labels only: expected a number, found {loss.item()}")
 
-    def test_ignored_pixels_take_no_part_in_the_loss(self) -> None:
-        """Pixels without a label have no say in the loss."""
+    def test_ignored_pixels_do_not_affect_the_loss(self) -> None:
+        """Pixels without a label do not affect the loss."""
         module = self._segmenter()
         logits = self.call(module, self.inputs()).detach().requires_grad_()
         target = labels(len(module.classes))
@@ -131,10 +131,10 @@ class TaskContract(ModuleContract):
             "gradient of the loss at ignored pixels: expected zero, found other values",
         )
 
-    def test_second_order_is_what_it_says(self) -> None:
-        """Where `second_order` is true, the network can be differentiated twice."""
+    def test_second_order_is_correct(self) -> None:
+        """If `second_order` is true, the network is twice differentiable."""
         module = self.make().double().eval()
         if not module.second_order:
-            raise SkipTest("it claims no second order")
+            raise SkipTest("its second_order is false")
         image = self.inputs(1)[0].double().requires_grad_()
         self._differentiate_twice(module, (image,), [image])

@@ -1,4 +1,4 @@
-"""Whether importing a module imports torch, found out in a process of its own."""
+"""Detecting in a separate process whether importing a module imports torch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _PROGRAM = "import importlib, sys; importlib.import_module(sys.argv[1]); print('
 
 @cache
 def imports_torch(module: str) -> bool:
-    """Whether importing it imports torch.
+    """Whether importing a module imports torch.
 
     Raises:
-        AssertionError: It does not import in a fresh process.
+        AssertionError: The module cannot be imported in a new process.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(
@@ -23,5 +23,5 @@ def imports_torch(module: str) -> bool:
     )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise AssertionError(f"module {module}: expected to import in a fresh process, found {last}")
+        raise AssertionError(f"module {module}: expected that a new process can import it, found {last}")
     return done.stdout.split()[-1] == "True"

@@ -1,4 +1,4 @@
-"""The smallest parts that make a whole model: they stand beside the component under test."""
+"""Toy components that complete a model around the component under test."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from fusekit.errors import UsageError
-from fusekit.interfaces.asking import undisturbed
 from fusekit.interfaces.backbone import FusionBackbone
 from fusekit.interfaces.config import ComponentConfig, ComponentRef
 from fusekit.interfaces.context import BuildContext, ClassTable
+from fusekit.interfaces.evaluation_mode import undisturbed
 from fusekit.interfaces.guidance import Guidance, GuidanceMaker, RegionAttribution
 from fusekit.interfaces.loss import LossProposer
 from fusekit.interfaces.reconstruction import ReconstructionHead
@@ -36,7 +36,7 @@ def _shares(score: nn.Module, sources: Sources) -> Tensor:
 
 
 class ToyBackbone(FusionBackbone):
-    """A mean of the sources, weighted pixel by pixel; for any number of sources."""
+    """A mean of the sources with learned weights per pixel; for any number of sources."""
 
     def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
@@ -49,7 +49,7 @@ class ToyBackbone(FusionBackbone):
 
 
 class ToyProposer(LossProposer):
-    """Learned shares of the sources."""
+    """Learned weights of the sources."""
 
     def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
@@ -73,7 +73,7 @@ class ToyReconstruction(ReconstructionHead):
 
 
 class ToyTask(SegmentationNetwork):
-    """Two convolutions; can be differentiated twice."""
+    """Two convolutions; twice differentiable."""
 
     second_order = True
 
@@ -87,7 +87,7 @@ class ToyTask(SegmentationNetwork):
 
 
 class ToyGuidance(Guidance):
-    """What a segmenter says: gradient times image, averaged over the region of each class."""
+    """Guidance by a segmentation network: gradient times image, averaged over the region of each class."""
 
     def __init__(self, task: SegmentationNetwork, sources: Sources, labels: Tensor | None) -> None:
         self.task = task
@@ -106,8 +106,8 @@ class ToyGuidance(Guidance):
         classes = torch.arange(len(self.task.classes))
         inside = (regions[:, None] == classes[None, :, None, None]).to(self.sources[0].dtype)  # (B, K, H, W)
         pixels = inside.sum(dim=(2, 3)).clamp_min(1)
-        found = [(self.task_gradient(source) * source).sum(dim=1, keepdim=True).abs() for source in self.sources]
-        scores = torch.stack([(values * inside).sum(dim=(2, 3)) / pixels for values in found], dim=1)
+        maps = [(self.task_gradient(source) * source).sum(dim=1, keepdim=True).abs() for source in self.sources]
+        scores = torch.stack([(values * inside).sum(dim=(2, 3)) / pixels for values in maps], dim=1)
         return RegionAttribution(scores, regions)
 
     def task_gradient(self, image: Tensor) -> Tensor:
@@ -119,16 +119,16 @@ class ToyGuidance(Guidance):
 
 
 class ToyGuidanceMaker(GuidanceMaker):
-    """Makes a `ToyGuidance` of every batch."""
+    """Makes a `ToyGuidance` for every batch."""
 
     def of(self, task: TaskNetwork | None, sources: Sources, labels: Tensor | None = None) -> Guidance:
         if not isinstance(task, SegmentationNetwork):
-            raise UsageError("the toy guidance asks a network that segments")
+            raise UsageError("the toy guidance needs a segmentation network")
         return ToyGuidance(task, sources, labels)
 
 
 def seeded_toy(toy: type[nn.Module], roles: tuple[str, ...], classes: ClassTable | None, seed: int = 0) -> Any:
-    """A toy part with weights known by the seed; the global random state stays as it was."""
+    """A toy part with weights determined by the seed; the global random state is not changed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return toy(None, BuildContext(roles, classes))
@@ -141,13 +141,13 @@ _PARTS: dict[str, tuple[str, type[nn.Module]]] = {
     "task": ("task", ToyTask),
 }
 PART_OF_KIND = {kind: part for part, (kind, _) in _PARTS.items()}
-"""Kind of component → the part of a model that it is."""
+"""Kind of component → its part of a model."""
 
 
 def toy_system(
     model: Mapping[str, Any], roles: tuple[str, ...], classes: ClassTable, registry: Registry, seed: int = 0
 ) -> FusionSystem:
-    """A whole model: the parts that `model` names as a recipe does, toys for the others."""
+    """A complete model: the parts named in `model` as in a recipe, toys for the others."""
     builder = Builder(roles, classes, registry)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -165,7 +165,7 @@ def toy_system(
 
 
 class ToyTraining:
-    """The parts as a strategy sees them; nothing is trained."""
+    """Training context for checks that do not train."""
 
     def __init__(self, system: FusionSystem) -> None:
         self.system = system
@@ -176,8 +176,8 @@ class ToyTraining:
         self.task = system.task
 
     def updater(self, name: str, *parts: tuple[nn.Module, float] | nn.Module, rule: UpdateRule = "recipe") -> Updater:
-        """Refused: nothing is trained here."""
-        raise RuntimeError(f"updater {name!r}: nothing is trained while a component is checked")
+        """Not supported, because this context does not train."""
+        raise RuntimeError(f"updater {name!r}: this check of the component does not train")
 
     def guidance(self, batch: Batch) -> Guidance | None:
         """Guidance of the toy task network."""

@@ -1,4 +1,4 @@
-"""Training: the trainer keeps the books, strategies think.
+"""Training: the trainer runs steps, schedules, checkpoints and logs; strategies implement the algorithms.
 
 Documented helpers for strategies: `fusekit.training.fusion_loss`.
 """

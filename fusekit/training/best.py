@@ -1,4 +1,4 @@
-"""The best weights of a phase, beside its checkpoints and in their format."""
+"""The best weights of a phase, stored beside its checkpoints and in their format."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fusekit.training.checkpoint import CheckpointFolder, Position
 
 
 class BestWeights:
-    """Weights that were the best when they were kept, by step.
+    """Weights that were the best at the time they were stored, by step.
 
     Args:
-        folder: Where they are; None keeps them in memory, and only the latest.
+        folder: Folder for the weights; None keeps only the latest ones, in memory.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -24,42 +24,42 @@ class BestWeights:
         self._latest: dict[str, Tensor] = {}
 
     def keep(self, step: int, weights: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Keeps the weights of a step.
+        """Stores the weights of a step.
 
         Raises:
-            RunError: They cannot be written.
+            RunError: The weights cannot be written.
         """
         if self._folder is None:
             self._latest = {name: weight.detach().clone() for name, weight in weights.items()}
         else:
             self._folder.save(Position(step, best=step), weights, state)
 
-    def forget_but(self, steps: Collection[int | None]) -> None:
-        """Drops the weights of all other steps; those that a kept checkpoint calls the best must stay."""
+    def keep_only(self, steps: Collection[int | None]) -> None:
+        """Deletes the weights of all other steps; those that a kept checkpoint refers to as the best must be kept."""
         if self._folder is not None:
             self._folder.keep_only(steps)
 
     def check(self, step: int) -> None:
-        """Makes sure that the weights of a step are there.
+        """Checks that the weights of a step exist.
 
         Raises:
-            RunError: They are not.
+            RunError: The weights are missing.
         """
         if self._folder is not None and step not in [position.step for position in self._folder.positions()]:
             raise RunError(
-                f"{self._folder.path(step)} is gone, the best weights so far",
-                hint="put it back, or delete the run folder to start anew",
+                f"the best weights so far are missing: {self._folder.path(step)}",
+                hint="restore that folder, or delete the run folder to start again",
             )
 
     def weights(self, step: int) -> dict[str, Tensor]:
         """The weights of a step.
 
         Raises:
-            RunError: They are damaged, or gone.
+            RunError: The weights are damaged or missing.
         """
         if self._folder is None:
             return self._latest
         self.check(step)
-        found = self._folder.load(step)
-        assert found is not None
-        return found.weights
+        checkpoint = self._folder.load(step)
+        assert checkpoint is not None
+        return checkpoint.weights

@@ -1,4 +1,4 @@
-"""Checkpoints: written aside and renamed, so that a kill at any moment leaves the last one whole."""
+"""Checkpoints, written to a temporary folder and renamed, so that the last one is complete whenever a run is killed."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _PREFIX = "step-"
 
 @dataclass(frozen=True)
 class Position:
-    """Where a phase stands.
+    """Progress of a phase.
 
     Attributes:
-        step: Steps done.
-        finished: Whether the phase is over.
-        best: Step of the best weights by validation so far; None without any.
+        step: Number of finished steps.
+        finished: Whether the phase is finished.
+        best: Step of the best weights by validation so far; None if there are none.
     """
 
     step: int
@@ -36,7 +36,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint as read back."""
+    """A loaded checkpoint."""
 
     position: Position
     weights: dict[str, Tensor]
@@ -47,8 +47,8 @@ class CheckpointFolder:
     """The checkpoints of one training phase, ``step-N`` folders.
 
     Args:
-        folder: Where they are.
-        keep: How many are kept; all when None.
+        folder: Folder of the checkpoints.
+        keep: Number of checkpoints that are kept; all if None.
     """
 
     def __init__(self, folder: Path, keep: int | None = 2) -> None:
@@ -56,28 +56,28 @@ class CheckpointFolder:
         self.keep = keep
 
     def save(self, position: Position, weights: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
-        """Writes a checkpoint and drops the oldest beyond `keep`.
+        """Writes a checkpoint and deletes the oldest ones beyond `keep`.
 
         Raises:
-            RunError: It cannot be written; earlier checkpoints are kept.
+            RunError: The checkpoint cannot be written; earlier ones are kept.
         """
         target = self.path(position.step)
-        aside = self.folder / f".{target.name}.tmp"
+        temporary = self.folder / f".{target.name}.tmp"
         try:
-            shutil.rmtree(aside, ignore_errors=True)
-            aside.mkdir(parents=True)
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
             contiguous = {n: w.detach().cpu().contiguous().clone() for n, w in weights.items()}
-            save_file(contiguous, aside / "weights.safetensors")
-            save_tree(aside / "state.safetensors", dict(state))
-            (aside / "position.json").write_text(json.dumps(asdict(position)), encoding="utf-8")
-            if target.exists():  # the same step again: a rename cannot replace a folder that is not empty
+            save_file(contiguous, temporary / "weights.safetensors")
+            save_tree(temporary / "state.safetensors", dict(state))
+            (temporary / "position.json").write_text(json.dumps(asdict(position)), encoding="utf-8")
+            if target.exists():  # the same step was saved before, and a rename cannot replace a non-empty folder
                 shutil.rmtree(target)
-            aside.rename(target)
+            temporary.rename(target)
         except (OSError, SafetensorError) as error:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             raise RunError(
                 f"cannot write checkpoint {target}: {error}",
-                hint="make room and run again with --resume; earlier checkpoints are kept",
+                hint="free disk space and run again with --resume; earlier checkpoints are kept",
             ) from error
         if self.keep is not None:
             for old in self.paths()[: -self.keep]:
@@ -85,11 +85,11 @@ class CheckpointFolder:
         return target
 
     def path(self, step: int) -> Path:
-        """Where the checkpoint of a step is, or would be."""
+        """Path of the checkpoint of a step, whether it exists or not."""
         return self.folder / f"{_PREFIX}{step:08d}"
 
     def keep_only(self, steps: Collection[int | None]) -> None:
-        """Drops the checkpoints of all other steps."""
+        """Deletes the checkpoints of all other steps."""
         for path in set(self.paths()) - {self.path(step) for step in steps if step is not None}:
             shutil.rmtree(path, ignore_errors=True)
 
@@ -98,18 +98,18 @@ class CheckpointFolder:
         return sorted(p for p in self.folder.glob(f"{_PREFIX}*") if (p / "position.json").is_file())
 
     def positions(self) -> list[Position]:
-        """Where the checkpoints stand, oldest first."""
+        """Positions of the checkpoints, oldest first."""
         return [Position(**json.loads((p / "position.json").read_text(encoding="utf-8"))) for p in self.paths()]
 
     def position(self) -> Position | None:
-        """Where the newest checkpoint stands; None where there is none."""
+        """Position of the newest checkpoint; None if there is none."""
         return next(reversed(self.positions()), None)
 
     def load(self, step: int | None = None) -> Checkpoint | None:
-        """The newest checkpoint, or that of a step; None where there is none.
+        """The newest checkpoint, or that of a step; None if it does not exist.
 
         Raises:
-            RunError: It is damaged.
+            RunError: The checkpoint is damaged.
         """
         position = next((p for p in reversed(self.positions()) if step in (None, p.step)), None)
         if position is None:
@@ -119,5 +119,5 @@ class CheckpointFolder:
             return Checkpoint(position, load_file(path / "weights.safetensors"), load_tree(path / "state.safetensors"))
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise RunError(
-                f"checkpoint {path} is damaged: {error}", hint=f"delete {path} to go back to the one before"
+                f"checkpoint {path} is damaged: {error}", hint=f"delete {path} to resume from the previous checkpoint"
             ) from error

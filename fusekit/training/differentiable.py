@@ -1,4 +1,4 @@
-"""Differentiable steps of gradient descent: weights that remember what they were made from."""
+"""Differentiable gradient-descent steps: updated weights that keep their computation graph."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ Weights = dict[str, Tensor]
 
 
 def weights_of(module: nn.Module) -> Weights:
-    """The trainable weights of a module by name."""
+    """The trainable parameters of a module by name."""
     return {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
 
 
 def differentiable_step(weights: Mapping[str, Tensor], loss: Tensor, rate: float) -> Weights:
-    """θ' = θ - η ∇L, keeping the graph: θ' can be differentiated with respect to whatever L depends on.
+    """θ' = θ - η ∇L, keeping the graph: θ' can be differentiated with respect to everything that L depends on.
 
-    In a distributed training the gradient is the mean over all processes, and so is what flows back through it.
+    In distributed training the gradient is the mean over all processes, and so is the gradient of the backward pass.
 
     Args:
-        weights: θ, which `loss` was computed with.
+        weights: θ, with which `loss` was computed.
         loss: L, a scalar.
-        rate: η.
+        rate: Learning rate η.
 
     Returns:
-        θ'; a weight that L does not depend on stays as it is.
+        θ'; weights on which L does not depend are unchanged.
     """
     gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True, allow_unused=True)
-    if world_size() > 1:  # all processes exchange the same tensors, used here or not
+    if world_size() > 1:  # all processes must exchange the same tensors, even those without a gradient here
         filled = [torch.zeros_like(w) if g is None else g for w, g in zip(weights.values(), gradients, strict=True)]
         gradients = tuple(mean_over_ranks(filled))
     steps = zip(weights.items(), gradients, strict=True)

@@ -1,4 +1,4 @@
-"""What a trainer tells of its work while it works; who listens, and how, is decided above."""
+"""Events of which a trainer notifies its caller; the caller decides how they are handled."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, Literal, Protocol
 Event = Literal["phase_started", "step_finished", "validated"]
 
 
-class Tell(Protocol):
-    """Hears an event and its facts, which are those of the hook of that name (`fusekit.plugin.hookspecs`)."""
+class Notify(Protocol):
+    """Callback for an event; its arguments are those of the hook of that name (`fusekit.plugin.hookspecs`)."""
 
     def __call__(self, event: Event, /, **facts: Any) -> None: ...
 
 
-def nobody(event: Event, /, **facts: Any) -> None:
-    """Nobody listens."""
+def ignore_event(event: Event, /, **facts: Any) -> None:
+    """Callback that ignores all events."""

@@ -1,4 +1,4 @@
-"""The training log: one JSON object a line, in step with the checkpoints."""
+"""The training log: one JSON object per line, kept consistent with the checkpoints."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class TrainingLog:
         self.path = path
 
     def rewind(self, phase: str, step: int) -> None:
-        """Drops what was logged in a phase after a step: a resume does those steps again."""
+        """Removes the records of a phase after a step, because a resumed training repeats those steps."""
         kept = [r for r in self.read() if r.get("phase") != phase or r.get("step", 0) <= step]
         if self.path.exists():
             write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Adds a line.
+        """Appends a line.
 
         Raises:
             RunError: The file cannot be written.
@@ -41,7 +41,7 @@ class TrainingLog:
             raise RunError(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def read(self) -> list[dict[str, Any]]:
-        """All complete lines; a last line cut short by a kill is passed over."""
+        """The records of all complete lines; a last line that is incomplete because the run was killed is skipped."""
         if not self.path.exists():
             return []
         records = []

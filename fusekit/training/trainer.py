@@ -1,4 +1,4 @@
-"""The trainer: steps, schedules, checkpoints, logs. It knows no algorithm."""
+"""The trainer: steps, schedules, checkpoints and logs; algorithms are implemented by strategies."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from fusekit.training import distributed
 from fusekit.training.averaging import AveragedWeights
 from fusekit.training.best import BestWeights
 from fusekit.training.checkpoint import CheckpointFolder, Position
-from fusekit.training.events import Tell, nobody
-from fusekit.training.guidance_once import GuidanceOnce
+from fusekit.training.events import Notify, ignore_event
+from fusekit.training.guidance_cache import GuidanceCache
 from fusekit.training.log import TrainingLog
-from fusekit.training.standing import Standing
-from fusekit.training.updater import GradientUpdater, NonFiniteError, scheduled_rate
+from fusekit.training.updater import GradientUpdater, NonFiniteError, scheduled_learning_rate
 from fusekit.training.validation import Validator, measure_all
+from fusekit.training.validation_state import ValidationState
 
 
 class BatchSource(Protocol):
-    """Where batches come from: a pure function of stream, epoch and index, which makes resuming exact.
+    """Source of batches: a pure function of stream, epoch and index, which makes resuming exact.
 
-    In a distributed training it gives this process's share of the batch.
+    In distributed training it returns this process's share of the batch.
     """
 
     @property
@@ -47,39 +47,39 @@ class BatchSource(Protocol):
 
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
-"""Called after every step with the phase, steps done, steps in all, and the losses."""
+"""Progress callback, called after every step with the phase, finished steps, total steps, and the losses."""
 
 
 class Trainer:
-    """Runs one training phase, and gives the strategy what it needs (`TrainingContext`).
+    """Runs one training phase, and is the strategy's `TrainingContext`.
 
-    Every step is a pure function of the state before it and of its number: batches come by number, and the
-    global random state is seeded anew for each step. So n + m steps with a resume between equal n + m
-    straight, bit for bit on a CPU.
+    Every step is a pure function of the previous state and the step number: batches are requested by number, and the
+    global random state is seeded for each step. So a training of n + m steps that is resumed after n equals an
+    uninterrupted one, bit for bit on a CPU.
 
-    Inside of `fusekit.training.distributed.process_group` all processes train together: each with its own trainer
-    and its share of every batch, with equal weights after every step. The first writes all files.
+    Inside `fusekit.training.distributed.process_group` all processes train together: each with its own trainer
+    and its share of every batch, with equal weights after every step. The first process writes all files.
 
-    With a validator, the parts are measured between steps, which changes nothing of the steps. The best weights are
-    kept beside the checkpoints, and at the end of the phase the parts have them, unless the section wants the last.
+    With a validator, the parts are measured between steps, which does not affect the steps. The best weights are
+    stored beside the checkpoints and loaded at the end of the phase, unless the section chooses the last weights.
 
     Attributes:
-        standing: What validation has come to.
-        steps_done: Steps of the phase that are done.
+        validation_state: Result of the validations so far.
+        steps_done: Number of finished steps of the phase.
 
     Args:
         system: The parts; trained in place.
         strategy: The algorithm.
         data: The batches.
-        streams: The batches of single streams, where they differ from `data`.
+        streams: The batches of individual streams, if they differ from `data`.
         section: The phase's settings.
-        folder: Run folder for checkpoints and the log; None keeps neither.
+        folder: Run folder for checkpoints and the log; None writes neither.
         phase: Name of the phase.
         seed: Root seed.
-        device: Where to train.
-        progress: Called after every step, in the first process.
-        validator: What the section's ``validate`` asks for.
-        tell: Hears what happens, in the first process; nobody when None.
+        device: Device on which to train.
+        progress: Progress callback, called after every step in the first process.
+        validator: Validator for the section's ``validate``.
+        notify: Callback for events, called in the first process; None ignores events.
     """
 
     def __init__(
@@ -96,10 +96,10 @@ class Trainer:
         device: torch.device | str = "cpu",
         progress: Progress | None = None,
         validator: Validator | None = None,
-        tell: Tell | None = None,
+        notify: Notify | None = None,
     ) -> None:
         if (validator is None) != (section.validation is None):
-            raise ValueError("a validator goes with a section that says `validate`, and the other way round")
+            raise ValueError("a validator is required if the section has `validate`, and not allowed otherwise")
         self.system = system.to(device)
         self.strategy = strategy
         self.data = data
@@ -109,19 +109,19 @@ class Trainer:
         self.seed = seed
         self.device = torch.device(device)
         self.progress = progress
-        self.tell: Tell = tell if tell is not None and distributed.is_first() else nobody
+        self.notify: Notify = notify if notify is not None and distributed.is_first() else ignore_event
         self.folder = folder
         self.checkpoints = (
             CheckpointFolder(folder / "checkpoints" / phase, section.keep) if folder is not None else None
         )
         self.log = TrainingLog(folder / "metrics.jsonl") if folder is not None else None
         self.validator = validator
-        self.standing = Standing()
+        self.validation_state = ValidationState()
         self.steps_done = 0
         self.best = BestWeights(self.checkpoints.folder / "best" if self.checkpoints is not None else None)
         self.average = AveragedWeights(self.system, section.ema) if section.ema is not None else None
         self.updaters: dict[str, GradientUpdater] = {}
-        self._guidance = GuidanceOnce(lambda batch: self.system.guidance(batch.sources, batch.labels))
+        self._guidance = GuidanceCache(lambda batch: self.system.guidance(batch.sources, batch.labels))
         self.backbone = system.backbone
         self.proposer = system.proposer
         self.reconstruction = system.reconstruction
@@ -130,22 +130,22 @@ class Trainer:
         if not self.plan:
             raise RunError(f"strategy {type(strategy).__name__} plans no steps for an epoch")
 
-    # What a strategy asks for -----------------------------------------------------------------------------
+    # Training context of the strategy ---------------------------------------------------------------------
 
     def updater(
         self, name: str, *parts: tuple[nn.Module, float] | nn.Module, rule: UpdateRule = "recipe"
     ) -> GradientUpdater:
         """An updater with the recipe's schedule and clipping; its state is checkpointed."""
         if name in self.updaters:
-            raise ValueError(f"updater {name!r} was asked for twice")
+            raise ValueError(f"updater {name!r} was requested twice")
         pairs = [part if isinstance(part, tuple) else (part, 1.0) for part in parts]
         parameters = [(parameter, factor) for module, factor in pairs for parameter in module.parameters()]
-        made = GradientUpdater(name, parameters, self.section.optimiser, self.section.clip, rule)
-        self.updaters[name] = made
-        return made
+        updater = GradientUpdater(name, parameters, self.section.optimiser, self.section.clip, rule)
+        self.updaters[name] = updater
+        return updater
 
     def guidance(self, batch: Batch) -> Guidance | None:
-        """What the task network says about one batch, the same in a whole step; None without guidance."""
+        """The task network's guidance for one batch, cached within a step; None without guidance."""
         return self._guidance(batch)
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -154,11 +154,11 @@ class Trainer:
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return contextlib.nullcontext()
 
-    # The books --------------------------------------------------------------------------------------------
+    # Steps ------------------------------------------------------------------------------------------------
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole phase, unless validation ends it before."""
+        """Steps of the whole phase, unless validation ends it earlier."""
         steps = self.section.epochs * len(self.plan)
         return steps if self.section.max_steps is None else min(steps, self.section.max_steps)
 
@@ -166,15 +166,15 @@ class Trainer:
         """Trains to the end of the phase.
 
         Args:
-            resume: Continue from the newest checkpoint, if there is one.
-            stop_after: Stop, with a checkpoint, once so many steps are done.
+            resume: Resume from the newest checkpoint, if there is one.
+            stop_after: Stop, with a checkpoint, after this many steps.
 
         Returns:
-            Steps done in all.
+            Total number of finished steps.
 
         Raises:
-            NonFiniteError: Training diverged; the state is saved and the message says where.
-            RunError: The disk is full, a checkpoint does not fit, or another process is gone.
+            NonFiniteError: Training diverged; the state is saved, and the message contains its path.
+            RunError: The disk is full, a checkpoint does not match, or the connection to another process is lost.
         """
         first = distributed.is_first()
         with torch.random.fork_rng(devices=generators_of(self.device)):
@@ -187,9 +187,9 @@ class Trainer:
                 self.log.rewind(self.phase, step)
             last = self.total_steps if stop_after is None else min(stop_after, self.total_steps)
             every = self.section.checkpoint_every or len(self.plan)
-            if step < last and not self.standing.stopped:
-                self.tell("phase_started", phase=self.phase, steps_done=step, total_steps=self.total_steps)
-            while step < last and not self.standing.stopped:
+            if step < last and not self.validation_state.stopped:
+                self.notify("phase_started", phase=self.phase, steps_done=step, total_steps=self.total_steps)
+            while step < last and not self.validation_state.stopped:
                 self._one_step(step)
                 step += 1
                 if self.validator is not None and self._validates(step):
@@ -207,7 +207,7 @@ class Trainer:
         epoch, within = divmod(step, len(self.plan))
         planned = self.plan[within]
         batches = self._batches(planned, epoch, within)
-        rate = scheduled_rate(
+        rate = scheduled_learning_rate(
             self.section.optimiser.lr,
             self.section.schedule,
             step=step,
@@ -216,14 +216,14 @@ class Trainer:
         )
         for updater in self.updaters.values():
             updater.set_lr(rate)
-        torch.manual_seed(stream_seed(self.seed, self.phase, "step", step, *_others_stream()))
+        torch.manual_seed(stream_seed(self.seed, self.phase, "step", step, *_rank_stream()))
         began = time.perf_counter()
         try:
             with self._guidance.step():
                 record = self.strategy.step(planned, batches)
         except NonFiniteError as error:
             raise self._diverged(error, step, planned, batches) from error
-        distributed.copy_from_first(self.system.buffers())  # statistics are of each process's own images
+        distributed.copy_from_first(self.system.buffers())  # each process has computed statistics of its own images
         if self.average is not None:
             self.average.update()
         losses = distributed.mean_numbers(record.losses, self.device)
@@ -242,7 +242,7 @@ class Trainer:
                     "seconds": seconds,
                 }
             )
-        self.tell(
+        self.notify(
             "step_finished",
             phase=self.phase,
             step=step + 1,
@@ -264,11 +264,14 @@ class Trainer:
         return self.section.validation
 
     def _validates(self, step: int) -> bool:
-        """At its interval and after the last step of the phase, wherever a training is interrupted."""
+        """Whether to validate after a step: at the interval and after the last step of the phase.
+
+        A stop through `stop_after` does not cause a validation.
+        """
         return step % (self._validation.every or len(self.plan)) == 0 or step == self.total_steps
 
     def _validate(self, step: int, validator: Validator) -> None:
-        """Measures the weights as they are after a step, and keeps them if they are the best so far."""
+        """Measures the weights after a step, and stores them if they are the best so far."""
 
         def measure(number: int) -> float:
             with self._guidance.step():
@@ -282,10 +285,10 @@ class Trainer:
         began = time.perf_counter()
         values = measure_all(len(validator), measure, self.system, seed=self.seed, phase=self.phase, device=self.device)
         value = validator.mean(values)
-        self.standing = self.standing.after(step, value, validator.higher_is_better, self._validation)
+        self.validation_state = self.validation_state.after(step, value, validator.higher_is_better, self._validation)
         if not distributed.is_first():
             return
-        best, finite = self.standing.step == step, math.isfinite(value)
+        best, finite = self.validation_state.step == step, math.isfinite(value)
         if best:
             self.best.keep(step, self.system.state_dict(), self._state())
         seconds = round(time.perf_counter() - began, 4)
@@ -307,7 +310,7 @@ class Trainer:
                     "seconds": seconds,
                 }
             )
-        self.tell(
+        self.notify(
             "validated",
             phase=self.phase,
             step=step,
@@ -320,22 +323,22 @@ class Trainer:
         )
 
     def _over(self, step: int) -> bool:
-        return step >= self.total_steps or self.standing.stopped
+        return step >= self.total_steps or self.validation_state.stopped
 
     def _take_best(self) -> None:
-        """Gives the parts the best weights, if the recipe wants them and there are any; else the averaged ones."""
-        if self.standing.step is None or self._validation.weights == "last":
+        """Loads the best weights into the parts, if the recipe chooses them and there are any; else the averaged ones."""
+        if self.validation_state.step is None or self._validation.weights == "last":
             if self.average is not None:
                 self.average.apply()
             return
         if distributed.is_first():
-            self.system.load_state_dict(self.best.weights(self.standing.step))
+            self.system.load_state_dict(self.best.weights(self.validation_state.step))
         distributed.copy_from_first([*self.system.parameters(), *self.system.buffers()])
 
-    # What goes into a step, and what is kept of it ---------------------------------------------------------
+    # Batches and checkpoints -------------------------------------------------------------------------------
 
     def _batches(self, planned: StepPlan, epoch: int, within: int) -> list[Batch]:
-        """One batch of each stream that the step draws from; every stream goes on where it was."""
+        """One batch of each stream that the step draws from; every stream continues where it stopped."""
         return [
             self._batch(stream, epoch * self._drawn(stream) + self._drawn(stream, within)) for stream in planned.draws
         ]
@@ -353,57 +356,59 @@ class Trainer:
         return {
             "updaters": {name: updater.state_dict() for name, updater in self.updaters.items()},
             "strategy": self.strategy.state_dict(),
-            "validation": asdict(self.standing),
+            "validation": asdict(self.validation_state),
             **({"average": self.average.state_dict()} if self.average is not None else {}),
         }
 
     def _save(self, step: int) -> None:
         if self.checkpoints is not None and distributed.is_first():
-            position = Position(step, finished=self._over(step), best=self.standing.step)
+            position = Position(step, finished=self._over(step), best=self.validation_state.step)
             self.checkpoints.save(position, self.system.state_dict(), self._state())
-            # An older checkpoint may be what a resume goes back to, so its best weights stay too.
-            self.best.forget_but([kept.best for kept in self.checkpoints.positions()])
+            # The best weights of older checkpoints are kept too, because training may be resumed from one of them.
+            self.best.keep_only([kept.best for kept in self.checkpoints.positions()])
 
     def _restore(self) -> int:
-        distributed.wait_for_all()  # the first process may still be writing what all are to read
-        found = self.checkpoints.load() if self.checkpoints is not None else None
-        if not distributed.agreed(found.position.step if found is not None else 0, self.device):
+        distributed.wait_for_all()  # the first process may still be writing the checkpoint
+        checkpoint = self.checkpoints.load() if self.checkpoints is not None else None
+        if not distributed.agreed(checkpoint.position.step if checkpoint is not None else 0, self.device):
             raise RunError(
                 f"the processes found different checkpoints of phase {self.phase!r}",
-                hint="all machines must see the same folder of runs",
+                hint="all machines must have access to the same folder of runs",
             )
-        if found is None:
+        if checkpoint is None:
             return 0
         try:
-            self.system.load_state_dict(found.weights)
+            self.system.load_state_dict(checkpoint.weights)
             for name, updater in self.updaters.items():
-                updater.load_state_dict(found.state["updaters"][name])
-            self.strategy.load_state_dict(found.state["strategy"])
+                updater.load_state_dict(checkpoint.state["updaters"][name])
+            self.strategy.load_state_dict(checkpoint.state["strategy"])
             if self.validator is not None:
-                self.standing = Standing(**found.state["validation"])
+                self.validation_state = ValidationState(**checkpoint.state["validation"])
             if self.average is not None:
-                self.average.load_state_dict(found.state["average"])
+                self.average.load_state_dict(checkpoint.state["average"])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise RunError(
-                f"the checkpoint of phase {self.phase!r} does not fit this recipe: {error}",
-                hint="a run is resumed with the recipe that it was started with",
+                f"the checkpoint of phase {self.phase!r} does not match this recipe: {error}",
+                hint="resume a run with the recipe with which it was started",
             ) from error
-        if self.standing.step is not None:
-            self.best.check(self.standing.step)
-        return found.position.step
+        if self.validation_state.step is not None:
+            self.best.check(self.validation_state.step)
+        return checkpoint.position.step
 
     def _diverged(
         self, error: NonFiniteError, step: int, planned: StepPlan, batches: Sequence[Batch]
     ) -> NonFiniteError:
-        """The error with step and samples; the state before the step is saved beside the checkpoints."""
+        """The error with step and samples added; saves the state from before the step to the run folder."""
         own = sorted({i for batch in batches for i in batch.ids})
         reports = distributed.gather((error.elsewhere, error.message, own))
-        number, (_, message, ids) = min(enumerate(reports), key=lambda report: report[1][0])  # first one at fault
+        # the first process in which a value is not finite
+        number, (_, message, ids) = min(enumerate(reports), key=lambda report: report[1][0])
         where = f" in process {number}" if len(reports) > 1 else ""
         saved = ""
         if self.folder is not None and distributed.is_first():
-            place = CheckpointFolder(self.folder / "diverged" / self.phase, keep=1)
-            saved = f"; the state is saved in {place.save(Position(step), self.system.state_dict(), self._state())}"
+            diverged = CheckpointFolder(self.folder / "diverged" / self.phase, keep=1)
+            path = diverged.save(Position(step), self.system.state_dict(), self._state())
+            saved = f"; the state before this step is saved in {path}"
         distributed.wait_for_all()  # torchrun ends all processes as soon as one has failed
         return NonFiniteError(
             f"training stopped in phase {self.phase!r} at step {step + 1} ({planned.name}){where}: {message}{saved}",
@@ -412,7 +417,7 @@ class Trainer:
         )
 
 
-def _others_stream() -> tuple[str | int, ...]:
-    """What tells a process's random numbers from the first one's, which are those of a single process."""
+def _rank_stream() -> tuple[str | int, ...]:
+    """Suffix of this process's random stream; empty in the first process, which draws as a single process does."""
     rank = distributed.rank()
     return ("process", rank) if rank else ()

@@ -1,4 +1,4 @@
-"""Nested state (tensors, numbers, text) in a safetensors file: no pickle anywhere."""
+"""Nested state (tensors, numbers, text) in a safetensors file, without pickle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def save_tree(path: Path, tree: Any) -> None:
     """Writes nested dicts and lists of tensors and plain values.
 
     Raises:
-        TypeError: Something in it is neither a tensor nor plain data.
+        TypeError: A value is neither a tensor nor plain data.
     """
     tensors: dict[str, Tensor] = {}
     plain = _strip(tree, tensors, "state")
@@ -26,7 +26,7 @@ def save_tree(path: Path, tree: Any) -> None:
 
 
 def load_tree(path: Path) -> Any:
-    """Inverse of `save_tree`; lists come back as lists."""
+    """Inverse of `save_tree`; tuples are loaded as lists."""
     with safe_open(path, framework="pt") as file:
         plain = json.loads((file.metadata() or {})["tree"])
         return _restore(plain, file.get_tensor)
@@ -37,7 +37,7 @@ def _strip(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
         tensors[name] = value.detach().cpu().contiguous().clone()
         return {_TENSOR: name}
     if isinstance(value, dict):
-        # As pairs, because optimisers number their states and JSON has text keys only.
+        # As pairs, because optimisers use integers as keys and JSON supports only text keys.
         return {_MAP: [[key, _strip(item, tensors, f"{name}.{key}")] for key, item in value.items()]}
     if isinstance(value, (list, tuple)):
         return [_strip(item, tensors, f"{name}.{index}") for index, item in enumerate(value)]

@@ -17,14 +17,14 @@ from fusekit.training.distributed import any_rank, mean_gradients
 
 
 class NonFiniteError(RunError):
-    """A loss or gradient is NaN or infinite. The weights are those before the step.
+    """A loss or gradient is NaN or infinite. The weights are those from before the step.
 
-    Updaters raise it in all processes of a distributed training at once, wherever the fault is.
+    In distributed training, updaters raise it in all processes at once, even if only one has the non-finite value.
 
     Args:
-        message: What is wrong.
+        message: Description of the problem.
         hint: What to do about it.
-        elsewhere: Whether the fault is in other processes only.
+        elsewhere: Whether the non-finite value is in other processes only.
     """
 
     def __init__(self, message: str, *, hint: str | None = None, elsewhere: bool = False) -> None:
@@ -33,7 +33,7 @@ class NonFiniteError(RunError):
 
 
 def make_optimiser(groups: list[dict[str, Any]], section: OptimiserSection) -> torch.optim.Optimizer:
-    """The optimiser that a recipe's section describes, for parameter groups as torch knows them."""
+    """The optimiser that a recipe's section describes, for parameter groups in torch's format."""
     common: dict[str, Any] = {"lr": section.lr, "weight_decay": section.weight_decay}
     if section.name == "sgd":
         return torch.optim.SGD(groups, momentum=section.momentum, **common)
@@ -41,15 +41,15 @@ def make_optimiser(groups: list[dict[str, Any]], section: OptimiserSection) -> t
     return kind(groups, betas=section.betas, eps=section.eps, **common)
 
 
-def scheduled_rate(
+def scheduled_learning_rate(
     base: float, section: ScheduleSection, *, step: int, total_steps: int, steps_per_epoch: int
 ) -> float:
-    """Learning rate of a step; a pure function of where training stands.
+    """Learning rate of a step; a pure function of its arguments.
 
     Args:
-        base: Initial rate.
+        base: Initial learning rate.
         section: The schedule.
-        step: Steps done so far.
+        step: Number of finished steps.
         total_steps: Steps of the whole phase.
         steps_per_epoch: Steps of one epoch.
     """
@@ -64,16 +64,16 @@ def scheduled_rate(
 
 
 class GradientUpdater:
-    """Minimises a loss over a fixed set of parameters and touches no others.
+    """Minimises a loss over a fixed set of parameters and changes no others.
 
-    In a distributed training it minimises the mean of all processes' losses.
+    In distributed training it minimises the mean of all processes' losses.
 
     Args:
-        name: What it is called in checkpoints and errors.
-        parameters: What it changes, with the learning rate's factor; those that need no gradient are left out.
+        name: Name of the updater in checkpoints and errors.
+        parameters: Parameters to train, each with a learning-rate factor; frozen ones are left out.
         optimiser: The recipe's section.
         clip: Largest norm of the gradient, or None.
-        rule: How a gradient becomes a change; see `fusekit.interfaces.TrainingContext.updater`.
+        rule: How a gradient is turned into an update; see `fusekit.interfaces.TrainingContext.updater`.
     """
 
     def __init__(
@@ -93,8 +93,8 @@ class GradientUpdater:
         self.parameters = [p for group in by_factor.values() for p in group]
         if not self.parameters:
             raise UsageError(
-                f"updater {name!r} has nothing to train: the part has no trainable weights",
-                hint="a parameter-free backbone needs no train section",
+                f"updater {name!r} has nothing to train: the part has no trainable parameters",
+                hint="a backbone without parameters needs no train section",
             )
         groups = [{"params": group, "factor": factor} for factor, group in by_factor.items()]
         if rule != "recipe":
@@ -104,20 +104,20 @@ class GradientUpdater:
 
     @property
     def lr(self) -> float:
-        """Learning rate of the current step, before any factor."""
+        """Learning rate of the current step, before parameter factors are applied."""
         group = self.optimiser.param_groups[0]
         return float(group["lr"] / group["factor"])
 
     def set_lr(self, rate: float) -> None:
-        """Sets the learning rate of the next step; the trainer calls it."""
+        """Sets the learning rate of the next step; called by the trainer."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["factor"]
 
     def __call__(self, loss: Tensor | LossTerms) -> None:
-        """One update.
+        """Makes one update.
 
         Raises:
-            NonFiniteError: The loss or a gradient is not finite; nothing is changed.
+            NonFiniteError: The loss or a gradient is not finite; no parameter is changed.
         """
         total, terms = (loss.total, loss.terms) if isinstance(loss, LossTerms) else (loss, {})
         here = not bool(torch.isfinite(total))
@@ -126,7 +126,7 @@ class GradientUpdater:
                 raise NonFiniteError("the loss of another process is not finite", elsewhere=True)
             bad = [name for name, term in terms.items() if not bool(torch.isfinite(term))]
             raise NonFiniteError(f"the loss is {total.item()}; term: {', '.join(bad) or self.name}")
-        # Only the own parameters' gradients are computed, so no other part collects leftovers in .grad.
+        # Only gradients of this updater's parameters are computed, so that none accumulate in .grad of other parts.
         gradients = torch.autograd.grad(total, self.parameters, allow_unused=True)
         means = mean_gradients(gradients, self.parameters)
         for parameter, mean in zip(self.parameters, means, strict=True):
@@ -148,5 +148,5 @@ class GradientUpdater:
         return self.optimiser.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Puts back what `state_dict` returned."""
+        """Restores a state returned by `state_dict`."""
         self.optimiser.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""Validation: how good the weights are by now, on scenes that are not trained on, without a trace on the training."""
+"""Validation: measures the current weights on scenes that are not used for training, without affecting training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from fusekit.data.training_data import TrainingData
 from fusekit.devices import generators_of
 from fusekit.errors import PluginError
-from fusekit.interfaces.asking import undisturbed
+from fusekit.interfaces.evaluation_mode import undisturbed
 from fusekit.interfaces.strategy import Strategy
 from fusekit.model.system import FusionSystem
 from fusekit.seeds import stream_seed
@@ -18,7 +18,7 @@ from fusekit.training import distributed
 
 
 class Validator(Protocol):
-    """Measures the parts as they are, scene by scene; what it measures depends on their weights and the scene only."""
+    """Measures the current parts, scene by scene; values depend only on their weights and the scene."""
 
     @property
     def name(self) -> str:
@@ -27,12 +27,12 @@ class Validator(Protocol):
 
     @property
     def is_metric(self) -> bool:
-        """Whether the value is of other units than the losses."""
+        """Whether the value is a metric, in other units than the losses."""
         ...
 
     @property
     def higher_is_better(self) -> bool:
-        """Direction."""
+        """Whether higher values are better."""
         ...
 
     def __len__(self) -> int:
@@ -40,11 +40,11 @@ class Validator(Protocol):
         ...
 
     def measure(self, number: int) -> float:
-        """Value of one scene; NaN where it has none. The parts are in evaluation mode."""
+        """Value of one scene; NaN if it is undefined. The parts are in evaluation mode."""
         ...
 
     def mean(self, values: Sequence[float]) -> float:
-        """The value of all scenes; NaN where there is none."""
+        """The value over all scenes; NaN if it is undefined."""
         ...
 
 
@@ -57,18 +57,18 @@ def measure_all(
     phase: str,
     device: torch.device,
 ) -> list[float]:
-    """Measures all scenes and leaves everything as it was: modes, statistics, gradients, random state.
+    """Measures all scenes and preserves modes, statistics, gradients and random state.
 
-    Chance, where a measure draws any, depends on the scene alone, so that values of different steps can be compared.
-    Several processes share the scenes, and all of them hear all values.
+    Random numbers that a measure uses depend only on the scene, so that values of different steps can be compared.
+    In distributed training the scenes are divided among the processes, and each receives all values.
 
     Args:
         count: Number of scenes.
-        measure: Value of a scene by its number.
-        system: The parts; in evaluation mode meanwhile.
+        measure: Returns the value of a scene by its number.
+        system: The parts; set to evaluation mode during the measurement.
         seed: Root seed.
         phase: Name of the phase.
-        device: Where training runs.
+        device: Device of the training.
     """
     mine = range(distributed.rank(), count, distributed.world_size())
     measured = []
@@ -76,18 +76,18 @@ def measure_all(
         for number in mine:
             torch.manual_seed(stream_seed(seed, phase, "validate", number))
             measured.append((number, measure(number)))
-    values = dict(pair for said in distributed.gather(measured) for pair in said)
+    values = dict(pair for share in distributed.gather(measured) for pair in share)
     return [values[number] for number in range(count)]
 
 
-class LossOfStrategy:
-    """A loss that the strategy tells, on whole scenes, one at a time.
+class LossValidator:
+    """Validator that measures a loss of the strategy on whole scenes, one at a time.
 
     Args:
-        strategy: Whose loss.
-        name: Which.
+        strategy: The strategy that computes the loss.
+        name: Name of the loss.
         data: The scenes, as batches of one.
-        device: Where training runs.
+        device: Device of the training.
     """
 
     is_metric = False
@@ -106,17 +106,18 @@ class LossOfStrategy:
         """The loss of one scene.
 
         Raises:
-            PluginError: The strategy does not tell a loss that its ``Config`` names.
+            PluginError: The strategy does not return a loss that its ``Config`` names.
         """
         losses = self.strategy.losses(self.data.batch("validate", 0, number).to(self.device))
         if self.name not in losses:
             raise PluginError(
-                f"strategy {type(self.strategy).__name__} does not tell the loss {self.name!r} that its Config names; "
-                f"it tells {', '.join(sorted(losses)) or 'none'}",
-                hint="it is the plugin that needs mending: losses() must tell what losses() of its Config names",
+                f"strategy {type(self.strategy).__name__} does not return the loss {self.name!r} that its Config "
+                f"names; it returns {', '.join(sorted(losses)) or 'none'}",
+                hint="this is a bug in the plugin; please report it to its authors: losses() must return the losses "
+                "that losses() of its Config names",
             )
         return float(losses[self.name])
 
     def mean(self, values: Sequence[float]) -> float:
-        """The mean; NaN as soon as one is: a loss is defined everywhere."""
+        """The mean; NaN if any value is NaN, because a loss is defined for every scene."""
         return sum(values) / len(values)

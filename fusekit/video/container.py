@@ -1,4 +1,4 @@
-"""Opening video files with PyAV, which is imported when a file is opened and not before."""
+"""Opening video files with PyAV, which is imported only when a file is opened."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _COVER_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC
 
 
 def load_av() -> ModuleType:
-    """PyAV.
+    """Import PyAV.
 
     Raises:
-        UsageError: It is not installed.
+        UsageError: PyAV is not installed.
     """
     try:
         import av
@@ -36,10 +36,10 @@ def load_av() -> ModuleType:
 
 
 def open_container(path: Path) -> InputContainer:
-    """Opens a file for reading.
+    """Open a file for reading.
 
     Raises:
-        DataError: It is missing, empty, or no container that FFmpeg knows.
+        DataError: The file is missing, empty, or not a container that FFmpeg supports.
         UsageError: PyAV is not installed.
     """
     av = load_av()
@@ -48,36 +48,36 @@ def open_container(path: Path) -> InputContainer:
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
     if not os.access(path, os.R_OK):
-        raise DataError(f"{path}: may not be read by this user (permission denied)")
+        raise DataError(f"{path}: cannot be read by this user (permission denied)")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: is empty")
     try:
-        # "file:" keeps a colon in the name from being taken for a protocol, and the whitelist keeps a playlist
-        # that calls itself a video from fetching other things
+        # "file:" prevents FFmpeg from reading a colon in the name as a protocol, and the whitelist prevents a
+        # playlist disguised as a video from fetching other resources
         opened: InputContainer = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
         return opened
     except av.error.FFmpegError as error:
         raise DataError(
             f"{path}: cannot be opened as a video ({cause_of(error)})",
-            hint="The file is damaged, cut short, or no video; a recording that was not ended lacks its index.",
+            hint="The file is damaged, truncated, or not a video; a recording that was not finalised lacks its index.",
         ) from error
 
 
 def video_stream(path: Path, container: InputContainer) -> VideoStream:
-    """The first video stream of a file that is no cover picture.
+    """The first video stream of a file that is not a cover picture.
 
     Raises:
-        DataError: There is none.
+        DataError: The file has no such stream.
     """
     for stream in container.streams.video:
         if not int(stream.disposition) & _COVER_PICTURE:
             return stream
     kinds = sorted({"cover picture" if stream.type == "video" else stream.type for stream in container.streams})
-    raise DataError(f"{path}: holds no video stream (it holds: {', '.join(kinds) or 'nothing'})")
+    raise DataError(f"{path}: has no video stream (its streams: {', '.join(kinds) or 'none'})")
 
 
 def start_of(stream: VideoStream) -> Fraction:
-    """Time of a video stream's first frame, from which all times are counted."""
+    """Time of a video stream's first frame, which is the origin of all times."""
     if stream.start_time is None or stream.time_base is None:
         return Fraction(0)
     return stream.start_time * stream.time_base
@@ -92,10 +92,10 @@ def codec_name(stream: Any) -> str:
 
 
 def remux_hint(path: Path, options: str) -> str:
-    """A command that writes a file anew, with some options."""
+    """An ffmpeg command that rewrites a file with the given options."""
     return f"ffmpeg -i {path.name} {options} {path.stem}-fixed.mkv"
 
 
 def cause_of(error: Exception) -> str:
-    """What FFmpeg says of an error, without its numbers."""
+    """FFmpeg's description of an error, without its error code."""
     return str(getattr(error, "strerror", None) or error or type(error).__name__)

@@ -1,8 +1,8 @@
-"""What a video file is, decided once a file, so that nothing changes between two frames of it.
+"""Properties of a video file, determined once per file, so that they are the same for all its frames.
 
-* **Grey or colour.** A file is grey if its pixel format is, or if the chroma of a look at frames spread over it is
-  neutral (within `CHROMA_NOISE` levels): thermal cameras mostly record yuv420p that holds no colour.
-* **Orientation.** Rotation and mirroring that the file asks for.
+* **Grey or colour.** A file is grey if its pixel format is, or if the chroma of sampled frames spread over the file
+  is neutral (within `CHROMA_NOISE` levels): most thermal cameras record yuv420p without any colour.
+* **Orientation.** The rotation and mirroring that the file declares.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 CHROMA_NOISE = 2
-"""Distance from neutral, in levels of 255, that encoders add to chroma which holds no colour."""
+"""Deviation from neutral, in levels of 255, that encoders add to chroma without colour."""
 
 _PROBES = 9
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
@@ -47,28 +47,28 @@ _CLOCKWISE = {3: 180, 6: 90, 8: 270, 5: 90, 7: 270}
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file is.
+    """Properties of a video file.
 
     Attributes:
         path: The file.
-        width: Of the upright picture, pixels.
-        height: Of the upright picture, pixels.
-        rate: Frames a second, on average.
-        frames: Their number as the file tells it; None if it does not.
-        seconds: Duration as the file tells it; None if it does not.
-        own_duration: Whether `seconds` is of the video stream, and not of the longest stream in the file.
-        codec: Of the video stream, such as ``h264``.
-        audio: Codecs of its audio streams.
-        pixel_format: As FFmpeg names it, such as ``yuv420p``.
-        bits: Bits a sample.
-        grey: Whether its frames are given as (H, W); see the module's text.
-        rotation: Degrees clockwise that the file asks its frames to be turned by; already in width and height.
-        orientation: The same with mirroring, as an EXIF number, 1 to 8.
-        pixel_aspect: Width of a pixel over its height.
-        interlaced: Whether its first frame is.
-        transfer: Declared transfer characteristic, as H.273 numbers it; 2 is "not declared".
-        primaries: Declared primaries, likewise.
-        notes: What a user should know before the file is fused; a sentence each.
+        width: Width of a frame in pixels, after orientation.
+        height: Height of a frame in pixels, after orientation.
+        rate: Average frame rate in frames per second.
+        frames: Number of frames declared by the file; None if it declares none.
+        seconds: Duration declared by the file; None if it declares none.
+        own_duration: Whether `seconds` belongs to the video stream, and not to the longest stream in the file.
+        codec: Codec of the video stream, such as ``h264``.
+        audio: Codecs of the audio streams.
+        pixel_format: FFmpeg's name of the pixel format, such as ``yuv420p``.
+        bits: Bits per sample.
+        grey: Whether frames are decoded to (H, W); see the module docstring.
+        rotation: Declared clockwise rotation of the frames in degrees; already applied to width and height.
+        orientation: The rotation together with mirroring, as an EXIF number, 1 to 8.
+        pixel_aspect: Pixel aspect ratio, width over height.
+        interlaced: Whether the first frame is interlaced.
+        transfer: Declared transfer characteristic, as an H.273 number; 2 means "not declared".
+        primaries: Declared colour primaries, as an H.273 number.
+        notes: Notes for the user before the file is fused, one sentence each.
     """
 
     path: Path
@@ -93,17 +93,17 @@ class VideoInfo:
 
     @property
     def expected_frames(self) -> int | None:
-        """Number of frames, from the duration where the file does not tell it; None if neither is known."""
+        """Number of frames, computed from the duration if the file declares none; None if neither is known."""
         if self.frames is not None or self.seconds is None:
             return self.frames
         return max(1, round(self.seconds * self.rate))
 
 
 def inspect_video(path: str | Path) -> VideoInfo:
-    """Reads what a video file is, from its header and a look at a few frames spread over it.
+    """Read the properties of a video file from its header and from a few frames spread over it.
 
     Raises:
-        DataError: The file is missing, damaged, holds no video stream or no frame, or frames below 16x16.
+        DataError: The file is missing, damaged, has no video stream or no frame, or its frames are below 16x16.
         UsageError: PyAV is not installed.
     """
     path = Path(path)
@@ -116,12 +116,12 @@ def inspect_video(path: str | Path) -> VideoInfo:
         audio = tuple(codec_name(s) for s in container.streams.audio)
         counted = stream.frames or None
         codec = codec_name(stream)
-        looks = list(_look(container, stream, seconds))
-    if not looks:
-        raise DataError(f"{path}: no frame of it can be decoded", hint="The file is damaged or cut short.")
+        probes = list(_probe(container, stream, seconds))
+    if not probes:
+        raise DataError(f"{path}: none of its frames can be decoded", hint="The file is damaged or truncated.")
     if not rate:
-        raise DataError(f"{path}: tells no frame rate", hint=remux_hint(path, "-r 25"))
-    first = looks[0]
+        raise DataError(f"{path}: declares no frame rate", hint=remux_hint(path, "-r 25"))
+    first = probes[0]
     height, width = upright_size(first.height, first.width, first.orientation)
     check_size(path, height, width)
     return VideoInfo(
@@ -136,7 +136,7 @@ def inspect_video(path: str | Path) -> VideoInfo:
         audio=audio,
         pixel_format=first.pixel_format,
         bits=first.bits,
-        grey=all(look.chroma <= CHROMA_NOISE for look in looks),
+        grey=all(probe.chroma <= CHROMA_NOISE for probe in probes),
         rotation=_CLOCKWISE.get(first.orientation, 0),
         orientation=first.orientation,
         pixel_aspect=aspect if first.orientation < 5 else 1 / aspect,
@@ -148,8 +148,8 @@ def inspect_video(path: str | Path) -> VideoInfo:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What one decoded frame tells about its file."""
+class _Probe:
+    """Properties of one decoded frame."""
 
     width: int
     height: int
@@ -163,8 +163,8 @@ class _Look:
     primaries: int
 
 
-def _look(container: InputContainer, stream: VideoStream, seconds: float | None) -> Iterator[_Look]:
-    """Looks at up to `_PROBES` frames: the first, and others spread over the file where it can be sought in."""
+def _probe(container: InputContainer, stream: VideoStream, seconds: float | None) -> Iterator[_Probe]:
+    """Decode up to `_PROBES` frames: the first one, and others spread over the file if it is seekable."""
     av = load_av()
     times = [None] + ([seconds * k / _PROBES for k in range(1, _PROBES)] if seconds else [None] * (_PROBES - 1))
     for time in times:
@@ -172,11 +172,11 @@ def _look(container: InputContainer, stream: VideoStream, seconds: float | None)
             if time is not None and stream.time_base is not None:
                 container.seek((stream.start_time or 0) + int(time / stream.time_base), stream=stream)
             frame = next(container.decode(stream), None)
-        except av.error.FFmpegError:  # the pass over all frames names what is wrong, and where
+        except av.error.FFmpegError:  # decoding all frames later reports the error and its position
             continue
         if frame is None:
             continue
-        yield _Look(
+        yield _Probe(
             frame.width,
             frame.height,
             frame.format.name,
@@ -190,24 +190,24 @@ def _look(container: InputContainer, stream: VideoStream, seconds: float | None)
         )
 
 
-def _notes(path: Path, look: _Look, video_streams: int) -> tuple[str, ...]:
+def _notes(path: Path, probe: _Probe, video_streams: int) -> tuple[str, ...]:
     notes = []
-    if look.bits > 8:
+    if probe.bits > 8:
         notes.append(
-            f"{path}: has {look.bits} bits a sample ({look.pixel_format}); video is fused with 8, the lower "
-            f"{look.bits - 8} are rounded away"
+            f"{path}: has {probe.bits} bits per sample ({probe.pixel_format}); video is fused at 8 bits, so the lower "
+            f"{probe.bits - 8} bits are rounded away"
         )
-    if look.alpha:
-        notes.append(f"{path}: has an alpha channel, which is left out")
-    if look.interlaced:
-        notes.append(f"{path}: is interlaced; its frames are fused as stored, both fields in one picture")
+    if probe.alpha:
+        notes.append(f"{path}: has an alpha channel, which is ignored")
+    if probe.interlaced:
+        notes.append(f"{path}: is interlaced; its frames are fused as stored, with both fields in one image")
     if video_streams > 1:
         notes.append(f"{path}: has {video_streams} video streams; the first is fused")
     return tuple(notes)
 
 
 def _own_seconds(stream: VideoStream) -> float | None:
-    """Duration of a stream; Matroska keeps it in a tag, as ``00:01:02.5``."""
+    """Duration of a stream; Matroska stores it in a tag, as ``00:01:02.5``."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     tag = _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))
@@ -215,7 +215,7 @@ def _own_seconds(stream: VideoStream) -> float | None:
 
 
 def _orientation(frame: VideoFrame) -> int:
-    """EXIF number of the frame's display matrix; 1 where it has none, or one that is no quarter turn."""
+    """EXIF number of the frame's display matrix; 1 if it has none or one that is not a multiple of 90 degrees."""
     matrix = next((bytes(data) for data in _side_data(frame) if "DISPLAYMATRIX" in str(data.type)), None)
     if matrix is None or len(matrix) < 36:
         return 1

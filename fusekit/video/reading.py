@@ -1,8 +1,8 @@
-"""The frames of a video one after another, as upright 8-bit arrays.
+"""Reading the frames of a video in order, as 8-bit arrays with the orientation applied.
 
-Grey files (`fusekit.video.inspection`) give (H, W) of their luma alone, all others (H, W, 3). Colour that turns
-up later in a file taken for grey is left out, with a warning: giving it for some frames alone would make the fused
-colour flicker. More than 8 bits are scaled to 8, with a warning.
+Grey files (`fusekit.video.inspection`) are decoded to luma, (H, W), all others to RGB, (H, W, 3). If a file detected as
+grey contains colour in a later frame, the colour is ignored with a warning: returning it for some frames only would
+make the fused colour flicker. More than 8 bits are scaled to 8, with a warning.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A decoded frame: `pixels` (H, W) or (H, W, 3) uint8, upright, and its `time` in seconds of the file."""
+class Frame:
+    """A decoded frame: `pixels` (H, W) or (H, W, 3) uint8, orientation applied, and its `time` in seconds."""
 
     pixels: Pixels
     time: Fraction
 
 
 class VideoReader:
-    """The frames of a file in order, decoded as they are asked for; memory does not grow with its length.
+    """Iterator over the frames of a file, decoded on demand; memory does not grow with the length of the file.
 
     Args:
-        info: From `inspect_video`.
+        info: Properties of the file, from `inspect_video`.
 
     Attributes:
-        delivered: How many frames were given so far.
-        warnings: What was found on the way.
+        delivered: Number of frames returned so far.
+        warnings: Warnings raised while reading.
     """
 
     def __init__(self, info: VideoInfo) -> None:
@@ -56,9 +56,9 @@ class VideoReader:
         self._container = open_container(info.path)
         self._stream = video_stream(info.path, self._container)
         self._start = start_of(self._stream)
-        # AVI holds no time stamps; FFmpeg guesses some, wrongly where frames are stored out of order
+        # AVI stores no time stamps; those that FFmpeg guesses are wrong if frames are stored out of order
         self._timed = "avi" not in self._container.format.name.split(",")
-        # Decoding frames in parallel would report a bad packet many frames late, and hold as many frames.
+        # Decoding frames in parallel would report a bad packet many frames late, and keep as many frames in memory.
         stream: Any = self._stream
         stream.thread_type = "SLICE"
         self._packets = self._numbered_packets()
@@ -76,41 +76,44 @@ class VideoReader:
     ) -> None:
         self._container.close()
 
-    def __iter__(self) -> Iterator[Picture]:
-        """Decodes the file.
+    def __iter__(self) -> Iterator[Frame]:
+        """Decode the file.
 
         Raises:
-            DataError: A frame is damaged, changes size, or the file ends before its last frame; names the frame.
+            DataError: A frame is damaged or has another size, or the file ends before its last frame. The message
+                contains the number of the frame.
         """
         for packet in self._packets:
-            for frame in self._decoded(packet):
-                picture = self._picture(frame)
+            for decoded in self._decoded(packet):
+                frame = self._frame(decoded)
                 self.delivered += 1
-                yield picture
+                yield frame
         self._check_end()
 
     def remaining(self) -> int:
-        """Counts the frames that were not asked for, without decoding them."""
-        with suppress(DataError):  # damage in what is not fused is no reason to throw away what was
+        """Count the frames that were not requested, without decoding them."""
+        with suppress(DataError):  # damage in frames that are not fused does not invalidate the fused ones
             for _ in self._packets:
                 pass
         return max(0, self._packets_read - self._discarded - self.delivered)
 
     def _check_end(self) -> None:
-        told = self.info.frames
-        if told is not None and self.delivered + self._discarded < told:
-            if self._timed or self._last_dts + 1 < told:
-                raise self._damaged(self.delivered, f"the file ends there, but tells of {told} frames")
+        declared = self.info.frames
+        if declared is not None and self.delivered + self._discarded < declared:
+            if self._timed or self._last_dts + 1 < declared:
+                raise self._damaged(self.delivered, f"the file ends there, but declares {declared} frames")
             self.warnings.append(
-                f"{self.info.path}: {told - self.delivered} of its {told} frames are empty, as recorders leave those "
-                "that they drop; they are skipped, and the frames after them are shown earlier"
+                f"{self.info.path}: {declared - self.delivered} of its {declared} frames are empty, as recorders write "
+                "for dropped frames; they are skipped, and the frames after them are shown earlier"
             )
         missing = (self.info.seconds or 0.0) - float(self._end)
-        if told is None and missing > max(0.5, 3 / float(self.info.rate)):
-            message = f"the file ends there, but tells of {self.info.seconds:.2f} s"
+        if declared is None and missing > max(0.5, 3 / float(self.info.rate)):
+            message = f"the file ends there, but declares a duration of {self.info.seconds:.2f} s"
             if self.info.own_duration:
                 raise self._damaged(self.delivered, message)
-            self.warnings.append(f"{self.info.path}: has {self.delivered} frames: {message}, perhaps of another stream")
+            self.warnings.append(
+                f"{self.info.path}: has {self.delivered} frames: {message}, perhaps that of another stream"
+            )
 
     def _numbered_packets(self) -> Iterator[Packet[VideoStream]]:
         packets = self._container.demux(self._stream)
@@ -129,14 +132,14 @@ class VideoReader:
     def _decoded(self, packet: Packet[VideoStream]) -> Sequence[VideoFrame]:
         return self._guarded(packet.decode, self._number_of(packet))
 
-    def _picture(self, frame: VideoFrame) -> Picture:
+    def _frame(self, frame: VideoFrame) -> Frame:
         if frame.is_corrupt:
-            raise self._damaged(self.delivered, "the decoder could only guess parts of it")
+            raise self._damaged(self.delivered, "the decoder could only guess parts of the frame")
         size = upright_size(frame.height, frame.width, self.info.orientation)
         if size != (self.info.height, self.info.width):
             raise DataError(
-                f"{self.info.path}: changes its size from {self.info.width}x{self.info.height} to {size[1]}x{size[0]} "
-                f"at frame {self.delivered}",
+                f"{self.info.path}: the frame size changes from {self.info.width}x{self.info.height} to "
+                f"{size[1]}x{size[0]} at frame {self.delivered}",
                 hint=remux_hint(self.info.path, f"-vf scale={self.info.width}:{self.info.height}"),
             )
         if self.info.grey:
@@ -144,15 +147,15 @@ class VideoReader:
             if not self._colour_seen and chroma_of(frame) > CHROMA_NOISE:
                 self._colour_seen = True
                 self.warnings.append(
-                    f"{self.info.path}: was taken for grey, but has colour from frame {self.delivered} on; "
-                    "the colour is left out"
+                    f"{self.info.path}: was detected as grey, but has colour from frame {self.delivered} on; "
+                    "the colour is ignored"
                 )
         else:
             pixels = rgb_of(frame)
         time = self._time(frame)
         self._end = time + 1 / self.info.rate
         turned = upright(pixels, self.info.orientation)
-        return Picture(np.ascontiguousarray(turned, dtype=np.uint8), time)
+        return Frame(np.ascontiguousarray(turned, dtype=np.uint8), time)
 
     def _time(self, frame: VideoFrame) -> Fraction:
         if not self._timed or frame.pts is None or frame.time_base is None:
@@ -160,7 +163,7 @@ class VideoReader:
         return frame.pts * frame.time_base - self._start
 
     def _number_of(self, packet: Packet[VideoStream]) -> int:
-        """Number of the frame in a packet: from its time stamp, because packets are not stored in display order."""
+        """Number of the frame in a packet, from its time stamp, because packets are not stored in display order."""
         if packet.pts is None or packet.time_base is None:
             return max(0, self._packets_read - 1) if packet.size else self.delivered
         first = (self._stream.start_time or 0) * packet.time_base
@@ -177,6 +180,6 @@ class VideoReader:
         seconds = float(number / self.info.rate)
         return DataError(
             f"{self.info.path}: frame {number} (at {seconds:.2f} s) cannot be decoded: {cause}",
-            hint="Copy the file again. If this is all there is, re-encode it, which fills damaged frames with guesses: "
-            + remux_hint(self.info.path, "-c:v libx264 -crf 16"),
+            hint="Copy the file again. If there is no intact copy, re-encode it; ffmpeg then fills damaged frames with "
+            "guesses: " + remux_hint(self.info.path, "-c:v libx264 -crf 16"),
         )

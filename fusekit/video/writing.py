@@ -1,14 +1,14 @@
-"""Writing video: H.264 that looks like what went in, and sound copied packet by packet.
+"""Writing video: visually lossless H.264, and the audio track copied packet by packet.
 
-| what | how |
+| property | choice |
 | --- | --- |
 | codec | H.264 (libx264, constant quality, crf 10) |
-| why so fine | at crf 16, which looks lossless, still noisy regions flicker two to three times as much as the sources |
+| reason for crf 10 | at crf 16, which looks lossless, static noise flickers 2 to 3 times as much as the sources |
 | without libx264 | a PyAV built without it writes MPEG-4 part 2 at its best quality, with a warning |
-| pixel format | yuv420p, which everything plays; for an odd width or height yuv444p, as 4:2:0 H.264 has none |
-| colour | limited range; BT.709 for HD, else BT.601; written into the stream, so that no player has to guess |
-| time stamps | those given; a constant rate is written exactly. AVI can hold nothing but a constant rate |
-| sound | packets copied as they are; a container that cannot hold their codec is refused before any frame is fused |
+| pixel format | yuv420p, which all players support; yuv444p for an odd width or height, which 4:2:0 H.264 lacks |
+| colour | limited range; BT.709 for HD, else BT.601; declared in the stream, so that no player has to guess |
+| time stamps | as given; a constant frame rate is written exactly. AVI supports only a constant frame rate |
+| audio | packets copied unchanged; a container that does not support their codec is refused before any frame is fused |
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 WRITTEN_SUFFIXES = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
-"""Suffixes of files that can be written, and FFmpeg's name of their container."""
+"""Suffix of each file type that can be written → FFmpeg's name of its container."""
 
 _FULL, _LIMITED = 2, 1
 _UNDECLARED = 2
@@ -45,7 +45,7 @@ _DISK_FAILURES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 @dataclass(frozen=True)
 class Encoding:
-    """A codec: `name`, `options` that ask for quality, its `finest` tick, and the note that using it deserves."""
+    """A codec: its `name`, its quality `options`, its `finest` tick, and a `note` to the user."""
 
     name: str
     options: dict[str, str]
@@ -57,26 +57,26 @@ def choose_encoding() -> Encoding:
     """The best encoder that PyAV was built with.
 
     Raises:
-        UsageError: It has neither libx264 nor MPEG-4.
+        UsageError: PyAV has neither libx264 nor MPEG-4.
     """
     av = load_av()
     if "libx264" in av.codecs_available:
         return Encoding("libx264", {"crf": "10", "preset": "medium"}, _FINEST_TICK)
     if "mpeg4" in av.codecs_available:
-        # equal bounds pin the quantiser at its best usual value, whatever bit rate that takes
+        # equal bounds fix the quantiser at its best usual value, regardless of the bit rate
         return Encoding(
             "mpeg4",
             {"qmin": "2", "qmax": "2"},
             _FINEST_TICK_OF_MPEG4,
-            "this PyAV was built without libx264, so the video is MPEG-4 part 2, in a larger file; "
-            "PyAV's own wheels have libx264",
+            "this PyAV was built without libx264, so the video is written as MPEG-4 part 2, in a larger file; "
+            "PyAV's own wheels include libx264",
         )
     raise UsageError("this PyAV can encode neither H.264 nor MPEG-4", hint=f"Install its own wheel: {VIDEO_EXTRA}")
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is written: size and rate of the frames, and what the first source declares about its colours."""
+    """Format of the output: size and rate of the frames, and the colour properties declared by a source."""
 
     width: int
     height: int
@@ -87,25 +87,25 @@ class Target:
 
 
 class VideoWriter:
-    """A video file that is being written.
+    """Writer of a video file.
 
     Args:
-        path: The file to fill.
-        shown: The name that messages give it.
-        target: What is written.
-        sound: File whose audio streams are copied, or None.
+        path: The file to write.
+        shown: The file name used in messages.
+        target: Format of the output.
+        audio: File whose audio streams are copied, or None.
 
     Raises:
-        UsageError: The container cannot hold the sound's codec.
-        RunError: The disk refuses the file.
+        UsageError: The container does not support the audio codec.
+        RunError: The file cannot be written.
 
     Attributes:
-        written: How many frames were written.
-        warnings: What was found on the way.
+        written: Number of frames written.
+        warnings: Warnings raised while writing.
         end: Time at which the last frame ends, in seconds.
     """
 
-    def __init__(self, path: Path, shown: Path, target: Target, sound: Path | None = None) -> None:
+    def __init__(self, path: Path, shown: Path, target: Target, audio: Path | None = None) -> None:
         self.written = 0
         self.warnings: list[str] = []
         self.end = Fraction(0)
@@ -114,7 +114,7 @@ class VideoWriter:
         self._constant = self._format == "avi"
         self._last_tick = -1
         self._times_lost = False
-        self._sound: _Sound | None = None
+        self._audio: _AudioTrack | None = None
         av = load_av()
         encoding = choose_encoding()
         if encoding.note:
@@ -123,11 +123,11 @@ class VideoWriter:
             self._container: OutputContainer = av.open(f"file:{path}", "w", format=self._format)
         try:
             self._stream = self._video_stream(encoding)
-            if sound is not None:
-                self._sound = _Sound(sound, self._container, shown, from_zero=self._constant)
+            if audio is not None:
+                self._audio = _AudioTrack(audio, self._container, shown, from_zero=self._constant)
             with self._guarded():
                 self._stream.codec_context.open()
-            self._begin(sound)
+            self._begin(audio)
         except BaseException:
             self._abandon()
             raise
@@ -144,20 +144,20 @@ class VideoWriter:
         context.color_primaries, context.color_trc = target.primaries, target.transfer
         context.sample_aspect_ratio = target.pixel_aspect
         if self._constant:
-            context.max_b_frames = 0  # AVI has no time stamps to put frames back in order by
+            context.max_b_frames = 0  # AVI has no time stamps from which the order of frames could be restored
         self._tick = 1 / target.rate if self._constant else _tick(target.rate, encoding.finest)
         context.time_base = self._tick
         return stream
 
-    def _begin(self, sound: Path | None) -> None:
-        """Writes the header, which is where a container says no to a codec."""
+    def _begin(self, audio: Path | None) -> None:
+        """Write the header; a container refuses an unsupported codec here."""
         av = load_av()
         try:
             self._container.start_encoding()
         except (av.error.FFmpegError, OSError) as error:
-            if self._sound is None or sound is None or error.errno in _DISK_FAILURES:
+            if self._audio is None or audio is None or error.errno in _DISK_FAILURES:
                 raise self._refused(error) from error
-            raise unholdable(self._shown, sound, self._sound.codecs) from error
+            raise unsupported_audio(self._shown, audio, self._audio.codecs) from error
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -169,18 +169,18 @@ class VideoWriter:
             self._abandon()
 
     def write(self, pixels: Pixels, time: Fraction) -> None:
-        """Encodes a frame.
+        """Encode a frame.
 
         Args:
             pixels: (H, W) or (H, W, 3) uint8 of the target's size.
-            time: When it is shown, in seconds.
+            time: Presentation time in seconds.
 
         Raises:
-            RunError: The disk refuses it.
+            RunError: The frame cannot be written.
         """
         av = load_av()
-        if self._sound is not None:
-            self._mux(self._sound.until(time))
+        if self._audio is not None:
+            self._mux(self._audio.until(time))
         colour = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(colour), format="rgb24").reformat(
             format=self._stream.pix_fmt,
@@ -198,37 +198,37 @@ class VideoWriter:
         self.written += 1
         self.end = max(self.end, time + 1 / self._target.rate)
 
-    def close(self, *, cut_sound: bool) -> None:
-        """Writes what the encoder holds back, the rest of the sound and the file's index.
+    def close(self, *, cut_audio: bool) -> None:
+        """Write the frames buffered by the encoder, the rest of the audio track and the file's index.
 
         Args:
-            cut_sound: End the sound with the last frame, rather than where its own file does.
+            cut_audio: End the audio track with the last frame, instead of at its own end.
 
         Raises:
-            RunError: The disk refuses it.
+            RunError: The rest cannot be written.
         """
         with self._guarded():
             packets = self._stream.encode(None)
         self._mux(packets)
-        if self._sound is not None:
-            self._mux(self._sound.until(self.end if cut_sound else None))
-            self._sound.close()
+        if self._audio is not None:
+            self._mux(self._audio.until(self.end if cut_audio else None))
+            self._audio.close()
         with self._guarded():
             self._container.close()
 
     def _tick_of(self, time: Fraction) -> int:
-        """Time stamp for a time: the grid of the constant rate if that is where it nearly is, always increasing."""
+        """Tick of a time, always increasing; snapped to the grid of the constant rate if the time is close to it."""
         on_grid = Fraction(self.written) / self._target.rate
         late = abs(time - on_grid)
         if self._constant:
             if late > 1 / self._target.rate and not self._times_lost:
                 self._times_lost = True
                 self.warnings.append(
-                    f"{self._shown}: AVI holds one constant rate, but the time stamps of the first source vary: from "
-                    f"frame {self.written} on they are lost (an .mkv or .mp4 keeps them)"
+                    f"{self._shown}: AVI supports only a constant frame rate, but the time stamps of the first source "
+                    f"vary: from frame {self.written} on they are lost (.mkv and .mp4 keep them)"
                 )
             return self.written
-        # 1.5 ms: containers that count in milliseconds store 33, 67, 100 for 30 frames a second
+        # 1.5 ms: containers with millisecond time stamps store 33, 67, 100 for 30 frames per second
         tick = round((on_grid if late < Fraction(15, 10_000) else time) / self._tick)
         return max(tick, self._last_tick + 1)
 
@@ -240,11 +240,11 @@ class VideoWriter:
                 self._container.mux_one(packet)
 
     def _abandon(self) -> None:
-        """Lets go of the files, whatever state they are in."""
+        """Close the files after an error."""
         av = load_av()
-        if self._sound is not None:
-            self._sound.close()
-        # the file is thrown away; what matters is the error that led here
+        if self._audio is not None:
+            self._audio.close()
+        # the file is discarded; errors while closing it must not hide the original one
         with suppress(av.error.FFmpegError, OSError, ValueError, RuntimeError):
             self._container.close()
 
@@ -259,25 +259,25 @@ class VideoWriter:
     def _refused(self, error: Exception) -> RunError:
         return RunError(
             f"{self._shown}: cannot be written ({getattr(error, 'strerror', None) or error}); "
-            "nothing of it was kept under that name",
-            hint="Make room or choose a folder that may be written, then run again.",
+            "no partial file was kept under that name",
+            hint="Free disk space or choose a writable folder, then run again.",
         )
 
 
 def _tick(rate: Fraction, finest: int) -> Fraction:
-    """A fraction of a second that divides the frame's duration, so that a constant rate is written exactly."""
+    """A fraction of a second that divides the frame duration, so that a constant rate is written exactly."""
     return Fraction(1, rate.numerator * (finest // rate.numerator) or finest)
 
 
-class _Sound:
-    """The audio packets of a file, in order, renumbered for the file that is written.
+class _AudioTrack:
+    """The audio packets of a file, in order, with time stamps for the output file.
 
     Args:
-        path: The file.
-        container: What is written.
-        shown: The name that messages give it.
-        from_zero: Leave out packets that end before the first frame. Most encoders make one, of silence that no
-            player plays; in a container without negative time stamps it would push all frames back.
+        path: File that contains the audio track.
+        container: Container that is written.
+        shown: Name of the output file used in messages.
+        from_zero: Drop packets that end before the first frame. Most encoders write one such packet, of silence that no
+            player plays; in a container without negative time stamps it would delay all frames.
     """
 
     def __init__(self, path: Path, container: OutputContainer, shown: Path, *, from_zero: bool) -> None:
@@ -292,11 +292,11 @@ class _Sound:
             self._copies = {stream.index: container.add_stream_from_template(stream) for stream in streams}
         except (av.error.FFmpegError, ValueError) as error:
             self._source.close()
-            raise unholdable(shown, path, self.codecs) from error
+            raise unsupported_audio(shown, path, self.codecs) from error
         self._packets = self._demuxed(streams)
 
     def until(self, time: Fraction | None) -> Iterator[Packet[Any]]:
-        """The packets that start before `time`; all that are left for None."""
+        """The packets that start before `time`; all remaining ones if it is None."""
         while True:
             packet = self._next or next(self._packets, None)
             self._next = None
@@ -325,18 +325,19 @@ class _Sound:
                 yield packet
         except av.error.FFmpegError as error:
             raise DataError(
-                f"{self._path}: its sound cannot be read ({error.strerror or error})",
-                hint="Copy the file again, or leave the sound out (audio from 'none').",
+                f"{self._path}: its audio track cannot be read ({error.strerror or error})",
+                hint="Copy the file again, or copy no audio track (audio from 'none').",
             ) from error
 
     def close(self) -> None:
-        """Closes the file that the sound comes from."""
+        """Close the file that contains the audio track."""
         self._source.close()
 
 
-def unholdable(shown: Path, path: Path, codecs: str) -> UsageError:
-    """The error of a container that cannot hold the sound."""
+def unsupported_audio(shown: Path, path: Path, codecs: str) -> UsageError:
+    """The error for a container that does not support the audio codec."""
     return UsageError(
-        f"{shown}: a {shown.suffix} file cannot hold the sound of {path} ({codecs}), and sound is never re-encoded",
-        hint="Name the output .mkv, which holds any codec, or leave the sound out (audio from 'none').",
+        f"{shown}: a {shown.suffix} file does not support the audio track of {path} ({codecs}), and audio is never "
+        "re-encoded",
+        hint="Write an .mkv file, which supports any codec, or copy no audio track (audio from 'none').",
     )

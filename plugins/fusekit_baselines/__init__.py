@@ -1,4 +1,4 @@
-"""Parameter-free fusion methods and fixed loss proposals. Imports no torch."""
+"""Plugin with parameter-free fusion methods and fixed loss proposers. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OPTIONLESS = "fusekit_baselines.config:NoOptions"
 
 @hookimpl
 def fusekit_components() -> Sequence[ComponentSpec]:
-    """Rules that stand in every table, and proposals to compare a learned one with."""
+    """Declare the baselines for evaluation tables, and the loss proposers to compare learned ones with."""
     return [
         component(
             "backbone",
@@ -44,7 +44,7 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             "baselines.laplacian",
             target="fusekit_baselines.pyramid:LaplacianPyramid",
             config="fusekit_baselines.config:LaplacianConfig",
-            summary="Laplacian pyramid: the strongest detail of every scale over the mean of the rest",
+            summary="Laplacian pyramid: strongest detail at every scale, mean of the coarsest level",
             paper="Burt and Adelson, IEEE Trans. Communications 1983",
             in_tables=True,
         ),
@@ -60,7 +60,7 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             "baselines.brightest",
             target="fusekit_baselines.proposals:BrightestProposer",
             config=_OPTIONLESS,
-            summary="All weight on the brightest source of each pixel",
+            summary="Weight 1 for the brightest source at each pixel, 0 for the others",
         ),
         component(
             "strategy",

@@ -6,24 +6,26 @@ from fusekit.interfaces.config import ComponentConfig, ComponentRef, Field, Loss
 
 
 class NoOptions(ComponentConfig):
-    """Nothing to choose, nothing to learn."""
+    """No options and no trainable parameters."""
 
     def has_weights(self) -> bool:
         return False
 
 
 class LaplacianConfig(NoOptions):
-    """How deep the pyramid is."""
+    """Options of the Laplacian pyramid."""
 
-    levels: int = Field(5, ge=1, le=12, description="octaves of detail; fewer where the image is too small for them")
+    levels: int = Field(
+        5, ge=1, le=12, description="number of levels (octaves) of detail; fewer if the image is too small for them"
+    )
 
 
 class CopyConfig(NoOptions):
-    """Which source is copied."""
+    """Options of the copy."""
 
     source: str | int | None = Field(
         None,
-        description="role of the source, or its index; the first when absent (in `evaluate.baselines`: each in turn)",
+        description="role or index of the copied source; default: the first (in `evaluate.baselines`: each in turn)",
     )
 
 

@@ -1,4 +1,4 @@
-"""Fixed loss proposals: what a learned or attributed one has to beat."""
+"""Fixed loss proposers, baselines for learned and attributed ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class EqualProposer(LossProposer):
 
 
 class BrightestProposer(LossProposer):
-    """w_k = 1 where source k is the brightest, 0 elsewhere; the first of equals wins."""
+    """w_k = 1 where source k is the brightest, 0 elsewhere; of equally bright sources the first is chosen."""
 
     Config = NoOptions
 

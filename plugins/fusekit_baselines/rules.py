@@ -1,4 +1,4 @@
-"""Fusion by a rule: backbones without parameters, for any number of sources."""
+"""Fusion by fixed rules: backbones without parameters, for any number of sources."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fusekit_baselines.config import CopyConfig, NoOptions
 
 
 class Copy(FusionBackbone):
-    """One source, unchanged: the row that shows what a metric says about doing nothing."""
+    """Copy of one source: the baseline that shows the value of a metric without fusion."""
 
     Config = CopyConfig
     config: CopyConfig
@@ -31,7 +31,7 @@ class Copy(FusionBackbone):
 
     def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> FusionOutput:
         if not -len(sources) <= self.index < len(sources):
-            raise ValueError(f"baselines.copy: there is no source {self.index} among {len(sources)}")
+            raise ValueError(f"baselines.copy: there is no source with index {self.index} among {len(sources)} sources")
         return FusionOutput(sources[self.index].clone())
 
 

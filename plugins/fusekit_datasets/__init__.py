@@ -1,4 +1,4 @@
-"""Datasets of image files in folders, as a plugin. Imports no torch."""
+"""Plugin with datasets of image files in folders. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from fusekit.plugin import ComponentSpec, component, hookimpl
 
 @hookimpl
 def fusekit_components() -> list[ComponentSpec]:
-    """MSRS, and any folders of registered images."""
+    """Declare MSRS and datasets of any folders of registered images."""
     return [
         component(
             "dataset",
             "data.msrs",
             target="fusekit_datasets.datasets:MsrsDataset",
             config="fusekit_datasets.config:MsrsConfig",
-            summary="MSRS road scenes, infrared and visible, with label maps; official layout or your own",
+            summary="MSRS road scenes, infrared and visible, with label maps; official or custom folder layout",
             paper="Information Fusion 83-84 (2022), PIAFusion",
         ),
         component(
@@ -22,7 +22,7 @@ def fusekit_components() -> list[ComponentSpec]:
             "data.pairs",
             target="fusekit_datasets.datasets:PairsDataset",
             config="fusekit_datasets.config:PairsConfig",
-            summary="Any folders of registered images, matched by file name, with or without label maps",
+            summary="Any folders of registered images, paired by file stem, with or without label maps",
         ),
         component(
             "dataset",

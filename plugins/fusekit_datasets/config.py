@@ -1,4 +1,4 @@
-"""Options of the built-in datasets, and what they say about their data. Imports no torch."""
+"""Options of the datasets of files, and the properties of their data. Imports no torch."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ MSRS_TABLE = ClassTable(
 
 
 def _below_root(value: str) -> str:
-    """A recipe from a stranger must not reach outside the data root that the user named."""
+    """Refuse paths outside of the data root given by the user, which a third-party recipe must not access."""
     inside = value and not PurePosixPath(value).is_absolute() and not PureWindowsPath(value).drive
     if not inside or ".." in re.split(r"[/\\]", value):
         raise ValueError(f"{value!r} must be a path below the data root, without '..'")
@@ -55,7 +55,7 @@ def _below_root(value: str) -> str:
 
 def _pattern(value: str) -> str:
     if re.search(r"[{}]", value.replace("{split}", "")):
-        raise ValueError(f"{value!r}: the only placeholder is {{split}}")
+        raise ValueError(f"{value!r}: the only supported placeholder is {{split}}")
     return _below_root(value)
 
 
@@ -64,22 +64,21 @@ Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
 class FolderConfig(DatasetConfig):
-    """Options shared by datasets that are folders of files with one stem per scene.
+    """Common options of datasets of folders, in which the files of a scene have the same stem.
 
-    A split is a folder name, put for ``{split}`` in the patterns, and may be narrowed by a list of stems.
-    Without a validation folder or list, the validation split is the test split, and training will not be
-    validated on it.
+    A split is a folder name, which replaces ``{split}`` in the patterns, and can be restricted by a list of stems.
+    Without a validation folder or list, the validation split is the test split, and training is not validated on it.
     """
 
     train_folder: BelowRoot | None = Field(
-        "train", description="name of the training split's folder; null where there is none"
+        "train", description="name of the training split's folder; null if there is no training split"
     )
     val_folder: BelowRoot | None = Field(
-        None, description="name of the validation split's folder; the test split is used when absent"
+        None, description="name of the validation split's folder; default: the test split"
     )
     test_folder: BelowRoot = Field("test", description="name of the test split's folder")
     train_list: BelowRoot | None = Field(
-        None, description="text file below the root, one stem a line: the scenes of the training split"
+        None, description="text file below the root with the scenes of the training split, one stem per line"
     )
     val_list: BelowRoot | None = Field(
         None, description="as `train_list`, for validation; in the test folder unless `val_folder` is given"
@@ -87,48 +86,48 @@ class FolderConfig(DatasetConfig):
     test_list: BelowRoot | None = Field(None, description="as `train_list`, for the test split")
     labelled: Literal["required", "optional", "off"] = Field(
         "required",
-        description="`required`: every scene has a label map; `optional`: a missing one is a map full of the "
-        "ignore value; `off`: label maps are not read",
+        description="`required`: every scene must have a label map; `optional`: a missing label map is replaced by one "
+        "that contains only the ignore value; `off`: label maps are not read",
     )
     label_kind: Literal["human", "pseudo"] = Field(
-        "human", description="who made the label maps: people, or networks (`pseudo`)"
+        "human",
+        description="origin of the label maps: annotated by people (`human`) or predicted by networks (`pseudo`)",
     )
-    skip_unpaired: bool = Field(
-        False, description="leave out scenes that lack a source, instead of refusing the folder"
-    )
+    skip_unpaired: bool = Field(False, description="skip scenes that lack a source, instead of refusing the folder")
 
     @model_validator(mode="after")
     def _splits_differ(self) -> FolderConfig:
         if self.train_folder == self.test_folder and not (self.train_list and self.test_list):
             raise ValueError(
-                f"training and test would both be all of {self.test_folder!r}; give train_list and test_list"
+                f"the training and the test split would both be the whole folder {self.test_folder!r}; set train_list "
+                "and test_list"
             )
         return self
 
     def source_patterns(self) -> Mapping[str, str]:
         """Folder of each role's files below the root, with ``{split}``; ordered by role."""
-        raise NotImplementedError(f"{type(self).__name__} does not say where its sources lie")
+        raise NotImplementedError(f"{type(self).__name__} does not implement source_patterns()")
 
     def label_pattern(self) -> str | None:
-        """Folder of the label maps below the root, with ``{split}``; None where they are not read."""
-        raise NotImplementedError(f"{type(self).__name__} does not say where its label maps lie")
+        """Folder of the label maps below the root, with ``{split}``; None if they are not read."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement label_pattern()")
 
     def title(self) -> str:
         """Name of the dataset in messages."""
-        raise NotImplementedError(f"{type(self).__name__} does not say its name")
+        raise NotImplementedError(f"{type(self).__name__} does not implement title()")
 
     def roles(self) -> tuple[str, ...]:
-        """The roles of `source_patterns`, in its order."""
+        """The roles of `source_patterns`, in the same order."""
         return tuple(self.source_patterns())
 
     def split_folder(self, split: SplitName) -> str | None:
-        """What ``{split}`` stands for."""
+        """Folder name that replaces ``{split}``; None if there is no such split."""
         if split == "train":
             return self.train_folder
         return (self.val_folder or self.test_folder) if split == "val" else self.test_folder
 
     def split_list(self, split: SplitName) -> str | None:
-        """The list that narrows a split; None: everything in its folder."""
+        """The list that restricts a split; None means all files of its folder."""
         if split == "train":
             return self.train_list
         if split == "test" or self._validates_on_test():
@@ -139,7 +138,7 @@ class FolderConfig(DatasetConfig):
         return self.val_folder is None and self.val_list is None
 
     def same_place(self, one: SplitName, other: SplitName) -> bool:
-        """Whether the sources of two splits lie in the same folders, so that only lists can tell them apart."""
+        """Whether two splits have the same source folders, so that only lists can separate them."""
         folders = self.split_folder(one), self.split_folder(other)
         if None in folders:
             return False
@@ -147,46 +146,46 @@ class FolderConfig(DatasetConfig):
         return of_one == of_other
 
     def unfit_for_validation(self) -> str | None:
-        """What the validation split is where it is, or contains, another one."""
-        give = "give it scenes of its own with data.params.val_folder or val_list"
+        """Why the split cannot be used for validation: it equals or overlaps another split; None if it does not."""
+        remedy = "choose separate scenes with data.params.val_folder or val_list"
         if self._validates_on_test():
-            return f"{self.title()} has no validation split, so `val` is its test split; {give}"
+            return f"{self.title()} has no validation split, so `val` is its test split; {remedy}"
         names: dict[SplitName, str] = {"test": "test", "train": "training"}
         for other, name in names.items():
             if not self.same_place("val", other):
                 continue
             mine, theirs = self.split_list("val"), self.split_list(other)
             if mine == theirs:
-                return f"the validation split of {self.title()} is its {name} split; {give}"
+                return f"the validation split of {self.title()} is its {name} split; {remedy}"
             if mine is None or theirs is None:
                 lacking = "val_list" if mine is None else f"{other}_list"
                 return (
-                    f"the validation split of {self.title()} shares scenes with its {name} split, which lies in the "
-                    f"same folder; tell them apart with data.params.{lacking}"
+                    f"the validation split of {self.title()} shares scenes with its {name} split, which is in the same "
+                    f"folder; separate them with data.params.{lacking}"
                 )
         return None
 
     def provenance(self) -> Provenance:
-        """Name of the data, and who labelled it."""
+        """Name of the data, and the origin of its labels."""
         return Provenance(self.title(), labels=None if self.label_pattern() is None else self.label_kind)
 
     def missing(self, root: Path | None) -> str | None:
-        """Names every folder and list that is not below `root`, and the tree that is expected."""
+        """All missing folders and lists below `root`, and the expected folder tree; None if none is missing."""
         expected = self._expected()
         tree = "\n".join(f"  {root or '<data.root>'}/{path}" for path in expected.values())
         if root is None:
-            return f"{self.title()}: no data root is given; set data.root to a folder that holds\n{tree}"
+            return f"{self.title()}: no data root is given; set data.root to a folder that contains\n{tree}"
         if not root.is_dir():
-            return f"{self.title()}: the data root {root} does not exist; make it hold\n{tree}"
+            return f"{self.title()}: the data root {root} does not exist; it must contain\n{tree}"
         absent = [path for path in expected if not (root / path).exists()]
         if not absent:
             return None
-        sentence = f"{self.title()}: below {root} there is no {', no '.join(absent)}; put there\n{tree}"
+        sentence = f"{self.title()}: below {root} there is no {', no '.join(absent)}; it must contain\n{tree}"
         inner = next((d for d in sorted(root.iterdir()) if all((d / path).exists() for path in expected)), None)
-        return sentence if inner is None else f"{sentence}\n{inner} has them all: is that the data root?"
+        return sentence if inner is None else f"{sentence}\n{inner} contains all of them: is that the data root?"
 
     def _expected(self) -> dict[str, str]:
-        """What must be below the root → how to show it."""
+        """Expected path below the root → its text in the folder tree."""
         expected: dict[str, str] = {}
         patterns = [*self.source_patterns().values()]
         if self.labelled != "optional" and (labels := self.label_pattern()) is not None:
@@ -204,25 +203,24 @@ class FolderConfig(DatasetConfig):
 
 
 class MsrsConfig(FolderConfig):
-    """MSRS, laid out as published: ``{train,test}/{vi,ir,Segmentation_labels}/NAME.png``.
+    """MSRS in its published layout, ``{train,test}/{vi,ir,Segmentation_labels}/NAME.png``.
 
-    Other layouts through the names of the folders. MSRS has no validation split of its own: see
-    `FolderConfig`.
+    The folder names can be changed for other layouts. MSRS has no validation split: see `FolderConfig`.
     """
 
     infrared: BelowRoot = Field("ir", description="folder of the infrared images inside a split's folder")
     visible: BelowRoot = Field("vi", description="folder of the visible images inside a split's folder")
     labels: BelowRoot | None = Field(
         "Segmentation_labels",
-        description="folder of the label maps inside a split's folder; null where there is none",
+        description="folder of the label maps inside a split's folder; null if there are no label maps",
     )
 
     def source_patterns(self) -> Mapping[str, str]:
-        """Infrared, then visible."""
+        """Patterns of infrared and visible images, in this order."""
         return {"infrared": f"{{split}}/{self.infrared}", "visible": f"{{split}}/{self.visible}"}
 
     def label_pattern(self) -> str | None:
-        """The label maps' folder."""
+        """Folder of the label maps."""
         return None if self.labels is None or self.labelled == "off" else f"{{split}}/{self.labels}"
 
     def title(self) -> str:
@@ -230,41 +228,43 @@ class MsrsConfig(FolderConfig):
         return "MSRS"
 
     def classes(self) -> ClassTable | None:
-        """The nine classes of MSRS, where label maps are read."""
+        """The nine classes of MSRS, if label maps are read."""
         return None if self.label_pattern() is None else MSRS_TABLE
 
 
 class PairsConfig(FolderConfig):
-    """Any folders whose files match by stem; extensions may differ between folders."""
+    """Any folders whose files are paired by stem; extensions may differ between folders."""
 
-    name: str = Field("pairs", min_length=1, description="name of the data, shown beside every number")
+    name: str = Field("pairs", min_length=1, description="name of the data, shown with all results")
     sources: dict[str, Pattern] = Field(
         default_factory=lambda: {"infrared": "{split}/ir", "visible": "{split}/vi"},
         min_length=1,
         description="role → folder below the root, in order; `{split}` is the split's folder",
     )
-    labels: Pattern | None = Field(None, description="folder of label maps, as in `sources`; none when absent")
+    labels: Pattern | None = Field(None, description="folder of the label maps, as in `sources`; default: no labels")
     class_names: list[str] = Field(
         default_factory=list, max_length=256, description="names of the classes in the order of their index"
     )
-    ignore_index: int = Field(255, ge=0, le=65535, description="value of pixels that carry no label")
+    ignore_index: int = Field(255, ge=0, le=65535, description="value of pixels without a label")
     unlabelled: int | None = Field(
-        None, ge=0, description="index of the class that means nothing of interest, where there is one"
+        None, ge=0, description="index of the class for pixels of no interest (background), if there is one"
     )
 
     @model_validator(mode="after")
     def _consistent(self) -> PairsConfig:
         for role in self.sources:
             if not re.fullmatch(r"[a-z][a-z0-9_]*", role):
-                raise ValueError(f"role {role!r} must be lower-case letters, digits and '_'")
+                raise ValueError(
+                    f"role {role!r} must consist of lower-case letters, digits and '_', and start with a letter"
+                )
         patterns = [*self.sources.values(), *([self.labels] if self.labels else [])]
         if len(set(patterns)) != len(patterns):
-            raise ValueError("two of sources and labels are the same folder")
+            raise ValueError("two entries of sources and labels are the same folder")
         count = len(self.class_names)
         if self.labels is not None and count == 0:
-            raise ValueError("labels needs class_names: what do the values of the label maps mean?")
+            raise ValueError("labels needs class_names, the names of the classes in the label maps")
         if len(set(self.class_names)) != count:
-            raise ValueError("class_names holds a name twice")
+            raise ValueError("class_names contains a name twice")
         if self.ignore_index < count:
             raise ValueError(f"ignore_index {self.ignore_index} is the index of a class; choose one ≥ {count}")
         if self.unlabelled is not None and self.unlabelled >= count:
@@ -272,8 +272,8 @@ class PairsConfig(FolderConfig):
         whole = all("{split}" not in pattern for pattern in self.sources.values())
         if whole and self.train_folder is not None and not (self.train_list and self.test_list):
             raise ValueError(
-                "no source has {split} in its folder, so training and test would be the same files; "
-                "give train_list and test_list, or train_folder: null"
+                "no source has {split} in its folder, so the training and the test split would be the same files; "
+                "set train_list and test_list, or train_folder: null"
             )
         return self
 
@@ -290,7 +290,7 @@ class PairsConfig(FolderConfig):
         return self.name
 
     def classes(self) -> ClassTable | None:
-        """The named classes with generated colours, where label maps are read."""
+        """The named classes with generated colours, if label maps are read."""
         if self.label_pattern() is None:
             return None
         return ClassTable(
@@ -364,7 +364,7 @@ class CollectionConfig(DatasetConfig):
 
 
 def make_palette(count: int, unlabelled: int | None = None) -> tuple[tuple[int, int, int], ...]:
-    """Colours that tell neighbouring classes apart; the unlabelled class is black."""
+    """Colours that distinguish consecutive classes; the unlabelled class is black."""
     colours = []
     for index in range(count):
         hue = (index * 0.618033988749895) % 1.0  # the golden ratio spreads any number of hues evenly

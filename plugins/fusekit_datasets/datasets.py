@@ -1,4 +1,4 @@
-"""The datasets of files: each is a `FolderDataset` under a Config of its own."""
+"""The datasets of files: each is a `FolderDataset` with its own Config."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fusekit_datasets.folders import FolderDataset
 class MsrsDataset(FolderDataset):
     """Road scenes by day and night in infrared and visible light, with nine classes.
 
-    MSRS (Tang et al., PIAFusion, Information Fusion 2022); see `MsrsConfig` for its layouts.
+    MSRS (Tang et al., PIAFusion, Information Fusion 2022); `MsrsConfig` describes the folder layouts.
     """
 
     Config: ClassVar[type[DatasetConfig]] = MsrsConfig

@@ -1,4 +1,4 @@
-"""Folders of files that belong together by stem: finding the scenes, and reading them."""
+"""Folders of files paired by stem: finding and reading the scenes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Scene:
     """The files of a scene.
 
     Attributes:
-        stem: Common name of its files.
+        stem: Common stem of the files.
         images: One file per role, in order.
-        label: The label map, where there is one.
+        label: The label map, if there is one.
     """
 
     stem: str
@@ -34,17 +34,17 @@ class Scene:
 
 
 def natural_key(text: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
-    """Sorting key by which ``scene2`` comes before ``scene10``; the text itself decides ties."""
+    """Key of natural sorting, in which ``scene2`` comes before ``scene10``; ties are resolved by the text itself."""
     parts = (part for part in re.split(r"([0-9]+)", text) if part)
     key = tuple((0, int(p), "") if p[0] in "0123456789" else (1, 0, p.casefold()) for p in parts)
     return key, text
 
 
 def files_by_stem(folder: Path) -> dict[str, Path]:
-    """Image files of a folder by stem. Hidden files and files that are no images are passed over.
+    """Image files of a folder by stem. Hidden files and files that are not images are ignored.
 
     Raises:
-        DataError: The folder is not there, or two of its files have the same stem.
+        DataError: The folder does not exist, or two of its files have the same stem.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
@@ -52,18 +52,19 @@ def files_by_stem(folder: Path) -> dict[str, Path]:
     for path in image_files(folder):
         if path.stem in found:
             raise DataError(
-                f"{folder}: {found[path.stem].name} and {path.name} have the same stem, which names a scene",
-                hint="Move one of them elsewhere.",
+                f"{folder}: {found[path.stem].name} and {path.name} have the same stem, which must be unique, because "
+                "it names the scene",
+                hint="Move one of them to another folder.",
             )
         found[path.stem] = path
     return found
 
 
 def read_stems(path: Path) -> list[str]:
-    """Stems of a list file in its order; blank lines, ``#`` comments and image suffixes are dropped.
+    """Stems of a list file in order, without blank lines, ``#`` comments and image suffixes.
 
     Raises:
-        DataError: The file cannot be read, is empty, or names a stem twice.
+        DataError: The file cannot be read, is empty, or contains a stem twice.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -72,23 +73,23 @@ def read_stems(path: Path) -> list[str]:
     names = [line.split("#", 1)[0].strip() for line in lines]
     stems = [n[: -len(Path(n).suffix)] if Path(n).suffix.lower() in IMAGE_SUFFIXES else n for n in names if n]
     if not stems:
-        raise DataError(f"{path}: the list names no scene")
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1}) if len(set(stems)) < len(stems) else []
-    if twice:
-        raise DataError(f"{path}: the list names {some(twice)} more than once")
+        raise DataError(f"{path}: the list of scenes is empty")
+    repeated = sorted({stem for stem in stems if stems.count(stem) > 1}) if len(set(stems)) < len(stems) else []
+    if repeated:
+        raise DataError(f"{path}: the list of scenes contains {some(repeated)} more than once")
     return stems
 
 
 def find_scenes(config: FolderConfig, root: Path, split: Split) -> list[Scene]:
-    """Pairs up the files of a split; reads no pixels.
+    """Pair the files of a split by stem, without reading pixels.
 
     Raises:
-        DataError: A folder or list is missing, files do not pair up, the split is empty, or lists of one folder
-            share scenes: of training and test, or of validation and another.
+        DataError: A folder or list is missing, files are unpaired, the split is empty, or two lists for the same folder
+            share scenes: those of training and test, or those of validation and another split.
     """
     folder = config.split_folder(split)
     if folder is None:
-        raise DataError(f"{config.title()}: the recipe says there is no {split} split ({split}_folder: null)")
+        raise DataError(f"{config.title()}: the recipe has no {split} split ({split}_folder: null)")
     files = {
         role: files_by_stem(root / pattern.replace("{split}", folder))
         for role, pattern in config.source_patterns().items()
@@ -117,10 +118,12 @@ def _paired_stems(config: FolderConfig, files: dict[str, dict[str, Path]], where
         )
         raise DataError(
             f"{where}: of {len(every)} scenes, {lacking}",
-            hint="Files of a scene have one name in every folder; `skip_unpaired: true` leaves out the rest.",
+            hint="The files of a scene must have the same stem in every folder; `skip_unpaired: true` skips others.",
         )
     if not paired:
-        raise DataError(f"{where}: no scene was found", hint=f"Images end in {', '.join(sorted(IMAGE_SUFFIXES))}.")
+        raise DataError(
+            f"{where}: no scene was found", hint=f"Supported image suffixes: {', '.join(sorted(IMAGE_SUFFIXES))}."
+        )
     return sorted(paired, key=natural_key)
 
 
@@ -131,17 +134,17 @@ def _check_listed(files: dict[str, dict[str, Path]], stems: Sequence[str], listi
 
 
 def _check_apart(config: FolderConfig, root: Path, split: Split, stems: Iterable[str], other: Split) -> None:
-    """No scene may be in two splits, which only lists over the same folder can bring about."""
+    """Refuse scenes that are in two splits, which is only possible with lists for the same folder."""
     mine, theirs = config.split_list(split), config.split_list(other)
     if theirs is None or not config.same_place(split, other):
         return
-    if split == "val" and mine in (None, theirs):  # it *is* the other split, or all of its folder, and says so
+    if split == "val" and mine in (None, theirs):  # `unfit_for_validation` reports that it equals or contains the other
         return
     if both := sorted(set(stems) & set(read_stems(root / theirs)), key=natural_key):
         names = {"train": "training", "val": "validation", "test": "test"}
         raise DataError(
             f"{root}: {len(both)} scenes are in both the {names[split]} and the {names[other]} split: {some(both)}",
-            hint="Take them out of one of the two lists.",
+            hint="Remove them from one of the two lists.",
         )
 
 
@@ -156,13 +159,13 @@ def _labels(config: FolderConfig, root: Path, folder: str, stems: Sequence[str])
     if config.labelled == "required" and (absent := [stem for stem in stems if stem not in found]):
         raise DataError(
             f"{place}: {len(absent)} of {len(stems)} scenes have no label map: {some(absent)}",
-            hint="`labelled: optional` takes them as unknown everywhere, `labelled: off` reads no label map.",
+            hint="`labelled: optional` treats all their pixels as ignored, `labelled: off` reads no label maps.",
         )
     return found
 
 
 class FolderDataset(FusionDataset):
-    """A dataset made of folders, as a `FolderConfig` describes them."""
+    """A dataset of folders, as described by a `FolderConfig`."""
 
     Config: ClassVar[type[DatasetConfig]] = FolderConfig
 
@@ -174,17 +177,17 @@ class FolderDataset(FusionDataset):
         try:
             self._scenes = find_scenes(config, root, split)
         except DataError as error:
-            # A missing folder is best answered with the tree that is expected.
+            # If a folder is missing, the expected folder tree is the most useful hint.
             raise DataError(error.message, hint=error.hint or config.missing(root)) from error
         self._ids = tuple(scene.stem for scene in self._scenes)
 
     @property
     def ids(self) -> Sequence[str]:
-        """Stems of the scenes: in natural order, or in the order of the split's list."""
+        """Stems of the scenes, in natural order or in the order of the split's list."""
         return self._ids
 
     def __getitem__(self, index: int) -> Sample:
-        """Reads a scene; a missing optional label map becomes a map full of the ignore value."""
+        """Read a scene; a missing optional label map is replaced by one that contains only the ignore value."""
         scene = self._scenes[index]
         images = tuple(read_image(path) for path in scene.images)
         height, width = images[0].shape[-2:]
@@ -204,5 +207,5 @@ def _check_same_size(first: Path, size: tuple[int, int], other: Path, other_size
         raise DataError(
             f"{other}: is {other_size[0]}x{other_size[1]} (height x width), but {first} of the same scene is "
             f"{size[0]}x{size[1]}",
-            hint="Images of a scene must be registered: the same size, pixel for pixel.",
+            hint="The images of a scene must be registered: same size, corresponding pixel by pixel.",
         )

@@ -1,1 +1,1 @@
-"""Image fusion metrics, each in a named dialect: `strict`, and against a known ideal."""
+"""Plugin with image fusion metrics, in the dialect `strict` and against a known ideal."""

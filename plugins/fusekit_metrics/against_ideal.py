@@ -1,10 +1,10 @@
-"""The entry module of the metrics that compare with a known ideal; it imports no torch."""
+"""Entry module of the metrics that compare with a known ideal. Imports no torch."""
 
 from __future__ import annotations
 
 from fusekit.plugin import ComponentSpec, component, hookimpl
 
-_HOME = "fusekit_metrics.ideal"
+_MODULE = "fusekit_metrics.ideal"
 
 
 @hookimpl
@@ -14,7 +14,7 @@ def fusekit_components() -> list[ComponentSpec]:
         component(
             "metric",
             "ideal.psnr",
-            target=f"{_HOME}:IdealSignalToNoise",
+            target=f"{_MODULE}:IdealSignalToNoise",
             summary="Peak signal-to-noise ratio against the known ideal, in dB",
             in_tables=True,
             needs_ideal=True,
@@ -22,7 +22,7 @@ def fusekit_components() -> list[ComponentSpec]:
         component(
             "metric",
             "ideal.ssim",
-            target=f"{_HOME}:IdealSimilarity",
+            target=f"{_MODULE}:IdealSimilarity",
             summary="Structural similarity to the known ideal",
             in_tables=True,
             needs_ideal=True,

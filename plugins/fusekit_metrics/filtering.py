@@ -1,4 +1,4 @@
-"""Filters shared by the metrics, in float64."""
+"""Filters used by several metrics, in float64."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def gaussian_taps(size: int, sigma: float) -> Tensor:
 
 
 def _filter_axis(images: Tensor, taps: Tensor, axis: int) -> Tensor:
-    # A sum of shifted views: on a CPU, in float64, it beats torch's convolution of one channel several times
-    # over, which first unfolds the image into a matrix as many times its size as there are taps.
+    # A sum of shifted views: on a CPU, in float64, it is several times faster than torch's convolution of one channel,
+    # which first unfolds the image into a matrix of `taps` times its size.
     length = images.shape[axis] - taps.numel() + 1
     weights = taps.tolist()
     result = images.narrow(axis, 0, length) * weights[0]
@@ -25,13 +25,13 @@ def _filter_axis(images: Tensor, taps: Tensor, axis: int) -> Tensor:
 
 
 def gaussian_valid(images: Tensor, size: int, sigma: float) -> Tensor:
-    """Filter ``(..., H, W)`` with a gaussian window, where the window lies inside the image."""
+    """Filter ``(..., H, W)`` with a gaussian window, only at positions where the window is inside the image."""
     taps = gaussian_taps(size, sigma)
     return _filter_axis(_filter_axis(images, taps, -1), taps, -2)
 
 
 def sobel_replicated(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Horizontal and vertical Sobel responses of a ``(H, W)`` image, its border pixels repeated outwards."""
+    """Horizontal and vertical Sobel responses of a ``(H, W)`` image with replicated borders."""
     batch = image[None, None].to(torch.float64)
     padded = torch.nn.functional.pad(batch, (1, 1, 1, 1), mode="replicate")[0, 0]
     across = padded[:, 2:] - padded[:, :-2]

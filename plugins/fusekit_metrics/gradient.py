@@ -14,10 +14,10 @@ from fusekit_metrics.filtering import sobel_replicated
 
 
 class SpatialFrequency(Metric):
-    """SF, the activity of the fused image: ``sqrt(RF^2 + CF^2)``, in grey levels.
+    """SF, the spatial frequency (activity) of the fused image: ``sqrt(RF^2 + CF^2)``, in grey levels.
 
-    ``RF^2`` is the mean square of the M (N - 1) horizontal differences of neighbours, ``CF^2`` that of the
-    (M - 1) N vertical ones. NaN where a side is shorter than 2 pixels.
+    ``RF^2`` is the mean square of the M (N - 1) horizontal differences of adjacent pixels, ``CF^2`` that of the
+    (M - 1) N vertical ones. NaN if a side is shorter than 2 pixels.
 
     Source: Eskicioglu, Fisher, "Image quality measures and their performance", IEEE Transactions on
     Communications 43 (12), 1995.
@@ -28,7 +28,7 @@ class SpatialFrequency(Metric):
     minimum_size: ClassVar[int] = 2
 
     def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
-        """Measure the fused image; the sources play no part."""
+        """Measure the fused image; the sources are not used."""
         image = fused.to(torch.float64)
         rows = image.diff(dim=1).square().mean()
         columns = image.diff(dim=0).square().mean()
@@ -38,7 +38,7 @@ class SpatialFrequency(Metric):
 class AverageGradient(Metric):
     """AG, the mean of ``sqrt((gx^2 + gy^2) / 2)`` over all pixels of the fused image, in grey levels.
 
-    ``gx`` and ``gy`` are central differences inside and one-sided ones at the edges. NaN where a side is
+    ``gx`` and ``gy`` are central differences in the interior and one-sided differences at the borders. NaN if a side is
     shorter than 2 pixels.
 
     Source: Cui, Feng, Xu, Li, Chen, "Detail preserved fusion of visible and infrared images using regional
@@ -50,13 +50,13 @@ class AverageGradient(Metric):
     minimum_size: ClassVar[int] = 2
 
     def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
-        """Measure the fused image; the sources play no part."""
+        """Measure the fused image; the sources are not used."""
         vertical, horizontal = torch.gradient(fused.to(torch.float64))
         return MetricValue(float(torch.sqrt((horizontal.square() + vertical.square()) / 2.0).mean()))
 
 
 def edge_strength_and_angle(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Sobel strength ``sqrt(gx^2 + gy^2)`` and angle ``atan(gy / gx)``, which is pi/2 where gx = 0."""
+    """Sobel strength ``sqrt(gx^2 + gy^2)`` and angle ``atan(gy / gx)``, which is pi/2 if gx = 0."""
     horizontal, vertical = sobel_replicated(image)
     upright = horizontal == 0.0
     slope = vertical / torch.where(upright, torch.ones_like(horizontal), horizontal)
@@ -65,12 +65,12 @@ def edge_strength_and_angle(image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def edge_preservation(source: tuple[Tensor, Tensor], fused: tuple[Tensor, Tensor]) -> Tensor:
-    """Per pixel, how well the edge of a source survives in the fused image; each is (strength, angle)."""
+    """Preservation of the edges of a source in the fused image, per pixel; each image is given as (strength, angle)."""
     weaker = torch.minimum(source[0], fused[0])
     stronger = torch.maximum(source[0], fused[0])
     strength = torch.where(stronger == 0.0, torch.ones_like(weaker), weaker / stronger)
-    # Not wrapped, as published: angles lie in (-pi/2, pi/2], so this falls towards -1 for two nearly upright
-    # edges that lean to different sides.
+    # The difference is not wrapped, as published: angles are in (-pi/2, pi/2], so this approaches -1 for two nearly
+    # vertical edges that lean to different sides.
     orientation = 1.0 - (source[1] - fused[1]).abs() / (math.pi / 2.0)
     kept_strength = 0.9994 * torch.sigmoid(15.0 * (strength - 0.5))
     kept_orientation = 0.9879 * torch.sigmoid(22.0 * (orientation - 0.8))
@@ -78,16 +78,16 @@ def edge_preservation(source: tuple[Tensor, Tensor], fused: tuple[Tensor, Tensor
 
 
 class EdgePreservation(Metric):
-    """Qabf, how much of the sources' edges the fused image keeps: ``sum_i sum Q_i g_i / sum_i sum g_i``.
+    """Qabf, the preservation of the sources' edges in the fused image: ``sum_i sum Q_i g_i / sum_i sum g_i``.
 
     Per pixel, with Sobel strength g and angle a on a replicated border,
     ``Q_i = .9994 / (1 + exp(-15 (G - .5))) * .9879 / (1 + exp(-22 (D - .8)))``, where
     ``G = min(g_i, g_F) / max(g_i, g_F)`` and ``D = 1 - |a_i - a_F| / (pi/2)``.
 
-    Where source and fused image are both flat, G is 0/0; equal strengths are perfectly preserved everywhere
-    else, so G = 1 there too. The choice cannot change the result: such a pixel has the weight ``g_i = 0``.
-    Where every source is flat everywhere, the metric is NaN. ``per_source`` holds ``sum Q_i g_i / sum g_i``,
-    the score against one source alone. With the published constants, identical images score 0.975, not 1.
+    At pixels where source and fused image are both flat, G is 0/0; it is set to 1, because equal strengths are
+    perfectly preserved everywhere else. This choice cannot change the result: such a pixel has the weight ``g_i = 0``.
+    If every source is flat everywhere, the metric is NaN. ``per_source`` contains ``sum Q_i g_i / sum g_i``, the score
+    against each single source. With the published constants, identical images score 0.975, not 1.
 
     Source: Xydeas, Petrovic, "Objective image fusion performance measure", Electronics Letters 36 (4), 2000.
     """
@@ -96,7 +96,7 @@ class EdgePreservation(Metric):
     dialect: ClassVar[str] = "strict"
 
     def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
-        """Measure the preserved edges of each source, and of all of them weighted by strength."""
+        """Measure the preservation of edges of each source, and of all sources weighted by edge strength."""
         target = edge_strength_and_angle(fused)
         kept: list[float] = []
         weights: list[float] = []
@@ -108,5 +108,5 @@ class EdgePreservation(Metric):
         return MetricValue(_share(sum(kept), sum(weights)), per_source)
 
 
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole > 0.0 else math.nan
+def _share(part: float, total: float) -> float:
+    return part / total if total > 0.0 else math.nan

@@ -1,4 +1,4 @@
-"""Metrics of the distance to the known ideal: PSNR and SSIM."""
+"""Metrics against the known ideal: PSNR and SSIM."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from fusekit_metrics.structure import StructuralSimilarity, ssim
 
 DIALECT = "against the known ideal"
 
-# Mean square, in grey levels squared, of the error that rounding to whole grey levels makes by itself: that
-# of an error spread evenly over one level.
+# Mean squared error, in squared grey levels, of rounding to integer grey levels: the variance of an error that is
+# uniformly distributed over one level.
 _ROUNDING = 1.0 / 12.0
 
 
 def psnr(fused: Tensor, ideal: Tensor) -> float:
-    """PSNR in dB of two 8-bit images of one size, at most 58.92: see `IdealSignalToNoise`."""
+    """PSNR in dB of two 8-bit images of the same size, at most 58.92: see `IdealSignalToNoise`."""
     error = float((fused.double() - ideal.double()).square().mean())
     return 10.0 * math.log10(255.0**2 / max(error, _ROUNDING))
 
 
 class IdealSignalToNoise(ReferenceMetric):
-    """PSNR, how near the fused image is to the ideal: ``10 log10(255^2 / mean((F - I)^2))``, at most 58.92 dB.
+    """PSNR of the fused image against the ideal: ``10 log10(255^2 / mean((F - I)^2))``, at most 58.92 dB.
 
-    The bound is the PSNR of the error that rounding to 8 bits makes by itself, 1/12 of a squared grey level.
-    A smaller error cannot be told from it, so anything nearer counts as this near. Without a bound, equal
-    images would score infinity, and one such scene would hide all the others in the mean.
+    The bound is the PSNR of the error of rounding to 8 bits, 1/12 of a squared grey level. A smaller error cannot be
+    distinguished from rounding, so its PSNR is limited to this bound. Without a bound, equal images would score
+    infinity, and one such scene would dominate the mean.
 
-    Source: in common use without an origin of its own; see Huynh-Thu, Ghanbari, "Scope of validity of PSNR in
+    Source: in common use without an original publication; see Huynh-Thu, Ghanbari, "Scope of validity of PSNR in
     image/video quality assessment", Electronics Letters 44 (13), 2008.
     """
 
@@ -39,15 +39,15 @@ class IdealSignalToNoise(ReferenceMetric):
     unit: ClassVar[str] = "dB"
 
     def compare(self, fused: Tensor, ideal: Tensor) -> float:
-        """Measure the distance to the ideal."""
+        """Measure the PSNR against the ideal."""
         return psnr(fused, ideal)
 
 
 class IdealSimilarity(ReferenceMetric):
-    """SSIM of the fused image and the ideal, so 1 is the bound.
+    """SSIM of the fused image and the ideal, at most 1.
 
-    Window, constants and places are those of the ``strict`` SSIM, which compares with the sources instead.
-    NaN where a side is shorter than 11 pixels.
+    Window, constants and positions are those of the ``strict`` SSIM, which compares with the sources instead. NaN if a
+    side is shorter than 11 pixels.
 
     Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
     similarity", IEEE Transactions on Image Processing 13 (4), 2004.

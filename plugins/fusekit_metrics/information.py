@@ -17,7 +17,7 @@ def _entropy_of_counts(counts: Tensor) -> float:
     """Entropy in bits of the distribution that a histogram of counts describes."""
     occupied = counts[counts > 0].to(torch.float64)
     share = occupied / occupied.sum()
-    # Adding 0.0 turns the -0.0 of a single occupied bin into a plain zero.
+    # Adding 0.0 converts the -0.0 of a single occupied bin to 0.0.
     return float(-(share * torch.log2(share)).sum()) + 0.0
 
 
@@ -29,8 +29,8 @@ def entropy(image: Tensor) -> float:
 def mutual_information(first: Tensor, second: Tensor) -> float:
     """Mutual information, in bits, of two ``(H, W)`` uint8 images, from their joint 256 x 256 histogram.
 
-    It is ``sum p_xy log2(p_xy / (p_x p_y))``, evaluated as ``H(X) + H(Y) - H(X, Y)``, which needs no
-    division by the marginals.
+    It is ``sum p_xy log2(p_xy / (p_x p_y))``, computed as ``H(X) + H(Y) - H(X, Y)``, which needs no division by the
+    marginals.
     """
     pairs = first.reshape(-1).long() * _LEVELS + second.reshape(-1).long()
     joint = torch.bincount(pairs, minlength=_LEVELS * _LEVELS).reshape(_LEVELS, _LEVELS)
@@ -54,17 +54,17 @@ class Entropy(Metric):
     unit: ClassVar[str] = "bits"
 
     def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
-        """Measure the fused image; the sources play no part."""
+        """Measure the fused image; the sources are not used."""
         return MetricValue(entropy(fused))
 
 
 class MutualInformation(Metric):
-    """MI, how much the fused image tells about its sources: ``sum_i I(S_i; F)``, in bits.
+    """MI, the mutual information of the fused image and its sources: ``sum_i I(S_i; F)``, in bits.
 
-    A copy of source i scores ``H(S_i)`` for that source, so the sum rewards copying: see ``per_source`` too.
+    A copy of source i scores ``H(S_i)`` for that source, so the sum rewards copying: see also ``per_source``.
 
     Source: Qu, Zhang, Yan, "Information measure for performance of image fusion", Electronics Letters 38 (7),
-    2002. Many evaluators print natural logarithms; their numbers are 0.6931 times these.
+    2002. Many evaluation tools use natural logarithms; their values are 0.6931 times these.
     """
 
     name: ClassVar[str] = "MI"
@@ -72,6 +72,6 @@ class MutualInformation(Metric):
     unit: ClassVar[str] = "bits"
 
     def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
-        """Measure the information shared with every source, and its sum."""
+        """Measure the mutual information with every source, and its sum."""
         shared = tuple(mutual_information(source, fused) for source in sources)
         return MetricValue(sum(shared), shared)

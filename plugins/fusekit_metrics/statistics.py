@@ -13,9 +13,9 @@ from fusekit.interfaces.metric import Metric, MetricValue
 
 
 def pearson(first: Tensor, second: Tensor) -> float:
-    """Pearson correlation over pixels of two integer-valued images; NaN where one of them is constant.
+    """Pearson correlation over pixels of two integer-valued images; NaN if one of them is constant.
 
-    Whole numbers make the test for a constant exact: in float64 the mean of equal ones has no error.
+    Integer values make the test for a constant image exact: in float64 the mean of equal integers has no error.
     """
     deviation_first = first.to(torch.float64) - first.to(torch.float64).mean()
     deviation_second = second.to(torch.float64) - second.to(torch.float64).mean()
@@ -28,7 +28,7 @@ def pearson(first: Tensor, second: Tensor) -> float:
 class StandardDeviation(Metric):
     """SD, the contrast of the fused image in grey levels: ``sqrt(mean((F - mean F)^2))``.
 
-    Source: in common use without an origin of its own; see Ma, Ma, Li, "Infrared and visible image fusion
+    Source: in common use without an original publication; see Ma, Ma, Li, "Infrared and visible image fusion
     methods and applications: a survey", Information Fusion 45, 2019.
     """
 
@@ -36,12 +36,12 @@ class StandardDeviation(Metric):
     dialect: ClassVar[str] = "strict"
 
     def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
-        """Measure the fused image; the sources play no part."""
+        """Measure the fused image; the sources are not used."""
         return MetricValue(float(fused.to(torch.float64).std(correction=0)))
 
 
 class CorrelationCoefficient(Metric):
-    """CC, the mean over the sources of the Pearson correlation ``r(S_i, F)``; NaN where an image is constant.
+    """CC, the mean over the sources of the Pearson correlation ``r(S_i, F)``; NaN if an image is constant.
 
     Source: Deshmukh, Bhosale, "Image fusion and image quality assessment of fused images", International
     Journal of Image Processing 4 (5), 2010.
@@ -57,13 +57,13 @@ class CorrelationCoefficient(Metric):
 
 
 class SumOfCorrelationsOfDifferences(Metric):
-    """SCD, whether F without one source looks like the other: ``r(F - B, A) + r(F - A, B)``.
+    """SCD, the similarity of F minus one source to the other source: ``r(F - B, A) + r(F - A, B)``.
 
-    With N sources it is ``sum_i r(F - mean_{j != i} S_j, S_i)``, which is the definition itself for N = 2.
-    The mean of the others, not their sum, is taken away because F lives on the scale of one source: for F
-    the plain mean of all sources, the difference is ``(S_i - mean of the others) / N`` whatever N. It is NaN
-    for a single source, which leaves nothing to take away; where one of the differences is constant, as for
-    a copy of one of two sources; and where a source is constant.
+    With N sources it is ``sum_i r(F - mean_{j != i} S_j, S_i)``, which is the definition itself for N = 2. The mean of
+    the other sources is subtracted, not their sum, because F has the scale of one source: if F is the mean of all
+    sources, the difference is ``(S_i - mean of the others) / N`` for any N. It is NaN for a single source, because no
+    other source can be subtracted; if one of the differences is constant, as for a copy of one of two sources; and if
+    a source is constant.
 
     Source: Aslantas, Bendes, "A new image quality metric for image fusion: the sum of the correlations of
     differences", AEU International Journal of Electronics and Communications 69 (12), 2015.
@@ -77,9 +77,9 @@ class SumOfCorrelationsOfDifferences(Metric):
         others = len(sources) - 1
         if others == 0:
             return MetricValue(math.nan, (math.nan,))
-        whole = [source.to(torch.int64) for source in sources]
-        total = torch.stack(whole).sum(dim=0)
-        # (N - 1) times the difference: correlation ignores the factor, and whole numbers stay exact.
+        integers = [source.to(torch.int64) for source in sources]
+        total = torch.stack(integers).sum(dim=0)
+        # (N - 1) times the difference: correlation ignores the factor, and integers stay exact.
         scaled = others * fused.to(torch.int64) - total
-        correlations = tuple(pearson(scaled + source, source) for source in whole)
+        correlations = tuple(pearson(scaled + source, source) for source in integers)
         return MetricValue(sum(correlations), correlations)

@@ -1,12 +1,12 @@
-"""The entry module of the built-in metrics; it imports no torch."""
+"""Entry module of the metrics of the `strict` dialect. Imports no torch."""
 
 from __future__ import annotations
 
 from fusekit.plugin import ComponentSpec, component, hookimpl
 
-_HOME = "fusekit_metrics"
+_PACKAGE = "fusekit_metrics"
 
-# Name, where it lives, what it measures; all of the `strict` dialect.
+# Name, module and class, summary.
 _STRICT = (
     ("en", "information:Entropy", "Entropy of the fused image, in bits"),
     ("sd", "statistics:StandardDeviation", "Standard deviation of the fused image, in grey levels"),
@@ -25,6 +25,6 @@ _STRICT = (
 def fusekit_components() -> list[ComponentSpec]:
     """Declare the metrics of the ``strict`` dialect."""
     return [
-        component("metric", f"strict.{name}", target=f"{_HOME}.{target}", summary=summary, in_tables=True)
+        component("metric", f"strict.{name}", target=f"{_PACKAGE}.{target}", summary=summary, in_tables=True)
         for name, target, summary in _STRICT
     ]

@@ -16,11 +16,11 @@ from fusekit_metrics.filtering import gaussian_valid
 def local_moments(
     first: Tensor, second: Tensor, size: int, sigma: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Means, variances and covariance of two float64 images under a gaussian window, valid places only.
+    """Means, variances and covariance of two float64 images under a gaussian window, at valid positions only.
 
     Returns:
-        ``mean_1, mean_2, variance_1, variance_2, covariance``; variances are clipped at 0, below which only
-        rounding error takes them.
+        ``mean_1, mean_2, variance_1, variance_2, covariance``; variances are clipped at 0, because rounding can make
+        them negative.
     """
     products = torch.stack((first, second, first * first, second * second, first * second))
     mean_1, mean_2, square_1, square_2, product = gaussian_valid(products, size, sigma)
@@ -41,9 +41,9 @@ def ssim(first: Tensor, second: Tensor) -> float:
 
 
 def vif(reference: Tensor, test: Tensor) -> float:
-    """Pixel-domain VIF of ``test`` against ``reference``, both 8-bit; NaN where the reference is constant."""
+    """Pixel-domain VIF of ``test`` against ``reference``, both 8-bit; NaN if the reference is constant."""
     noise, epsilon = 2.0, 1e-10
-    # Only variances follow, which are blind to a shift: centring spares the products their rounding error.
+    # VIF uses only variances and covariances, which do not depend on the means: centring reduces rounding errors.
     original = reference.to(torch.float64) - reference.to(torch.float64).mean()
     distorted = test.to(torch.float64) - test.to(torch.float64).mean()
     preserved = available = 0.0
@@ -71,12 +71,12 @@ def vif(reference: Tensor, test: Tensor) -> float:
 
 
 class StructuralSimilarity(Metric):
-    """SSIM, summed over the sources: ``sum_i SSIM(S_i, F)``, so 2 is the bound for a pair.
+    """SSIM, summed over the sources: ``sum_i SSIM(S_i, F)``, at most 2 for a pair.
 
     Each term is the mean of ``(2 m1 m2 + C1)(2 s12 + C2) / ((m1^2 + m2^2 + C1)(s1^2 + s2^2 + C2))``, with
     ``C1 = (.01 * 255)^2``, ``C2 = (.03 * 255)^2`` and population moments under a gaussian window of 11 x 11
-    pixels and sigma 1.5, over the places where the window lies inside the image. NaN where a side is shorter
-    than 11 pixels.
+    pixels and sigma 1.5, over the positions where the window is inside the image. NaN if a side is shorter than 11
+    pixels.
 
     Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
     similarity", IEEE Transactions on Image Processing 13 (4), 2004.
@@ -95,15 +95,15 @@ class StructuralSimilarity(Metric):
 class VisualInformationFidelity(Metric):
     """VIF in the pixel domain, each source as the reference, summed over the sources.
 
-    Per source, ``VIF = sum log(1 + g^2 s1^2 / (sv + 2)) / sum log(1 + s1^2 / 2)`` over all places of four
+    Per source, ``VIF = sum log(1 + g^2 s1^2 / (sv + 2)) / sum log(1 + s1^2 / 2)`` over all positions of four
     scales, with ``g = s12 / s1^2`` and ``sv = s2^2 - g s12``. Scale s = 1..4 has a gaussian window of
-    ``n = 2^(5-s) + 1`` pixels and sigma ``n / 5``; before every scale but the first, the images are blurred
-    by it and decimated by 2. Only places where the window lies inside the image count, which needs 41 pixels
+    ``n = 2^(5-s) + 1`` pixels and sigma ``n / 5``; before every scale but the first, the images are blurred with this
+    window and decimated by 2. Only positions where the window is inside the image are used, which requires 41 pixels
     on the shorter side; below that the metric is NaN, as it is for a constant source.
 
     Source: Sheikh, Bovik, "Image information and visual quality", IEEE Transactions on Image Processing 15
-    (2), 2006, in its pixel-domain form. Papers on fusion mostly mean it by VIF or VIFF; the fusion index of
-    Han et al. (2013) is another metric.
+    (2), 2006, in its pixel-domain form. Most papers on fusion call this metric VIF or VIFF; the fusion index of Han et
+    al. (2013) is another metric.
     """
 
     name: ClassVar[str] = "VIF"

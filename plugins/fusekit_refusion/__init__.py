@@ -1,4 +1,4 @@
-"""ReFusion (Bai et al., arXiv 2312.07943, IJCV 2024), and with it TDFusion, as a plugin. Imports no torch."""
+"""Plugin with ReFusion (Bai et al., arXiv 2312.07943, IJCV 2024) and TDFusion. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _TDFUSION = "arXiv 2412.03240"
 
 @hookimpl
 def fusekit_components() -> Sequence[ComponentSpec]:
-    """The parts of ReFusion."""
+    """Declare the components of ReFusion and TDFusion."""
     return [
         component(
             "backbone",
             "refusion.network",
             target="fusekit_refusion.network:FusionNetwork",
             config="fusekit_refusion.config:NetworkConfig",
-            summary="Fusion module: two encoders, attention fusion, one decoder; 59 856 weights",
+            summary="Fusion module: two encoders, attention fusion, one decoder; 59,856 parameters",
             paper=_REFUSION,
         ),
         component(
@@ -44,7 +44,7 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             "refusion.meta",
             target="fusekit_refusion.meta:MetaLearning",
             config="fusekit_refusion.config:MetaConfig",
-            summary="Meta-learned fusion loss: inner, outer, then fusion and reconstruction",
+            summary="Meta-learned fusion loss: inner update, outer update, then fusion and evaluator",
             paper=_REFUSION,
         ),
         component(
@@ -52,7 +52,7 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             "refusion.sources",
             target="fusekit_refusion.objectives:SourcesObjective",
             config="fusekit_refusion.config:SourcesObjectiveConfig",
-            summary="How well the sources come back from the fused image (ReFusion)",
+            summary="Loss of reconstructing the sources from the fused image (ReFusion)",
             paper=_REFUSION,
         ),
         component(
@@ -60,7 +60,7 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             "refusion.task",
             target="fusekit_refusion.objectives:TaskObjective",
             config="fusekit_refusion.config:TaskObjectiveConfig",
-            summary="How well the task network solves its task on the fused image (TDFusion)",
+            summary="Loss of the task network on the fused image (TDFusion)",
             paper=_TDFUSION,
         ),
         component(
@@ -68,7 +68,7 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             "refusion.release",
             target="fusekit_refusion.importer:ReleaseImporter",
             config="fusekit.interfaces.config:ComponentConfig",
-            summary="Weights of the authors' release",
+            summary="Imports the weights of the authors' release",
             paper=_REFUSION,
         ),
     ]

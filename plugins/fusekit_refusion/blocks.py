@@ -1,6 +1,6 @@
-"""The building blocks of ReFusion's networks: Restormer's transformer block, and its convolutions without biases.
+"""Building blocks of ReFusion's networks: Restormer's transformer block, and convolutions without biases.
 
-Everything here keeps height and width.
+All blocks preserve height and width.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def pointwise(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 def depthwise(channels: int) -> nn.Conv2d:
-    """3×3 convolution of every channel by itself, without bias, zero padding."""
+    """Depthwise 3×3 convolution without bias, zero padding."""
     return nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
 
 
@@ -29,7 +29,7 @@ def convolution(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 def widened(inputs: int, outputs: int) -> nn.Sequential:
-    """1×1 convolution to `outputs` channels, then a depthwise 3×3 one: how q, k, v, gates and expansions are made."""
+    """1×1 convolution to `outputs` channels, then a depthwise 3×3 one; for q, k, v, gates and expansions."""
     return nn.Sequential(pointwise(inputs, outputs), depthwise(outputs))
 
 
@@ -47,7 +47,7 @@ class ChannelNorm(nn.Module):
 
 
 class TransposedAttention(nn.Module):
-    """Multi-head attention among channels."""
+    """Multi-head attention between channels."""
 
     def __init__(self, channels: int, heads: int, arithmetic: Arithmetic) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class TransposedAttention(nn.Module):
 
 
 class GatedFeedForward(nn.Module):
-    """Widened to two halves a and b; gelu(a) · b; 1×1 convolution."""
+    """Expansion to two halves a and b, gelu(a) · b, 1×1 convolution."""
 
     def __init__(self, channels: int, expansion: int) -> None:
         super().__init__()
@@ -93,12 +93,12 @@ class TransformerBlock(nn.Module):
 
 
 def transformer(channels: int, config: TransformerConfig) -> nn.Sequential:
-    """A row of ``config.blocks`` transformer blocks."""
+    """A sequence of ``config.blocks`` transformer blocks."""
     return nn.Sequential(*(TransformerBlock(channels, config) for _ in range(config.blocks)))
 
 
 class Encoder(nn.Sequential):
-    """From an image, (B, 1, H, W), to features, (B, C, H, W): 3×3 convolution and transformer blocks."""
+    """Encodes an image, (B, 1, H, W), to features, (B, C, H, W), with a 3×3 convolution and transformer blocks."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__(convolution(1, config.channels), *transformer(config.channels, config))

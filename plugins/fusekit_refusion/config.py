@@ -1,4 +1,4 @@
-"""Every option of ReFusion. Imports no torch."""
+"""Options of ReFusion and TDFusion. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ class TransformerConfig(ComponentConfig):
     """Size of a network of transformer blocks."""
 
     channels: int = Field(
-        16, ge=1, le=4096, description="feature channels of a source's encoder; a multiple of `heads`"
+        16, ge=1, le=4096, description="feature channels of each source's encoder; a multiple of `heads`"
     )
-    heads: int = Field(8, ge=1, le=1024, description="heads of the channel attention")
-    blocks: int = Field(2, ge=1, le=256, description="transformer blocks of an encoder, and of the decoder")
-    expansion: int = Field(2, ge=1, le=64, description="width of the feed-forward as a multiple of the channels")
+    heads: int = Field(8, ge=1, le=1024, description="number of heads of the channel attention")
+    blocks: int = Field(2, ge=1, le=256, description="number of transformer blocks of each encoder, and of the decoder")
+    expansion: int = Field(2, ge=1, le=64, description="width of the feed-forward layer as a multiple of the channels")
     arithmetic: Literal["fused", "released"] = Field(
         "fused",
-        description="order of operations: `fused` is faster and rounds less; `released` gives the output of released "
-        "weights bit for bit",
+        description="order of operations: `fused` is faster and has smaller rounding errors; `released` reproduces the "
+        "output of released weights bit for bit",
     )
 
     @model_validator(mode="after")
@@ -43,7 +43,7 @@ class ReconstructionConfig(TransformerConfig):
     """Options of the reconstruction module."""
 
     channels: int = Field(
-        24, ge=1, le=4096, description="feature channels of encoder and decoders; a multiple of `heads`"
+        24, ge=1, le=4096, description="feature channels of the encoder and the decoders; a multiple of `heads`"
     )
 
 
@@ -62,35 +62,35 @@ class TaskObjectiveConfig(ComponentConfig):
 
 
 class MetaConfig(ComponentConfig):
-    """Options of meta-learned fusion losses."""
+    """Options of the meta-learned fusion loss."""
 
     objective: ObjectiveRef = Field(
         ComponentRef(use="refusion.sources"),
-        description="what the outer update minimises: `refusion.sources` (ReFusion) or `refusion.task` (TDFusion)",
+        description="objective of the outer update: `refusion.sources` (ReFusion) or `refusion.task` (TDFusion)",
     )
     rounds: int = Field(
         200,
         ge=0,
-        description="rounds of inner and outer update before each pass over the data; with 0 the proposer stays as it "
-        "is, which lets fusion and evaluator find their feet in a `pretrain` phase",
+        description="rounds of inner and outer update before each pass over the data; 0 freezes the proposer: use it "
+        "in a `pretrain` phase to warm up the fusion and evaluator networks",
     )
-    inner_steps: int = Field(1, ge=1, description="differentiable steps of the fusion module in a round")
+    inner_steps: int = Field(1, ge=1, description="number of differentiable steps of the fusion module per round")
     inner_rate: float | None = Field(
-        None, gt=0, description="rate η of the inner steps; the current learning rate when absent"
+        None, gt=0, description="learning rate η of the inner steps; default: the current learning rate"
     )
     outer_rule: Literal["recipe", "normalised"] = Field(
         "recipe",
-        description="update of the proposer: `recipe`, the recipe's optimiser; `normalised`, a plain step on the "
-        "gradient divided by its largest absolute entry, as TDFusion's release does",
+        description="update rule of the proposer: `recipe` uses the recipe's optimiser; `normalised` takes a plain "
+        "gradient step with the gradient divided by its largest absolute entry, as TDFusion's release does",
     )
     outer_rate: float = Field(1.0, gt=0, description="learning rate of the proposer as a multiple of the current one")
     restore_evaluator: bool = Field(
-        True, description="restore the evaluator's state after each round; false keeps its step"
+        True, description="restore the evaluator's state after each round; false keeps the result of its step"
     )
     evaluator_batches: Literal["shared", "own"] = Field(
         "shared",
-        description="`shared`: the evaluator learns from the batches of the fusion; `own`: from the stream "
-        "`evaluator`, whose samples the recipe may cut differently (train.streams)",
+        description="`shared`: the evaluator is trained with the batches of the fusion module; `own`: with the stream "
+        "`evaluator`, for which the recipe may set another sampling (train.streams)",
     )
     loss: list[LossTermRef] = Field(
         [ComponentRef(use="losses.intensity"), ComponentRef(use="losses.gradient")],

@@ -1,4 +1,4 @@
-"""Reads the weights of ReFusion's release into fusekit's names."""
+"""Import of the weights of ReFusion's release."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class ReleaseImporter(WeightsImporter):
     | ``FM.project_E``, ``FM.project_E{1,2}``, ``FM.project_out{1,2}`` | ``fusion.gate``, ``.expand``, ``.contract`` |
     | ``decoder.k``, ``project_out_0``, ``project_out_1`` | ``decoder.0.k``, ``decoder.1``, ``decoder.3`` |
 
-    The release holds every convolution twice, as ``X.weight`` and ``X.conv.weight``; both must be equal. The
-    same layout serves all four tasks, and the file does not say which one it is for: sources are called
-    ``a`` and ``b``, in the order in which the authors' scripts give them.
+    The release contains every convolution twice, as ``X.weight`` and ``X.conv.weight``; both must be equal. The files
+    of all four tasks have the same layout and do not name the task, so the sources are called ``a`` and ``b``, in the
+    order of the authors' scripts.
     """
 
     def convert(self, released: Any) -> ImportedWeights:
@@ -42,12 +42,13 @@ class ReleaseImporter(WeightsImporter):
             if theirs not in weights:
                 raise DataError(
                     f"released weights lack {theirs!r}",
-                    hint="this importer reads the state dict of ReFusion's released fusion network",
+                    hint="this importer supports only the state dict of ReFusion's released fusion network",
                 )
             state[f"backbone.{ours}"] = weights.pop(theirs)
         if weights:
             raise DataError(
-                f"released weights hold {len(weights)} tensors this importer does not know: {sorted(weights)[:5]}"
+                f"released weights hold {len(weights)} tensors that this importer does not support: "
+                f"{sorted(weights)[:5]}"
             )
         channels = int(state["backbone.encoders.0.0.weight"].shape[0])
         hidden = int(state["backbone.encoders.0.1.feed_forward.out.weight"].shape[1])
@@ -59,8 +60,8 @@ class ReleaseImporter(WeightsImporter):
             "arithmetic": "released",
         }
         notes = (
-            "sources are called a and b, in the order of the authors' scripts: the file does not name them",
-            "computes in the released code's order of operations, to give its output bit for bit; "
+            "the sources are called a and b, in the order of the authors' scripts, because the file does not name them",
+            "the model uses the released code's order of operations, which reproduces its output bit for bit; "
             "`arithmetic: fused` is faster and differs by rounding",
         )
         return ImportedWeights(
@@ -69,26 +70,27 @@ class ReleaseImporter(WeightsImporter):
 
 
 def _without_copies(released: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights without the prefix of a data-parallel wrapper and without the second name of each convolution.
+    """The weights without the prefix of a data-parallel wrapper and without the second copy of each convolution.
 
     Raises:
-        DataError: The two copies of a convolution differ, so that nobody can say which is meant; or a key is no text.
+        DataError: The two copies of a convolution differ, so that it is unclear which one to use; or a key is not a
+            string.
     """
     odd = [key for key in released if not isinstance(key, str)]
     if odd:
-        raise DataError(f"released weights have the key {odd[0]!r}, which is no name of a weight")
+        raise DataError(f"released weights have the key {odd[0]!r}, which is not a name of a weight")
     plain = {re.sub(r"^module\.", "", key): value for key, value in released.items()}
     kept = {key: value for key, value in plain.items() if not key.endswith(".conv.weight")}
     for key, value in plain.items():
         if key.endswith(".conv.weight"):
             name = key.removesuffix(".conv.weight") + ".weight"
             if not torch.equal(kept.setdefault(name, value), value):
-                raise DataError(f"released weights {name!r} and {key!r} should be copies of each other and differ")
+                raise DataError(f"released weights {name!r} and {key!r} should be copies of each other, but differ")
     return kept
 
 
 def _names(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
-    """(released name, our name) of every weight."""
+    """Pairs of (released name, fusekit's name) of all weights."""
     for n, i in ((1, 0), (2, 1)):
         yield f"project_in_{n}.weight", f"encoders.{i}.0.weight"
         for k in range(_blocks(weights, rf"encoder{n}\.(\d+)\.attn\.temperature")):

@@ -1,4 +1,4 @@
-"""ReFusion's training: the fusion loss is learned, by meta-learning."""
+"""ReFusion's training: meta-learning of the fusion loss."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ from fusekit_refusion.config import MetaConfig
 
 
 class MetaLearning(Strategy):
-    """A loss proposal module learns the loss whose minimiser serves best (arXiv 2312.07943, 2412.03240).
+    """A loss proposal module learns the loss whose minimiser is best for the objective (arXiv 2312.07943, 2412.03240).
 
-    Four things stand in it: the fusion module θ_F, the loss proposal module θ_P, an objective, and the evaluator θ_J
-    that the objective asks: the reconstruction module in ReFusion, the task network in TDFusion.
+    Components: the fusion module θ_F, the loss proposal module θ_P, an objective, and the evaluator θ_J of the
+    objective, which is the reconstruction module in ReFusion and the task network in TDFusion.
 
-    An epoch is a number of rounds, in each of which the proposal module learns from what one step with its loss
-    does to the fusion module, and then one pass in which the fusion module learns with that loss.
+    An epoch consists of several rounds and one pass over the data. In each round the proposal module learns from the
+    effect of a step with its loss on the fusion module. In the pass the fusion module is trained with the proposed
+    loss.
     """
 
     Config = MetaConfig
@@ -74,10 +75,10 @@ class MetaLearning(Strategy):
             )
         return self.learn_fusion(batches[0], evaluator_batch=batches[-1])
 
-    # Steps 1 and 2: a round -------------------------------------------------------------------------------
+    # Steps 1 and 2: a round of inner and outer update -----------------------------------------------------
 
     def learn_loss(self, meta_train: Batch, meta_test: Batch, evaluator_batch: Batch) -> StepRecord:
-        """A round: the inner update of the fusion module, and the outer update of the loss proposal module."""
+        """Run a round: the inner update of the fusion module, and the outer update of the loss proposal module."""
         rate = self.config.inner_rate or self.update_backbone.lr  # η
         with self.evaluator_restored():
             # Inner update: θ_F' = θ_F - η ∇ L_f(θ_F; w), which keeps its graph to θ_P through w.
@@ -90,12 +91,12 @@ class MetaLearning(Strategy):
                     inner = self.fusion_loss(images[-1], meta_train.sources, proposal)
                 weights = differentiable_step(weights, inner.total, rate)
 
-            # The evaluator's own step: θ_J' = θ_J - η ∇ L_J, on what the fusion module gives as it is.
+            # The evaluator's own step: θ_J' = θ_J - η ∇ L_J, on images fused with θ_F.
             if self.evaluator_learns:
                 seen = images[0].detach() if evaluator_batch is meta_train else self.fused_only(evaluator_batch)
                 self.step_evaluator(self.evaluator_loss(seen, evaluator_batch))
 
-            # Outer update: θ_P learns from what the evaluator says of other images, fused with θ_F'.
+            # Outer update: θ_P learns from the evaluator's loss on other images, fused with θ_F'.
             self.evaluator.eval()
             with self.training.autocast():
                 outer = self.objective.loss(self.evaluator, self.fuse(meta_test, weights).image, meta_test)
@@ -104,7 +105,7 @@ class MetaLearning(Strategy):
 
     @contextmanager
     def evaluator_restored(self) -> Iterator[None]:
-        """The evaluator is, after the ``with`` block, what it was before: weights and statistics."""
+        """Restore the evaluator's parameters and statistics after the ``with`` block."""
         before = {name: value.clone() for name, value in self.evaluator.state_dict().items()}
         try:
             yield
@@ -115,7 +116,7 @@ class MetaLearning(Strategy):
     # Step 3: fusion and evaluator -----------------------------------------------------------------------------
 
     def learn_fusion(self, batch: Batch, evaluator_batch: Batch) -> StepRecord:
-        """θ_F learns with the loss as it is proposed by now, θ_J on the fused image; θ_P rests."""
+        """Train θ_F with the currently proposed loss, and θ_J on the fused image; θ_P is frozen."""
         fused, fusion = self.fused_with_loss(batch)
         self.update_backbone(fusion)
         losses = {"fusion": fusion.total, **fusion.terms}
@@ -128,7 +129,7 @@ class MetaLearning(Strategy):
         return StepRecord({name: loss.item() for name, loss in losses.items()})
 
     def fused_with_loss(self, batch: Batch) -> tuple[Tensor, LossTerms]:
-        """Fused images, and the fusion loss as it is proposed by now."""
+        """Fused images, and the currently proposed fusion loss."""
         with self.training.autocast():
             with torch.no_grad():
                 proposal = self.proposer(batch.sources, guidance=self.training.guidance(batch))
@@ -141,36 +142,36 @@ class MetaLearning(Strategy):
         fused, fusion = self.fused_with_loss(batch)
         with self.training.autocast():
             evaluated = self.objective.loss(self.evaluator, fused, batch)
-        told = {"fusion": fusion.total, **fusion.terms, "evaluator": evaluated.total}
-        return {name: loss.item() for name, loss in told.items()}
+        losses = {"fusion": fusion.total, **fusion.terms, "evaluator": evaluated.total}
+        return {name: loss.item() for name, loss in losses.items()}
 
-    # What both use ----------------------------------------------------------------------------------------
+    # Helpers ----------------------------------------------------------------------------------------------
 
     def fuse(self, batch: Batch, weights: Mapping[str, Tensor] | None = None) -> FusionOutput:
-        """Fuses a batch, with other weights than the module's own where they are given."""
+        """Fuse a batch, with the given weights instead of the module's own, if any."""
         guidance = self.training.guidance(batch) if self.backbone.uses_guidance else None
-        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative; its math form has
+        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative; the math backend has
             output: FusionOutput = functional_call(
                 self.backbone, dict(weights or {}), (batch.sources,), {"guidance": guidance}
             )
         return output
 
     def fused_only(self, batch: Batch) -> Tensor:
-        """Fused images without a graph."""
+        """Fused images without a gradient graph."""
         with self.training.autocast(), torch.no_grad():
             return self.fuse(batch).image
 
     def evaluator_loss(self, fused: Tensor, batch: Batch) -> LossTerms:
-        """The evaluator's own loss, of images that are given."""
+        """The loss of the evaluator on given images, for its own training."""
         self.evaluator.train()
         with self.training.autocast():
             return self.objective.loss(self.evaluator, fused, batch)
 
 
 def normalise(gradients: Sequence[Tensor]) -> None:
-    """TDFusion's rule: the gradient divided by its largest absolute entry; one that is zero everywhere stays.
+    """TDFusion's update rule: divide the gradient by its largest absolute entry, unless it is zero everywhere.
 
-    The largest single change of a plain step is then the learning rate.
+    The largest change of a parameter in a plain step is then the learning rate.
     """
     largest = torch.stack([gradient.abs().amax() for gradient in gradients]).amax()
     if bool(largest > 0):

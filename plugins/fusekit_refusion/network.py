@@ -13,9 +13,9 @@ from fusekit_refusion.config import NetworkConfig
 
 
 class FusionNetwork(FusionBackbone):
-    """The fusion module of ReFusion (arXiv 2312.07943, IJCV 2024) and of TDFusion; 59 856 weights by default.
+    """The fusion module of ReFusion (arXiv 2312.07943, IJCV 2024) and of TDFusion; 59,856 parameters by default.
 
-    Takes two sources, (B, 1, H, W) in [0, 1] of any size; gives (B, 1, H, W) in [0, 1].
+    Takes two sources, (B, 1, H, W) in [0, 1] of any size; returns (B, 1, H, W) in [0, 1].
     """
 
     Config = NetworkConfig
@@ -26,8 +26,8 @@ class FusionNetwork(FusionBackbone):
         super().__init__(config, context)
         config = self.config
         channels = config.channels
-        # A 3×3 convolution reaches a pixel further. One leads into the encoder, two out of the decoder; attention and
-        # feed-forward hold one each, in every block as in the fusion between. Attention itself is `image_sums`.
+        # Each 3×3 convolution adds one pixel: one at the input of the encoder, two at the output of the decoder, and
+        # one each in attention and feed-forward of every block and of the fusion. Attention itself uses `image_sums`.
         self.reach = 1 + 2 * config.blocks + 2 + 2 * config.blocks + 2
         self.encoders = nn.ModuleList(Encoder(config) for _ in range(2))
         self.fusion = AttentionFusion(config)
@@ -46,7 +46,7 @@ class FusionNetwork(FusionBackbone):
 
 
 class AttentionFusion(nn.Module):
-    """Cross attention of two feature streams, then a gated expansion; two times (B, C, H, W) to (B, 2C, H, W)."""
+    """Cross attention of two feature streams, then a gated expansion; two (B, C, H, W) to one (B, 2C, H, W)."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -60,13 +60,13 @@ class AttentionFusion(nn.Module):
         self.contract = nn.ModuleList(pointwise(4 * channels, 2 * channels) for _ in streams)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        # Each stream is asked by the other: q of the one against k and v of the other.
+        # Cross attention: q of one stream with k and v of the other.
         q1, k1, v1 = self.qkv[0](first).chunk(3, dim=1)
         q2, k2, v2 = self.qkv[1](second).chunk(3, dim=1)
         first = first + self.attend(q2, k1, v1, self.temperature[0], _weight(self.out[0]))
         second = second + self.attend(q1, k2, v2, self.temperature[1], _weight(self.out[1]))
 
-        # The gates see both streams, the expansions one each.
+        # The gates are computed from both streams, each expansion from one.
         fused = torch.cat([first, second], dim=1)
         gates = self.gate(fused).chunk(2, dim=1)
         for stream, gate, expand, contract in zip((first, second), gates, self.expand, self.contract, strict=True):

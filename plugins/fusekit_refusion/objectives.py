@@ -1,4 +1,4 @@
-"""What the outer update minimises: the two evaluators of a fused image."""
+"""Objectives of the outer update: reconstruction of the sources (ReFusion) and the task loss (TDFusion)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fusekit_refusion.config import SourcesObjectiveConfig, TaskObjectiveConfig
 class SourcesObjective(Objective):
     """L_rec = Σ_k [ mean (Î_k - I_k)² + mean |S(Î_k) - S(I_k)| ], S = |sobel_x| + |sobel_y| (ReFusion).
 
-    The evaluator is the reconstruction head, which gives Î_k from the fused image.
+    The evaluator is the reconstruction head, which computes Î_k from the fused image.
     """
 
     Config = SourcesObjectiveConfig
@@ -32,8 +32,8 @@ class SourcesObjective(Objective):
     def loss(self, evaluator: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
         assert isinstance(evaluator, ReconstructionHead)
         terms = [
-            (found - source).square().mean() + (gradient_strength(found) - gradient_strength(source)).abs().mean()
-            for found, source in zip(evaluator(fused), batch.sources, strict=True)
+            (rebuilt - source).square().mean() + (gradient_strength(rebuilt) - gradient_strength(source)).abs().mean()
+            for rebuilt, source in zip(evaluator(fused), batch.sources, strict=True)
         ]
         total = torch.stack(terms).sum()
         return LossTerms(total, {"reconstruction": total})
@@ -51,6 +51,6 @@ class TaskObjective(Objective):
     def loss(self, evaluator: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
         assert isinstance(evaluator, TaskNetwork)
         if batch.labels is None:
-            raise ValueError("refusion.task needs labels; the dataset has none")
+            raise ValueError("refusion.task needs labels, but the dataset has none")
         total = evaluator.loss(evaluator(fused), batch.labels)
         return LossTerms(total, {"task": total})

@@ -1,4 +1,4 @@
-"""ReFusion's loss proposal module: the sources propose the weights of the loss that fuses them."""
+"""ReFusion's loss proposal module, which computes the weights of the fusion loss from the sources."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from fusekit_refusion.config import ProposerConfig
 
 
 class LossProposalModule(LossProposer):
-    """Proposes w by a network: an encoder per source, transformer blocks over both, softmax over the sources.
+    """Proposes w with a network: one encoder per source, transformer blocks over all, softmax over the sources.
 
-    As released with TDFusion (arXiv 2412.03240) by ReFusion's authors; for any number of sources. What it
-    learns from is the business of the strategy.
+    As released with TDFusion (arXiv 2412.03240) by ReFusion's authors; for any number of sources. The strategy
+    defines how it is trained.
     """
 
     Config = ProposerConfig

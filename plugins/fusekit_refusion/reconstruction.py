@@ -1,4 +1,4 @@
-"""ReFusion's reconstruction module: from the fused image back to every source."""
+"""ReFusion's reconstruction module, which recovers every source from the fused image."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from fusekit_refusion.config import ReconstructionConfig
 
 
 class ReconstructionModule(ReconstructionHead):
-    """One encoder for the fused image, one decoder per source, of the same blocks as the fusion module.
+    """One encoder for the fused image and one decoder per source, of the same blocks as the fusion module.
 
-    Its authors did not release theirs; the size is ours, near the fusion module's: 55 272 weights for two
-    sources by default.
+    The authors did not release their module; the size is our choice, close to that of the fusion module: 55,272
+    parameters for two sources by default.
     """
 
     Config = ReconstructionConfig

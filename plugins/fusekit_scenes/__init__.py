@@ -1,4 +1,4 @@
-"""Rendered scenes with exact labels, and rendered pairs with a known ideal. Imports no torch."""
+"""Plugin with rendered scenes with exact labels, and rendered pairs with a known ideal. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FUSEKIT_API = ">=1.0,<2"
 
 @hookimpl
 def fusekit_components() -> list[ComponentSpec]:
-    """The datasets that a program draws."""
+    """Declare the rendered datasets."""
     return [
         component(
             "dataset",

@@ -17,8 +17,8 @@ _MAKE = {"multifocus": focus_pair, "multiexposure": exposure_pair, "medical": me
 class IdealPairs(RenderedDataset[Pair]):
     """Rendered multi-focus, multi-exposure or MRI-PET-like pairs, each with its ideal fused image.
 
-    What "ideal" means is said by the function that makes the pair: `focus_pair`, `exposure_pair` or
-    `medical_pair`. A pair depends on the task, the seed, its split and its number only.
+    The function that renders the pair defines the ideal: `focus_pair`, `exposure_pair` or `medical_pair`. A pair
+    depends only on the task, the seed, its split and its number.
     """
 
     Config: ClassVar[type[DatasetConfig]] = IdealPairsConfig

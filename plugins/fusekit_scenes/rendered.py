@@ -1,4 +1,4 @@
-"""What all datasets that render their scenes have in common."""
+"""Base class of datasets that render their scenes."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ _CACHE_BYTES = 512 << 20
 
 
 class RenderedDataset(FusionDataset, Generic[T]):
-    """Scenes made on demand. Splits share no scene, whatever their lengths.
+    """Scenes rendered on demand. Splits have no scene in common, regardless of their lengths.
 
-    A scene depends on the seed, its split and its number only, so a longer split begins with the same
-    scenes. Rendering is lazy; scenes stay in memory up to 512 MiB.
+    A scene depends only on the seed, its split and its number, so a longer split begins with the same scenes. Rendering
+    is lazy; rendered scenes are cached in memory up to 512 MiB.
     """
 
     def _start(self, count: int, split: str, seed: int, *names: str) -> None:
-        """Names the scenes.
+        """Initialise the identifiers, the random stream and the cache.
 
         Args:
             count: Number of scenes.
-            split: Which part.
+            split: Name of the split.
             seed: Seed of the run.
-            names: The random stream, followed by the split: no two kinds of scene share one.
+            names: Name of the random stream, to which the split is added; different kinds of scenes use different
+                streams.
         """
         self._seed = stream_seed(seed, *names, split)
         self._ids = tuple(f"{split}_{number:05d}" for number in range(count))
@@ -42,26 +43,26 @@ class RenderedDataset(FusionDataset, Generic[T]):
 
     @property
     def ids(self) -> Sequence[str]:
-        """``SPLIT_NUMBER``."""
+        """Identifiers of the form ``SPLIT_NUMBER``."""
         return self._ids
 
     def __getitem__(self, index: int) -> Sample:
-        """Renders a scene, or takes it from memory."""
+        """Render a scene, or take it from the cache."""
         number = range(len(self._ids))[index]
         scene = self._scenes.get(number, lambda: self._render(self._seed, number))
         return self._sample(self._ids[number], scene)
 
     @abstractmethod
     def _render(self, seed: int, number: int) -> T:
-        """Makes a scene from its numbers."""
+        """Render a scene from the seed and its number."""
 
     @abstractmethod
     def _size(self, scene: T) -> int:
-        """Bytes that a scene takes."""
+        """Size of a scene in bytes."""
 
     @abstractmethod
     def _sample(self, name: str, scene: T) -> Sample:
-        """Hands a scene out."""
+        """Convert a scene to a sample."""
 
 
 def as_tensor(pixels: npt.NDArray[np.uint8]) -> Tensor:

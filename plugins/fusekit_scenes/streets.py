@@ -18,10 +18,10 @@ _NIGHT = {"mixed": None, "day": False, "night": True}
 
 
 class Streets(RenderedDataset[Scene]):
-    """Rendered scenes with exact label maps. Splits share no scene, whatever their lengths.
+    """Rendered scenes with exact label maps. Splits have no scene in common, regardless of their lengths.
 
-    A scene depends on the seed, its split and its number only, so a longer split begins with the same
-    scenes. Rendering is lazy; scenes stay in memory up to 512 MiB.
+    A scene depends only on the seed, its split and its number, so a longer split begins with the same scenes. Rendering
+    is lazy; rendered scenes are cached in memory up to 512 MiB.
     """
 
     Config: ClassVar[type[DatasetConfig]] = StreetsConfig

@@ -1,4 +1,4 @@
-"""Task networks from segmentation-models-pytorch, and their supervised training. Imports no torch."""
+"""Plugin with task networks of segmentation-models-pytorch and their supervised training. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ FUSEKIT_API = ">=1.0,<2"
 
 @hookimpl
 def fusekit_components() -> Sequence[ComponentSpec]:
-    """The task networks, and the strategy that trains one on its own."""
+    """Declare the task networks, and the strategy that trains one alone."""
     return [
         component(
             "task",
             "tasks.smp",
             target="fusekit_tasks.segmentation:SmpSegmenter",
             config="fusekit_tasks.config:SmpConfig",
-            summary="Any architecture and encoder of segmentation-models-pytorch, timm's encoders included",
+            summary="Any architecture and encoder of segmentation-models-pytorch, including timm encoders",
         ),
         component(
             "strategy",

@@ -9,8 +9,8 @@ from pydantic import field_validator
 
 from fusekit.interfaces.config import ComponentConfig, Field
 
-# Encoder names lead the library below to repositories of the model hub and to folders where they hold a colon or slash,
-# and so do texts in its options. A recipe or model file may come from a stranger: plain names only.
+# An encoder name or string option with a colon or slash makes the library load from model-hub repositories or folders.
+# Recipes and model files may come from third parties, so only plain names are allowed.
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]*")
 _SOURCES_OF_WEIGHTS = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
 _LARGEST, _LONGEST, _DEEPEST = 4096, 64, 3
@@ -22,34 +22,34 @@ class SmpConfig(ComponentConfig):
     architecture: str = Field("deeplabv3plus", description="architecture, such as unet, fpn, deeplabv3plus, segformer")
     encoder: str = Field(
         "mobilenet_v2",
-        description="encoder name; timm's carry the prefix `tu-`, such as tu-mobilenetv3_small_050",
+        description="encoder name; timm encoders have the prefix `tu-`, such as tu-mobilenetv3_small_050",
     )
     classes: int | None = Field(
-        None, ge=1, description="number of classes, for a check: it is the dataset's, and must be equal if given"
+        None, ge=1, description="number of classes; it comes from the dataset, and if given, it must be equal to that"
     )
     channels: Literal[1, 3] = Field(
-        1, description="input channels of the network; images of the other count are converted"
+        1, description="input channels of the network; images with another number of channels are converted"
     )
     weights: str | None = Field(
         None,
-        description="name of pretrained encoder weights, such as `imagenet`; needs the network, so building "
-        "refuses it unless they are already in the local cache. None starts from random weights",
+        description="name of pretrained encoder weights, such as `imagenet`. Downloading needs internet access, so "
+        "weights that are not in the local cache are refused; default: random initialisation",
     )
     activation: Literal["none", "sigmoid"] = Field(
         "none",
-        description="end of the network; UAAFusion's release ends in a sigmoid before its cross entropy",
+        description="output activation of the network; UAAFusion's release applies a sigmoid before its cross entropy",
     )
     ignore_unlabelled: bool = Field(
         False,
-        description="leave pixels of the dataset's unlabelled class out of loss and scores, as UAAFusion's "
-        "release does on FMB; by MSRS's convention that class counts",
+        description="exclude pixels of the dataset's unlabelled class from loss and scores, as UAAFusion's release "
+        "does on FMB; by the convention of MSRS that class is included",
     )
     balance: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="weigh classes by their frequency in the batch to the power of minus this; 0 is the "
-        "plain cross entropy",
+        description="weight classes by their frequency in the batch to the power of minus this value; 0 is the plain "
+        "cross entropy",
     )
     options: dict[str, Any] = Field(
         default_factory=dict,
@@ -62,8 +62,8 @@ class SmpConfig(ComponentConfig):
     def _encoder_is_a_plain_name(cls, value: str) -> str:
         if not value or not _PLAIN.fullmatch(value):
             raise ValueError(
-                f"{value[:60]!r} is not a valid encoder name: it has letters, digits, and . _ - only; "
-                "encoders of repositories and folders are not taken"
+                f"{value[:60]!r} is not a valid encoder name: it may contain only letters, digits, and . _ -; "
+                "encoders from repositories and folders are not supported"
             )
         return value
 
@@ -72,7 +72,7 @@ class SmpConfig(ComponentConfig):
     def _options_are_plain(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name, option in value.items():
             if name in _SOURCES_OF_WEIGHTS:
-                raise ValueError(f"{name!r} is not an argument of an architecture: it says where weights come from")
+                raise ValueError(f"{name!r} is not allowed as an argument of an architecture: it loads weights")
             _check_plain(name[:60], option)
         return value
 
@@ -81,14 +81,14 @@ class SmpConfig(ComponentConfig):
 
 
 def _check_plain(name: str, value: Any, depth: int = 1) -> None:
-    """Refuses texts that may be paths, and numbers and lists that make a network as large as one likes."""
+    """Refuse strings that may be paths, and numbers and lists that would make a network arbitrarily large."""
     if isinstance(value, str) and not _PLAIN.fullmatch(value):
-        raise ValueError(f"{name}: {value[:60]!r} is not a plain name: letters, digits, and . _ - only")
+        raise ValueError(f"{name}: {value[:60]!r} is not a plain name: it may contain only letters, digits, and . _ -")
     if isinstance(value, int | float) and not abs(value) <= _LARGEST:
-        raise ValueError(f"{name}: numbers may go up to {_LARGEST}")
+        raise ValueError(f"{name}: numbers must not exceed {_LARGEST}")
     if isinstance(value, list | dict):
         if len(value) > _LONGEST or depth > _DEEPEST:
-            raise ValueError(f"{name}: at most {_LONGEST} items, {_DEEPEST} levels deep")
+            raise ValueError(f"{name}: at most {_LONGEST} items and {_DEEPEST} levels of nesting are allowed")
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             _check_plain(f"{name}.{str(key)[:60]}", item, depth + 1)
 
@@ -99,7 +99,7 @@ class SupervisedConfig(ComponentConfig):
     inputs: tuple[Literal["sources", "mean", "mixture"], ...] = Field(
         ("sources", "mean"),
         min_length=1,
-        description="what it sees of every scene: each single source, their mean, a mixture with random shares",
+        description="inputs made from every scene: each single source, their mean, or a mixture with random weights",
     )
 
     def needs(self) -> frozenset[str]:

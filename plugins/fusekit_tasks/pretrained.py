@@ -1,4 +1,4 @@
-"""Pretrained encoder weights: used where they are already on this machine, never fetched by surprise."""
+"""Pretrained encoder weights: used if they are in the local cache, downloaded only with permission."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from fusekit.errors import UsageError
 
 
 def require_cached(encoder: str, weights: str) -> None:
-    """Lets pretrained weights be loaded from the local cache only.
+    """Require that pretrained weights are in the local cache.
 
-    Downloading is the user's decision: it is allowed where ``FUSEKIT_ALLOW_DOWNLOAD=1`` is set.
+    A download needs the user's permission: it is allowed if ``FUSEKIT_ALLOW_DOWNLOAD=1`` is set.
 
     Raises:
         UsageError: Downloads are not allowed and the weights are not in the local cache.
@@ -28,6 +28,6 @@ def require_cached(encoder: str, weights: str) -> None:
     if any(wanted in repository for repository in repositories):
         return
     raise UsageError(
-        f"pretrained weights {weights!r} of encoder {encoder!r} are not on this machine",
-        hint="set FUSEKIT_ALLOW_DOWNLOAD=1 to let them be fetched once, or use `weights: null`",
+        f"pretrained weights {weights!r} of encoder {encoder!r} are not in the local cache",
+        hint="set FUSEKIT_ALLOW_DOWNLOAD=1 to allow downloading them once, or use `weights: null`",
     )

@@ -16,7 +16,7 @@ from fusekit.interfaces import BuildContext, SegmentationNetwork
 from fusekit.words import did_you_mean
 from fusekit_tasks.config import SmpConfig
 
-import_torchvision()  # the library below imports it, and fails where it does not fit the torch beside it
+import_torchvision()  # the library below imports it, and fails if torchvision does not match the installed torch
 import segmentation_models_pytorch as smp  # noqa: E402
 
 _LUMA = (0.299, 0.587, 0.114)
@@ -25,16 +25,16 @@ _SET_BY_FUSEKIT = {
     "encoder_weights": "use `weights`",
     "in_channels": "use `channels`",
     "classes": "it comes from the dataset's class table",
-    "activation": "use `activation` beside `options`",
-    "aux_params": "a second output is not used",
+    "activation": "use the option `activation`, outside of `options`",
+    "aux_params": "a second output is not supported",
 }
 
 
 class SmpSegmenter(SegmentationNetwork):
     """Any architecture and encoder of segmentation-models-pytorch.
 
-    Takes (B, 1 or 3, H, W) in [0, 1] at any H, W ≥ 16: converts to the network's channel count, centres to
-    [-1, 1], pads by replication to a multiple of 32 and crops the logits (B, K, H, W) back. Classes and
+    Takes (B, 1 or 3, H, W) in [0, 1] with any H, W ≥ 16: converts to the network's number of channels, scales to
+    [-1, 1], pads by replication to a multiple of 32 and crops the logits (B, K, H, W) to the input size. Classes and
     ignored labels come from the dataset's class table. Building it downloads nothing.
     """
 
@@ -54,7 +54,7 @@ class SmpSegmenter(SegmentationNetwork):
 
     @property
     def second_order(self) -> bool:  # type: ignore[override]
-        """Whether the network can be differentiated twice: tried once, on a small image."""
+        """Whether the network is twice differentiable, tested once with a small image."""
         if self._second_order is None:
             self._second_order = _differentiates_twice(self)
         return self._second_order
@@ -65,7 +65,7 @@ class SmpSegmenter(SegmentationNetwork):
         below, right = -height % self.stride, -width % self.stride
         if below or right:
             x = F.pad(x, (0, right, 0, below), mode="replicate")
-        # Fused attention has no second derivative; its math form has.
+        # Fused attention has no second derivative; the math backend has.
         try:
             with sdpa_kernel(SDPBackend.MATH):
                 logits = self.net(x)[..., :height, :width]
@@ -73,24 +73,24 @@ class SmpSegmenter(SegmentationNetwork):
             if "more than 1 value per channel" not in str(error):
                 raise
             raise UsageError(
-                "tasks.smp: batch normalisation of this architecture cannot learn from a single image",
-                hint="give every process two images or more: train.batch=2, or more where several processes share it",
+                "tasks.smp: batch normalisation of this architecture cannot be trained with a single image",
+                hint="use at least two images per process: train.batch=2, or more if several processes share the batch",
             ) from error
         return torch.sigmoid(logits) if self.activation == "sigmoid" else logits
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Cross entropy over the labelled pixels, classes weighed by `balance`."""
+        """Cross entropy over the labelled pixels, with classes weighted according to `balance`."""
         if not self.balance:
             return super().loss(logits, target)
-        taken = torch.ones_like(target, dtype=torch.bool)
+        labelled = torch.ones_like(target, dtype=torch.bool)
         for value in self.ignored:
-            taken &= target != value
-        if not bool(taken.any()):
+            labelled &= target != value
+        if not bool(labelled.any()):
             return logits.sum() * 0.0
-        counts = torch.bincount(target[taken], minlength=logits.shape[1]).to(logits.dtype)
+        counts = torch.bincount(target[labelled], minlength=logits.shape[1]).to(logits.dtype)
         weights = torch.where(counts > 0, (counts.sum() / counts.clamp_min(1.0)) ** self.balance, 0.0)
         void = self.classes.ignore_index
-        return F.cross_entropy(logits, target.masked_fill(~taken, void), weight=weights, ignore_index=void)
+        return F.cross_entropy(logits, target.masked_fill(~labelled, void), weight=weights, ignore_index=void)
 
     def _to_channels(self, image: Tensor) -> Tensor:
         if image.shape[1] == self.channels:
@@ -102,7 +102,7 @@ class SmpSegmenter(SegmentationNetwork):
 
 
 def _create(config: SmpConfig, classes: int, weights: str | None) -> nn.Module:
-    """Builds the network, from pretrained encoder weights if any; every refusal says what to change in the recipe."""
+    """Build the network, with pretrained encoder weights if any; errors state what to change in the recipe."""
     from fusekit_tasks.pretrained import require_cached
 
     arguments: dict[str, Any] = dict(config.options)
@@ -122,25 +122,25 @@ def _create(config: SmpConfig, classes: int, weights: str | None) -> nn.Module:
         text = str(error).strip("\"'").splitlines()[0][:300]
         raise UsageError(
             f"tasks.smp cannot build architecture {config.architecture!r} with encoder {config.encoder!r}: {text}",
-            hint="architectures and encoders are those of segmentation-models-pytorch; `options` are the "
-            "architecture's own arguments",
+            hint="use an architecture and an encoder of segmentation-models-pytorch; `options` are the "
+            "arguments of the architecture",
         ) from error
 
 
 def _check_options(config: SmpConfig) -> None:
-    """Takes the architecture's named arguments only.
+    """Refuse options that are not named arguments of the architecture.
 
-    The library passes what it does not know to the encoder. There some ignore it, and those of timm read weights of
-    any file that it names.
+    The library passes unknown arguments to the encoder. Some encoders ignore them, and timm encoders load weights from
+    any file that they name.
     """
-    found = smp.MODEL_ARCHITECTURES_MAPPING.get(config.architecture.lower())
-    if found is None:
+    architecture = smp.MODEL_ARCHITECTURES_MAPPING.get(config.architecture.lower())
+    if architecture is None:
         raise UsageError(
-            f"tasks.smp cannot build architecture {config.architecture!r}: there is none of that name"
+            f"tasks.smp cannot build architecture {config.architecture!r}: there is no architecture of that name"
             f"{did_you_mean(config.architecture, smp.MODEL_ARCHITECTURES_MAPPING)}",
             hint=f"architectures: {', '.join(sorted(smp.MODEL_ARCHITECTURES_MAPPING))}",
         )
-    arguments = inspect.signature(found.__init__).parameters.values()
+    arguments = inspect.signature(architecture.__init__).parameters.values()
     known = {argument.name for argument in arguments if argument.kind is not argument.VAR_KEYWORD} - {"self"}
     for option in config.options:
         if option in _SET_BY_FUSEKIT:
@@ -154,7 +154,7 @@ def _check_options(config: SmpConfig) -> None:
 
 
 def _differentiates_twice(network: nn.Module) -> bool:
-    """Second derivative of a small case, in evaluation mode; nothing of the network is changed."""
+    """Whether second derivatives exist, tested with a small image in evaluation mode, without changing the network."""
     from fusekit.interfaces import undisturbed
 
     parameter = next(network.parameters())

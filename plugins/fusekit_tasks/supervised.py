@@ -1,4 +1,4 @@
-"""Supervised training of the task network alone: what UAAFusion calls its pre-training."""
+"""Supervised training of the task network alone, the pre-training of UAAFusion."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from fusekit_tasks.config import SupervisedConfig
 
 
 class SupervisedTask(Strategy):
-    """One update on the task's loss on every single source and on the mean of the sources, or on a mixture.
+    """Updates the task network with its loss on every source and on the mean of the sources, or on a mixture.
 
-    Both single sources and fused images will be shown to the network later: attribution asks about the ones,
-    the fusion loss about the others. A mixture with random shares covers both in one image per scene, at a
-    third of the cost.
+    Later the network receives both single sources (for attribution) and fused images (for the fusion loss). A mixture
+    with random weights covers both with one image per scene, at a third of the cost.
     """
 
     Config = SupervisedConfig
@@ -38,9 +37,9 @@ class SupervisedTask(Strategy):
         return {"task": self.loss(batch).item()}
 
     def loss(self, batch: Batch) -> Tensor:
-        """The task's loss on every image that is made of a batch's scenes."""
+        """Loss of the task network on all inputs made from a batch."""
         if batch.labels is None:
-            raise ValueError("tasks.supervised needs labels; the dataset has none")
+            raise ValueError("tasks.supervised needs labels, but the dataset has none")
         inputs = self.config.inputs
         images = list(batch.sources) if "sources" in inputs else []
         if "mean" in inputs:
@@ -52,7 +51,7 @@ class SupervisedTask(Strategy):
 
 
 def _mixture(sources: Sources) -> Tensor:
-    """Σ_k λ_k I_k, the shares λ drawn per image from a Dirichlet(0.5): nearly pure sources are frequent."""
+    """Σ_k λ_k I_k with weights λ drawn per image from a Dirichlet(0.5), so that nearly pure sources are frequent."""
     shares = torch.distributions.Dirichlet(torch.full((len(sources),), 0.5)).sample((sources[0].shape[0],))
     shares = shares.to(sources[0])[:, :, None, None, None]
     return (shares * torch.stack(sources, dim=1)).sum(dim=1)

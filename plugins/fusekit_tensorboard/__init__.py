@@ -1,4 +1,4 @@
-"""Runs in TensorBoard. Imports no torch."""
+"""Plugin that logs runs to TensorBoard. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ FUSEKIT_API = ">=1.0,<2"
 
 @hookimpl
 def fusekit_components() -> Sequence[ComponentSpec]:
-    """The observer that writes event files."""
+    """Declare the observer that writes event files."""
     return [
         component(
             "observer",
             "tensorboard.scalars",
             target="fusekit_tensorboard.scalars:Scalars",
             config="fusekit_tensorboard.config:ScalarsConfig",
-            summary="Losses, learning rate and validation as event files of TensorBoard",
+            summary="Writes losses, learning rate and validation values as TensorBoard event files",
         ),
     ]

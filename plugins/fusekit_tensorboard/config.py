@@ -1,4 +1,4 @@
-"""Options of the observers. Imports no torch."""
+"""Options of the observer. Imports no torch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from fusekit.interfaces.config import ComponentConfig, Field
 
 
 class ScalarsConfig(ComponentConfig):
-    """Where event files lie, and how many points they hold."""
+    """Options of the event files."""
 
     folder: str = Field(
         "tensorboard",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
-        description="folder of the event files inside the folder of the run; a folder in it for every phase",
+        description="folder of the event files inside the run folder, with one subfolder per phase",
     )
-    every: int = Field(1, ge=1, description="steps between two points of the losses; the last step is always one")
+    every: int = Field(
+        1, ge=1, description="steps between two logged points of the losses; the last step is always logged"
+    )

@@ -1,4 +1,4 @@
-"""The numbers of a run as TensorBoard reads them."""
+"""Writing the scalars of a run to TensorBoard."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _SECONDS_BETWEEN_WRITES = 10
 
 
 class Scalars(Observer):
-    """Event files in ``RUN/tensorboard/PHASE``: ``loss/NAME``, ``learning_rate`` and ``validation/MEASURE`` by step.
+    """Writes ``loss/NAME``, ``learning_rate`` and ``validation/MEASURE`` to event files in ``RUN/tensorboard/PHASE``.
 
-    Steps count from 1 in every phase, so each has a folder of its own, which TensorBoard shows as a run. When a
-    training goes on from a checkpoint, points of later steps are marked as void, and TensorBoard passes them over.
+    Steps are counted from 1 in every phase, so each phase has its own folder, which TensorBoard shows as a run. When a
+    training is resumed from a checkpoint, points of later steps are purged, and TensorBoard ignores them.
 
     Raises:
         PluginError: The package ``tensorboard`` is not installed.
@@ -36,7 +36,7 @@ class Scalars(Observer):
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise PluginError(
-                f"observer 'tensorboard.scalars' needs the package tensorboard, which cannot be imported: {error}",
+                f"the observer 'tensorboard.scalars' needs the package tensorboard, which cannot be imported: {error}",
                 hint="pip install 'image-fusekit[track]'",
             ) from error
         self._open = SummaryWriter
@@ -45,12 +45,12 @@ class Scalars(Observer):
 
     @hookimpl
     def fusekit_run_started(self, folder: Path) -> None:
-        """Notes where the run is; files are made once there is something to write."""
+        """Store the run folder; event files are created later, when there is something to write."""
         self._folder = folder / self.config.folder
 
     @hookimpl
     def fusekit_phase_started(self, phase: str, steps_done: int) -> None:
-        """Opens the files of a phase; points after `steps_done` are void from now on."""
+        """Open the event file of a phase and purge points after `steps_done`."""
         self._close()
         self._writer = self._open(
             str(self._folder / phase), purge_step=steps_done + 1, flush_secs=_SECONDS_BETWEEN_WRITES
@@ -60,7 +60,7 @@ class Scalars(Observer):
     def fusekit_step_finished(
         self, step: int, total_steps: int, losses: Mapping[str, float], learning_rate: float
     ) -> None:
-        """Writes a point of every loss, and of the learning rate."""
+        """Write a point of every loss and of the learning rate."""
         if self._writer is None or (step % self.config.every != 0 and step != total_steps):
             return
         for name, value in losses.items():
@@ -69,13 +69,13 @@ class Scalars(Observer):
 
     @hookimpl
     def fusekit_validated(self, step: int, measure: str, value: float | None) -> None:
-        """Writes the value, where it is finite."""
+        """Write the validation value, if it is finite."""
         if self._writer is not None and value is not None:
             self._writer.add_scalar(f"validation/{measure}", value, step)
 
     @hookimpl
     def fusekit_run_finished(self) -> None:
-        """Closes the files."""
+        """Close the event file."""
         self._close()
 
     def _close(self) -> None:

@@ -1,4 +1,4 @@
-"""UAAFusion (Bai et al., arXiv 2502.01467, TCSVT 2024) as a plugin. Imports no torch."""
+"""Plugin with UAAFusion (Bai et al., arXiv 2502.01467, TCSVT 2024). Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PAPER = "arXiv 2502.01467"
 
 @hookimpl
 def fusekit_components() -> Sequence[ComponentSpec]:
-    """The parts of UAAFusion."""
+    """Declare the components of UAAFusion."""
     return [
         component(
             "backbone",
@@ -35,7 +35,7 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             "uaafusion.attribution",
             target="fusekit_uaafusion.attribution:AttributionProposer",
             config="fusekit_uaafusion.config:AttributionConfig",
-            summary="Weights from the region attribution of each source",
+            summary="Loss weights from the region attribution of each source",
             paper=_PAPER,
         ),
         component(
@@ -51,7 +51,7 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             "uaafusion.straight_path",
             target="fusekit_uaafusion.attribution:StraightPath",
             config="fusekit_uaafusion.config:StraightPathConfig",
-            summary="Straight line from black to the source, as released",
+            summary="Straight path from a black image to the source, as released",
             paper=_PAPER,
         ),
         component(
@@ -59,7 +59,7 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             "uaafusion.unfolding_path",
             target="fusekit_uaafusion.attribution:UnfoldingPath",
             config="fusekit_uaafusion.config:UnfoldingPathConfig",
-            summary="The iterates that the unfolding takes from the mean towards the source",
+            summary="Path of unfolding iterates from the mean of the sources to the source",
             paper=_PAPER,
         ),
         component(
@@ -67,7 +67,7 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             "uaafusion.joint",
             target="fusekit_uaafusion.joint:JointTraining",
             config="fusekit_uaafusion.config:JointConfig",
-            summary="Fusion and segmentation network trained together",
+            summary="Trains the fusion and the segmentation network jointly",
             paper=_PAPER,
         ),
         component(
@@ -75,7 +75,7 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             "uaafusion.release",
             target="fusekit_uaafusion.importer:ReleaseImporter",
             config="fusekit.interfaces.config:ComponentConfig",
-            summary="Weights of the authors' release",
+            summary="Imports the weights of the authors' release",
             paper=_PAPER,
         ),
     ]

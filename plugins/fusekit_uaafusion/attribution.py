@@ -1,4 +1,4 @@
-"""UAAFusion's attribution, as the paper tells it: paths, regions, what the backbone hears, weights, the proposer."""
+"""UAAFusion's attribution, in the order of the paper: paths, regions, guidance of the backbone, weights, proposer."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class StraightPath(Pathway):
 class UnfoldingPath(Pathway):
     """f_k = f_{k-1} + τ (I - f_{k-1}), from f_0, the mean of the sources, for k = 1..K.
 
-    Our reading of UAAFusion's pathway function (arXiv 2502.01467): the baseline is not black but f_0, where
-    the unfolding starts, and the path follows the gradient steps of the data term towards the source, whose
-    minimiser is the source. The last step goes all the way, so that the increments sum to I - f_0 and the
-    attributions to s(I) - s(f_0), up to the discretisation. The attribution along the actual iterates of a
-    forward pass is the attention of the stage; weights are wanted before there are any.
+    Our interpretation of UAAFusion's pathway function (arXiv 2502.01467): the baseline is not black but f_0, the start
+    of the unfolding, and the path follows the gradient steps of the data term, whose minimiser is the source. The last
+    step reaches the source, so that the increments sum to I - f_0 and the attributions to s(I) - s(f_0), up to the
+    discretisation. The attribution along the actual iterates of a forward pass is the attention of the stage; the loss
+    weights are needed before these iterates exist.
     """
 
     Config = UnfoldingPathConfig
@@ -68,8 +68,8 @@ class UnfoldingPath(Pathway):
 
     def path(self, sources: Sources, index: int) -> AttributionPath:
         start, source = torch.stack(sources).mean(dim=0), sources[index]
-        left = [(1.0 - self.config.step_length) ** k for k in range(self.config.steps)] + [0.0]
-        iterates = torch.stack([source + share * (start - source) for share in left])
+        remaining = [(1.0 - self.config.step_length) ** k for k in range(self.config.steps)] + [0.0]
+        iterates = torch.stack([source + share * (start - source) for share in remaining])
         return AttributionPath(iterates[1:], iterates[1:] - iterates[:-1])
 
 
@@ -84,31 +84,31 @@ def region_attribution(
     scope: Literal["image", "batch"] = "image",
     megapixels: float = 1.0,
 ) -> RegionAttribution:
-    """Attributes the score of every class present to the region of that class, source by source.
+    """Attribute the score of every class in the image to the region of that class, for each source.
 
     For the region R_c of class c: s_c is the mean over R_c of the network's output channel c; the
     contribution of R_c is the mean over its pixels of Σ_k ∂s_c/∂x(x_k) · Δ_k along the source's path, then
     relu (UAAFusion, arXiv 2502.01467, attribution of regions; Δ_k = I / K on the straight path).
 
-    All sources, path points and images go through the network in one batch. The scores of different images
-    and points depend on different inputs, so the gradient of their sum holds each one's gradient: one
-    backward serves them all, and it may serve another class in every image. So there are as many backwards
-    as the richest image has classes, however many the batch has.
+    All sources, path points and images are processed by the network in one batch. The scores of different images and
+    points depend on different inputs, so the gradient of their sum contains the gradient of each: one backward pass
+    is enough for all of them, with a different class in every image. The number of backward passes is therefore the
+    largest number of classes in one image, regardless of the number of classes in the batch.
 
     Args:
         task: Segmentation network in evaluation mode; output (B, K, H, W).
         paths: One path per source, points (P, B, C, H, W).
         regions: Class of every pixel, (B, H, W) int64; values outside 0..K-1 belong to no region.
-        scope: ``"image"``: means over each image's own region; ``"batch"``: over the class's pixels in the
-            whole batch, as the authors' code does, so that an image's weights depend on its neighbours.
-        megapixels: Most pixels pushed through the network at once, in millions; bounds the memory.
+        scope: ``"image"``: means over the region in each image; ``"batch"``: means over the pixels of the class in the
+            whole batch, as in the authors' code, so that the weights of an image depend on the rest of the batch.
+        megapixels: Largest number of pixels processed by the network at once, in millions; limits the memory.
 
     Returns:
         Scores (B, N, K) with the regions.
     """
     count, steps = len(paths), paths[0].points.shape[0]
     batch = regions.shape[0]
-    # (N, P, B, C, H, W) → one long batch, cut into chunks that end between path points.
+    # (N, P, B, C, H, W) → one large batch, split into chunks between path points.
     points = torch.cat([path.points for path in paths])
     increments = torch.cat([path.increments for path in paths])
     per_chunk = max(1, int(megapixels * 1e6 / regions.numel()))
@@ -133,7 +133,7 @@ def _contributions(task: TaskNetwork, points: Tensor, increments: Tensor, region
         sizes = torch.stack([(regions == c).sum(dim=(1, 2)) for c in range(count)], dim=1)  # (B, K)
         rounds = _rounds(sizes)
         for number, classes in enumerate(rounds):
-            # Class `classes[b]` of image b; an image whose classes are all done contributes nothing.
+            # Class `classes[b]` of image b; an image without remaining classes contributes nothing.
             region = ((regions == classes[:, None, None]) & (classes >= 0)[:, None, None]).to(points.dtype)
             share = region / _pixels(sizes, classes, scope)
             score = (output[:, images, classes.clamp_min(0)] * share).sum()
@@ -141,20 +141,20 @@ def _contributions(task: TaskNetwork, points: Tensor, increments: Tensor, region
             flow = (gradient.view_as(points) * increments).sum(dim=2)  # over channels → (P, B, H, W)
             contribution = (flow * share).sum(dim=(2, 3)).detach()  # (P, B)
             result.scatter_add_(2, classes.clamp_min(0).expand(steps, -1)[..., None], contribution[..., None])
-    if scope == "batch":  # a class has one region in the whole batch: one value for all images that have it
+    if scope == "batch":  # a class has one region in the whole batch, so all images that contain it have one value
         result = result.sum(dim=1, keepdim=True) * (sizes > 0)
     return result
 
 
 def _rounds(sizes: Tensor) -> list[Tensor]:
-    """In round r the r-th class that each image has, (B,); -1 where it has no more."""
+    """Classes of each round, (B,): in round r the r-th class of each image, or -1 if it has no more classes."""
     present = [row.nonzero()[:, 0].tolist() for row in sizes]
     most = max((len(classes) for classes in present), default=0)
     return [torch.tensor([c[r] if r < len(c) else -1 for c in present], device=sizes.device) for r in range(most)]
 
 
 def _pixels(sizes: Tensor, classes: Tensor, scope: str) -> Tensor:
-    """Pixels of each image's current region, (B, 1, 1): its own, or the class's in the whole batch."""
+    """Number of pixels of each image's current region, (B, 1, 1), in the image or in the whole batch."""
     counted = sizes if scope == "image" else sizes.sum(dim=0, keepdim=True).expand_as(sizes)
     return counted.gather(1, classes.clamp_min(0)[:, None]).clamp_min(1)[..., None]
 
@@ -163,16 +163,17 @@ def _pixels(sizes: Tensor, classes: Tensor, scope: str) -> Tensor:
 
 
 class TaskGuidance(Guidance):
-    """What a segmentation network says about the sources of one batch.
+    """Guidance by a segmentation network for the sources of one batch.
 
     Args:
-        task: The network; left as it is found.
+        task: The network; it is not changed.
         sources: N images, each (B, C, H, W) in [0, 1].
-        labels: Label maps (B, H, W) int64, which then define the regions; None takes the network's own
-            prediction on the mean of the sources.
-        pathway: Along which images the sources are attributed; a straight line from zero when None.
-        scope: Class means over each image, or over the whole batch as UAAFusion's released code does.
-        megapixels: Most pixels pushed through the network at once for the attribution, in millions.
+        labels: Label maps (B, H, W) int64, which define the regions; if None, the regions are the network's prediction
+            on the mean of the sources.
+        pathway: Path along which the sources are attributed; a straight line from zero if None.
+        scope: ``"image"``: class means over each image; ``"batch"``: over the whole batch as in UAAFusion's released
+            code.
+        megapixels: Largest number of pixels processed by the network at once for the attribution, in millions.
     """
 
     def __init__(
@@ -234,12 +235,12 @@ class TaskGuidance(Guidance):
 
 
 class AttributionGuidance(GuidanceMaker):
-    """Region attributions along a path, and the gradient of the task's score, by a network that segments.
+    """Region attributions along a path, and gradients of the task's score, by a segmentation network.
 
     Args:
-        config: Its options.
-        context: Builds the path that they name.
-        pathway: The path itself, for a guidance that is made by hand.
+        config: Options of the guidance.
+        context: Builds the pathway named in the options.
+        pathway: The pathway itself, for a guidance that is built without a recipe.
     """
 
     Config = AttributionGuidanceConfig
@@ -258,16 +259,16 @@ class AttributionGuidance(GuidanceMaker):
             self.pathway = self.context.build("pathway", self.config.pathway)
 
     def of(self, task: TaskNetwork | None, sources: Sources, labels: Tensor | None = None) -> TaskGuidance:
-        """What the network says about a batch.
+        """Guidance by the task network for a batch.
 
         Raises:
-            UsageError: There is no task network, or one that does not segment.
+            UsageError: There is no task network, or it is not a segmentation network.
         """
         if not isinstance(task, SegmentationNetwork):
             found = f"a {type(task).__name__}" if task is not None else "none"
             raise UsageError(
-                f"uaafusion.attribution_guidance attributes to the regions of a segmentation network; found {found}",
-                hint="choose a task network that segments (a SegmentationNetwork), or another guidance",
+                f"uaafusion.attribution_guidance needs a segmentation network as the task network, found {found}",
+                hint="choose a segmentation network (a SegmentationNetwork) as the task network, or another guidance",
             )
         scope, megapixels = self.config.scope, self.config.megapixels
         return TaskGuidance(task, sources, labels, pathway=self.pathway, scope=scope, megapixels=megapixels)
@@ -277,15 +278,15 @@ class AttributionGuidance(GuidanceMaker):
 
 
 def attribution_weights(guidance: Guidance, epsilon: float = EPSILON) -> Tensor:
-    """w_i = (A_i + ε) / Σ_k (A_k + ε), (B, N, H, W); equal where no region contributes."""
+    """w_i = (A_i + ε) / Σ_k (A_k + ε), (B, N, H, W); equal weights where no region contributes."""
     attribution = guidance.attribution().total() + epsilon
     return attribution / attribution.sum(dim=1, keepdim=True)
 
 
 class AttributionProposer(LossProposer):
-    """Proposes w_i = (A_i + ε) / Σ_k (A_k + ε): a source counts where its regions help the task.
+    """Proposes w_i = (A_i + ε) / Σ_k (A_k + ε): a source has a large weight where its regions help the task.
 
-    Has no weights to learn; the task network behind the guidance decides.
+    It has no trainable parameters; the weights follow from the task network of the guidance.
     """
 
     Config = AttributionConfig
@@ -293,14 +294,15 @@ class AttributionProposer(LossProposer):
     uses_guidance = True
 
     def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> LossProposal:
-        """Weights (B, N, H, W) of a batch.
+        """Loss weights (B, N, H, W) of a batch.
 
         Raises:
-            UsageError: There is no guidance: the model has none.
+            UsageError: The model has no guidance.
         """
         if guidance is None:
             raise UsageError(
-                "uaafusion.attribution proposes from what a guidance attributes to regions, and this model has none",
-                hint="give the model a guidance, such as uaafusion.attribution_guidance, or a proposer that asks none",
+                "uaafusion.attribution needs a guidance with region attributions, and this model has no guidance",
+                hint="add a guidance to the model, such as uaafusion.attribution_guidance, or choose a proposer that "
+                "needs none",
             )
         return LossProposal(attribution_weights(guidance, self.config.epsilon))

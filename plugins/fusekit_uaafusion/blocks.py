@@ -5,22 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-_SLOPE = 0.25  # of torch's PReLU at the start
+_SLOPE = 0.25  # initial slope of torch's PReLU
 
 
 class ConvUnit(nn.Sequential):
     """3×3 convolution, PReLU with one parameter, 3×3 convolution; reflect padding, with biases.
 
-    Weights start with He's variance for the PReLU, biases at zero. Some thirty convolutions follow each other
-    in the whole network: with torch's default start, of a third of that variance, the image is gone after the
-    second stage, the output is constant, and training can saturate the sigmoid before it finds the sources
-    (docs/decisions/0009-initialisation.md).
+    Weights are initialised with He's variance for the PReLU, biases to zero. The network has a sequence of about thirty
+    convolutions: with torch's default initialisation, which has a third of that variance, the signal vanishes after the
+    second stage, the output is constant, and training can saturate the sigmoid before the network learns from the
+    sources (docs/decisions/0009-initialisation.md).
 
     Args:
-        inputs: Channels in.
-        hidden: Channels between.
-        outputs: Channels out.
-        spread: Factor of the last convolution's initial weights.
+        inputs: Input channels.
+        hidden: Channels between the convolutions.
+        outputs: Output channels.
+        spread: Factor of the initial weights of the last convolution.
     """
 
     def __init__(self, inputs: int, hidden: int, outputs: int, *, spread: float = 1.0) -> None:
@@ -37,10 +37,10 @@ def _convolution(inputs: int, outputs: int, spread: float = 1.0) -> nn.Conv2d:
 
 
 class ConvLSTM(nn.Module):
-    """Convolutional LSTM cell: 3×3, reflect padding, biases on both the input and the state convolution.
+    """Convolutional LSTM cell: 3×3, reflect padding, biases in both the input and the state convolution.
 
-    The four gates stand in one convolution each for input and state, in the order forget, input, output,
-    candidate. The first step has no previous state: c = i · j, h = o · c, without tanh.
+    One convolution each for input and state computes all four gates, in the order forget, input, output, candidate.
+    The first step has no previous state: c = i · j, h = o · c, without tanh.
     """
 
     def __init__(self, channels: int) -> None:
@@ -49,7 +49,7 @@ class ConvLSTM(nn.Module):
         self.of_state = nn.Conv2d(channels, 4 * channels, 3, padding=1, padding_mode="reflect")
 
     def forward(self, x: Tensor, h: Tensor | None, c: Tensor | None) -> tuple[Tensor, Tensor]:
-        """One step: input and state (B, C, H, W) to the next hidden state h and cell state c."""
+        """One step: from input and state, each (B, C, H, W), to the next hidden state h and cell state c."""
         gates = self.of_input(x)
         if h is None or c is None:
             _, i, o, j = gates.chunk(4, dim=1)

@@ -1,4 +1,4 @@
-"""Every option of UAAFusion. Imports no torch."""
+"""Options of UAAFusion. Imports no torch."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class StageConfig(ComponentConfig):
     channels: int = Field(32, ge=1, le=4096, description="feature channels; must equal the backbone's")
     gradient_step: bool = Field(
         True,
-        description="take the gradient step towards the weighted sources; "
-        "the released code computes and discards it, so released weights want false",
+        description="take the gradient step towards the weighted sources; the released code computes this step and "
+        "discards it, so released weights need false",
     )
-    alpha: float = Field(0.001, gt=0, description="initial step length of the gradient step, learned")
+    alpha: float = Field(0.001, gt=0, description="initial value of the learned step length of the gradient step")
 
 
 class UnfoldingConfig(ComponentConfig):
@@ -32,14 +32,14 @@ class UnfoldingConfig(ComponentConfig):
 
     stages: int = Field(5, ge=1, le=1000, description="number of unfolding stages")
     channels: int = Field(32, ge=2, le=4096, description="feature channels of the long and short memory")
-    stage: StageRef = Field(ComponentRef(use="uaafusion.stage"), description="what every stage is")
-    share_stages: bool = Field(False, description="one set of weights for all stages")
+    stage: StageRef = Field(ComponentRef(use="uaafusion.stage"), description="component of the stages")
+    share_stages: bool = Field(False, description="share one set of parameters between all stages")
 
 
 class AttributionConfig(ComponentConfig):
     """Options of the attribution proposer."""
 
-    epsilon: float = Field(1e-8, gt=0, description="added to each attribution before they are compared")
+    epsilon: float = Field(1e-8, gt=0, description="constant added to each attribution before normalisation")
 
     def needs(self) -> frozenset[str]:
         return frozenset({"guidance"})
@@ -52,17 +52,17 @@ class AttributionGuidanceConfig(ComponentConfig):
     """Options of the guidance by region attribution."""
 
     pathway: PathwayRef | None = Field(
-        None, description="path along which sources are attributed; a straight line from zero when absent"
+        None, description="path along which sources are attributed; default: a straight line from zero"
     )
     scope: Literal["image", "batch"] = Field(
         "image",
-        description="take class means over each image, or over the whole batch as UAAFusion's release does",
+        description="compute class means over each `image`, or over the whole `batch` as UAAFusion's release does",
     )
     megapixels: float = Field(
         1.0,
         gt=0,
-        description="most pixels, in millions, pushed through the task network at once for an attribution; "
-        "memory grows with it (some 2 to 3 GB each for DeepLabV3+ on MobileNetV2)",
+        description="largest number of pixels, in millions, processed by the task network at once for an attribution; "
+        "memory grows with it (about 2 to 3 GB per million for DeepLabV3+ with MobileNetV2)",
     )
 
     def needs(self) -> frozenset[str]:
@@ -72,14 +72,16 @@ class AttributionGuidanceConfig(ComponentConfig):
 class StraightPathConfig(ComponentConfig):
     """Options of the straight path."""
 
-    steps: int = Field(5, ge=1, le=1000, description="number of path points K")
+    steps: int = Field(5, ge=1, le=1000, description="number K of path points")
 
 
 class UnfoldingPathConfig(ComponentConfig):
     """Options of the unfolding path."""
 
-    steps: int = Field(5, ge=1, le=1000, description="number of iterates, the number of unfolding stages")
-    step_length: float = Field(0.5, gt=0, le=1, description="share of the way that one iterate goes")
+    steps: int = Field(5, ge=1, le=1000, description="number of iterates, as the number of unfolding stages")
+    step_length: float = Field(
+        0.5, gt=0, le=1, description="step length of an iterate, as a share of the distance to the source"
+    )
 
 
 class JointConfig(ComponentConfig):
@@ -91,8 +93,7 @@ class JointConfig(ComponentConfig):
     )
     freeze_statistics: bool = Field(
         False,
-        description="keep the task network's batch-norm statistics as they are; "
-        "wanted where batches are too small to estimate them",
+        description="freeze the task network's batch-norm statistics; use it if batches are too small to estimate them",
     )
     loss: list[LossTermRef] = Field(
         [ComponentRef(use="losses.intensity"), ComponentRef(use="losses.gradient")],

@@ -1,4 +1,4 @@
-"""Reads the weights of UAAFusion's release into fusekit's names."""
+"""Import of the weights of UAAFusion's release."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNITS = {
     "conv5": "memory_input",
     "conv6": "memory_output",
 }
-_GATES = "fioj"  # order in which ConvLSTM stacks forget, input, output and candidate
+_GATES = "fioj"  # order of the gates in ConvLSTM: forget, input, output, candidate
 _UNUSED = "init_conv_f0."
 
 
@@ -37,9 +37,9 @@ class ReleaseImporter(WeightsImporter):
     | ``blockflow.k.lstm.conv_h{f,i,o,j}`` | ``stages.k.memory.of_state``, stacked in that order |
     | ``init_conv_f0`` | dropped: the released network never uses it |
 
-    The release computes the gradient step and discards it, so the model is made with ``gradient_step: false``.
-    A segmentation network in the same file is taken along where it is DeepLabV3+ on MobileNetV2 of
-    segmentation-models-pytorch; another one is left out, and a note says so.
+    The released code computes the gradient step and discards it, so the model is built with ``gradient_step: false``.
+    A segmentation network in the same file is imported if it is DeepLabV3+ with MobileNetV2 of
+    segmentation-models-pytorch; any other network is not imported, with a note.
     """
 
     def convert(self, released: Any) -> ImportedWeights:
@@ -57,13 +57,13 @@ class ReleaseImporter(WeightsImporter):
                 for kind in ("weight", "bias"):
                     parts = [_take(fusion, f"blockflow.{k}.lstm.conv_{letter}{g}.{kind}") for g in _GATES]
                     state[f"backbone.stages.{k}.memory.{gate_of}.{kind}"] = torch.cat(parts)
-        notes = ["gradient_step is off, as in the released code"]
+        notes = ["gradient_step is false, as in the released code"]
         if any(key.startswith(_UNUSED) for key in fusion):
             notes.append("init_conv_f0 was dropped: the released network never uses it")
         leftover = [key for key in fusion if not key.startswith(_UNUSED)]
         if leftover:
             raise DataError(
-                f"released weights hold {len(leftover)} tensors this importer does not know: {leftover[:5]}"
+                f"released weights hold {len(leftover)} tensors that this importer does not support: {leftover[:5]}"
             )
         channels = int(state["backbone.stages.0.mix.0.weight"].shape[0])
         model: dict[str, Any] = {
@@ -101,7 +101,7 @@ def _split(released: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     def clean(state: Mapping[str, Any]) -> dict[str, Tensor]:
         odd = [key for key, value in state.items() if isinstance(value, Tensor) and not isinstance(key, str)]
         if odd:
-            raise DataError(f"released weights have the key {odd[0]!r}, which is no name of a weight")
+            raise DataError(f"released weights have the key {odd[0]!r}, which is not a name of a weight")
         return {re.sub(r"^module\.", "", k): v for k, v in state.items() if isinstance(v, Tensor)}
 
     return clean(fusion), clean(task)
@@ -111,13 +111,13 @@ def _take(state: dict[str, Tensor], key: str) -> Tensor:
     if key not in state:
         raise DataError(
             f"released weights lack {key!r}",
-            hint="this importer reads the state dict of UAAFusion's released fusion network",
+            hint="this importer supports only the state dict of UAAFusion's released fusion network",
         )
     return state.pop(key)
 
 
 def _move_unit(released: dict[str, Tensor], name: str, state: dict[str, Tensor], ours: str) -> None:
-    """A conv unit: convolution, PReLU, convolution."""
+    """Move the weights of a conv unit (convolution, PReLU, convolution) to their new names."""
     for part in ("0.weight", "0.bias", "1.weight", "2.weight", "2.bias"):
         state[f"{ours}.{part}"] = _take(released, f"{name}.conv_unit.{part}")
 
@@ -129,7 +129,7 @@ def _add_task(
         return None
     head = task.get("segmentation_head.0.weight")
     if head is None or "encoder.features.0.0.weight" not in task:
-        notes.append("the segmentation network in the file is none that fusekit builds; it was left out")
+        notes.append("the segmentation network in the file is not supported by fusekit and was not imported")
         return None
     count = int(head.shape[0])
     model["guidance"] = {"use": "uaafusion.attribution_guidance"}

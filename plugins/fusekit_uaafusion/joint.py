@@ -1,4 +1,4 @@
-"""UAAFusion's training: fusion network and segmentation network together."""
+"""UAAFusion's training: joint training of the fusion and the segmentation network."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class JointTraining(Strategy):
 
     def loss(self, batch: Batch) -> LossTerms:
         """L_f + 0.1 · L_seg of a batch."""
-        # Attribution of the current segmentation network, computed once for the loss and the backbone.
+        # Attribution by the current segmentation network, computed once for the loss and the backbone.
         guidance = self.training.guidance(batch)
         with self.training.autocast():
             proposal = self.proposer(batch.sources, guidance=guidance)

@@ -1,4 +1,4 @@
-"""One stage of UAAFusion, top to bottom."""
+"""The unfolding stage of UAAFusion."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class AttributionStage(UnfoldingStage):
     The image has one channel.
 
     Attributes:
-        reach: By how many pixels a stage widens the part of the sources that a pixel depends on: from l through
-            the mix, the output gate, the memory's input, the ConvLSTM and its output to the next l.
+        reach: Number of pixels by which a stage extends the receptive field: from l through the mix, the output gate,
+            the memory's input, the ConvLSTM and its output to the next l.
     """
 
     Config = StageConfig
@@ -39,7 +39,7 @@ class AttributionStage(UnfoldingStage):
         self.image_features = ConvUnit(1, channels, channels)
         self.mix = ConvUnit(3 * channels, channels, channels)
         self.output_gate = ConvUnit(channels, channels, channels)
-        # Starts at a tenth of the spread, so that no sigmoid starts near its ends.
+        # Initialised with a tenth of the spread, so that the sigmoid is not saturated at the start.
         self.to_image = ConvUnit(channels, max(channels // 2, 1), 1, spread=0.1)
         self.memory_input = ConvUnit(3 * channels, channels, channels)
         self.memory = ConvLSTM(channels)
@@ -55,7 +55,7 @@ class AttributionStage(UnfoldingStage):
             target = sum(w * s for w, s in zip(state.weights.split(1, dim=1), sources, strict=True))
             r = f - self.alpha * (f - target)
 
-        # 2. Attribution attention: where recent changes of f changed the task's score.
+        # 2. Attribution attention: where recent changes of f changed the score of the task.
         attention = self._attention(state, guidance)
 
         # 3. Proximal network.
@@ -79,10 +79,10 @@ class AttributionStage(UnfoldingStage):
         )
 
     def _attention(self, state: UnfoldingState, guidance: Guidance | None) -> Tensor:
-        """Running mean over the stages so far of g_k · (f_k - f_{k-1}); zero at the first stage."""
+        """Running mean of g_k · (f_k - f_{k-1}) over the stages so far; zero in the first stage."""
         if state.previous is None or guidance is None:
             return torch.zeros_like(state.fused)
         g = guidance.task_gradient(state.fused)
         change = (state.fused - state.previous).detach()
-        seen = state.index  # changes of f seen so far, this one included
-        return (state.memory["attention"] * (seen - 1) + g * change) / seen
+        count = state.index  # number of changes of f so far, including this one
+        return (state.memory["attention"] * (count - 1) + g * change) / count

@@ -1,4 +1,4 @@
-"""UAAFusion's unfolding network: the start, then the stages."""
+"""UAAFusion's unfolding network."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from fusekit_uaafusion.config import UnfoldingConfig
 class UnfoldingBackbone(FusionBackbone):
     """Unfolding fusion network (UAAFusion, arXiv 2502.01467).
 
-    f_0 is the mean of the sources; each source's features, concatenated, are the first long and short memory; then
-    every stage refines the image. The first stage finds these features, (B, channels, H, W), as ``memory["long"]``
-    and ``memory["short"]``; what a stage hands to the next is up to the stages. Without guidance all sources weigh
-    the same and the attention is zero. Sources and result are (B, 1, H, W).
+    f_0 is the mean of the sources; the concatenated features of all sources are the first long and short memory; then
+    every stage refines the image. The first stage receives these features, (B, channels, H, W), as ``memory["long"]``
+    and ``memory["short"]``; the stages define what they pass on. Without guidance all sources have equal weights and
+    the attention is zero. Sources and result are (B, 1, H, W).
     """
 
     Config = UnfoldingConfig
@@ -34,7 +34,7 @@ class UnfoldingBackbone(FusionBackbone):
     uses_guidance = True
     check_with: ClassVar[dict[str, Any]] = {  # for `fusekit plugins check`
         "params": {"stages": 3, "channels": 4, "stage": {"use": "uaafusion.stage", "params": {"channels": 4}}},
-        # What the last stage leaves to a next one, and the recurrent input of the first, lead nowhere; so in the paper.
+        # The memory of the last stage and the recurrent input of the first are not used, as in the paper.
         "untrained": ("stages.2.memory", "stages.0.memory.of_state"),
     }
 
@@ -43,7 +43,7 @@ class UnfoldingBackbone(FusionBackbone):
         config, context = self.config, self.context
         count = len(context.roles)
         if config.channels % count:
-            raise ValueError(f"{config.channels} channels cannot be shared by {count} sources equally")
+            raise ValueError(f"{config.channels} channels cannot be divided equally between {count} sources")
         each = config.channels // count
         self.source_features = nn.ModuleList(ConvUnit(1, each, each) for _ in range(count))
         distinct = 1 if config.share_stages else config.stages
@@ -71,7 +71,7 @@ class UnfoldingBackbone(FusionBackbone):
         return FusionOutput(state.fused, weights=weights, stages=tuple(iterates))
 
     def _reach(self) -> int | None:
-        """Of the sources' features, a unit of two convolutions, and every stage; None where a stage does not say."""
+        """Reach of the source features (two convolutions) and all stages; None if a stage declares no reach."""
         reach = 2
         for k in range(self.stage_count):
             of_stage: int | None = self.stages[k % len(self.stages)].reach  # type: ignore[assignment]
@@ -82,7 +82,7 @@ class UnfoldingBackbone(FusionBackbone):
 
 
 def _own_stages() -> BuildContext:
-    """Context of a backbone built by hand: two sources, stages of this plugin."""
+    """Context of a backbone built without a recipe: two sources, stages of this plugin."""
     from fusekit_uaafusion.config import StageConfig
     from fusekit_uaafusion.stage import AttributionStage
 

@@ -43,11 +43,11 @@ def pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 BAD = {
     "RANK=7": "RANK is 7 and WORLD_SIZE is not set",
     "WORLD_SIZE=3": "WORLD_SIZE is 3 and RANK is not set",
-    "RANK=x": "RANK is not a whole number from 0 on: 'x'",
+    "RANK=x": "RANK is not a whole number of at least 0: 'x'",
     "RANK=-1 WORLD_SIZE=2": "RANK is not a whole number",
     "RANK=² WORLD_SIZE=3": "RANK is not a whole number",
     "RANK=99999999999999999999 WORLD_SIZE=2": "RANK is not a whole number",
-    "WORLD_SIZE=0": "WORLD_SIZE is not a whole number from 1 on: '0'",
+    "WORLD_SIZE=0": "WORLD_SIZE is not a whole number of at least 1: '0'",
     "RANK=0 WORLD_SIZE=two": "WORLD_SIZE is not a whole number",
     "RANK=3 WORLD_SIZE=3": "RANK is 3 and WORLD_SIZE 3: ranks go from 0 to 2",
     "RANK=1 WORLD_SIZE=2 LOCAL_RANK=x": "LOCAL_RANK is not a whole number",

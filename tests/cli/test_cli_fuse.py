@@ -192,18 +192,20 @@ FAILS: dict[str, Case] = {
     "nothing": wrong(*TO, says=("two or more sources, got 0",)),
     "one source": wrong("a.png", *TO, says=("two or more sources, got 1",)),
     "no output": wrong(*AB, says=("Missing option",)),
-    "absent": wrong("a.png", "z.png", *TO, code=4, says=("z.png: there is no such file or folder (b)",)),
-    "dangling link": wrong("a.png", "z.png", *TO, code=4, says=("no such file",), z_png=lambda p: p.symlink_to("gone")),
-    "circular link": wrong(
-        "a.png", "z.png", *TO, code=4, says=("no such file",), z_png=lambda p: p.symlink_to("z.png")
+    "absent": wrong("a.png", "z.png", *TO, code=4, says=("z.png: the file or folder does not exist (b)",)),
+    "dangling link": wrong(
+        "a.png", "z.png", *TO, code=4, says=("does not exist",), z_png=lambda p: p.symlink_to("gone")
     ),
-    "pipe": wrong("a.png", "z.png", *TO, code=4, says=("no regular file",), z_png=lambda p: os.mkfifo(p)),
-    "gif": wrong("a.png", "z.gif", *TO, says=("neither an image nor a video",), z_gif=picture(GREY)),
-    "webp": wrong("a.png", "z.webp", *TO, says=("neither an image nor a video",), z_webp=picture(RGB)),
+    "circular link": wrong(
+        "a.png", "z.png", *TO, code=4, says=("does not exist",), z_png=lambda p: p.symlink_to("z.png")
+    ),
+    "pipe": wrong("a.png", "z.png", *TO, code=4, says=("is not a regular file",), z_png=lambda p: os.mkfifo(p)),
+    "gif": wrong("a.png", "z.gif", *TO, says=("neither that of an image nor of a video",), z_gif=picture(GREY)),
+    "webp": wrong("a.png", "z.webp", *TO, says=("neither that of an image nor of a video",), z_webp=picture(RGB)),
     "gif called png": wrong(
         "a.png", "z.png", *TO, code=4, says=("not an image",), z_png=lambda p: Image.fromarray(GREY).save(p, "GIF")
     ),
-    "no extension": wrong("a.png", "z", *TO, says=("neither an image nor a video",), z=b"x"),
+    "no extension": wrong("a.png", "z", *TO, says=("neither that of an image nor of a video",), z=b"x"),
     "1x1": wrong("z.png", "z.png", *TO, code=4, says=("is 1x1", "16x16"), z_png=picture(GREY[:1, :1].copy())),
     "1x5000": wrong("z.png", "z.png", *TO, code=4, says=("1x5000",), z_png=picture(np.zeros((1, 5000), np.uint8))),
     "15 rows": wrong("z.png", "z.png", *TO, code=4, says=("15x24",), z_png=picture(GREY[:15].copy())),
@@ -212,7 +214,7 @@ FAILS: dict[str, Case] = {
         "a.png", "z.tif", *TO, code=4, says=("NaN or infinite",), z_tif=tiff(np.where(FLOAT > 0.9, np.inf, FLOAT))
     ),
     "deep bomb": wrong(
-        "z.png", "a.png", *TO, code=4, says=("claims more pixels than",), z_png=png_bytes(60000, 60000, 16, 0, b"")
+        "z.png", "a.png", *TO, code=4, says=("declares more pixels than",), z_png=png_bytes(60000, 60000, 16, 0, b"")
     ),
     "rgb16, cut": wrong("z.png", "a.png", *TO, code=4, says=("decoded",), z_png=png16_rgb(RGB16)[:-200]),
     "out is a source": wrong(*AB, "-o", "a.png", says=("a.png is one of the sources",)),
@@ -223,10 +225,24 @@ FAILS: dict[str, Case] = {
     "out below a file": wrong(*AB, "-o", "a.png/out.png", code=1, says=("cannot be written",)),
     "file and folder": wrong("a.png", "ir", *TO, says=("several kinds",), ir__1_png=picture(GREY)),
     "empty folder": wrong(
-        "ir", "vi", "-o", "o", code=4, says=("vi: holds no image (b)",), ir__1_png=picture(GREY), vi=Path.mkdir
+        "ir",
+        "vi",
+        "-o",
+        "o",
+        code=4,
+        says=("vi: the folder contains no images (b)",),
+        ir__1_png=picture(GREY),
+        vi=Path.mkdir,
     ),
     "words in a folder": wrong(
-        "ir", "vi", "-o", "o", code=4, says=("holds no image",), ir__1_png=picture(GREY), vi__1_txt=b"words"
+        "ir",
+        "vi",
+        "-o",
+        "o",
+        code=4,
+        says=("the folder contains no images",),
+        ir__1_png=picture(GREY),
+        vi__1_txt=b"words",
     ),
     "folders in a folder": wrong(
         "ir", "vi", "-o", "o", code=4, says=("subfolders",), ir__1_png=picture(GREY), vi__x__1_png=picture(GREY)
@@ -241,7 +257,7 @@ FAILS: dict[str, Case] = {
         "-o",
         "o",
         code=1,
-        says=("1: no image of this stem in vi", "2 of 2 scenes failed"),
+        says=("1: no image with this stem in vi", "2 of 2 scenes failed"),
         ir__1_png=picture(GREY),
         vi__2_png=picture(GREY),
     ),
@@ -256,7 +272,7 @@ FAILS: dict[str, Case] = {
     "limits in words": wrong(*AB, *TO, "--range", "fixed", "--limits", "low,high", says=("LOW,HIGH",)),
     "three limits": wrong(*AB, *TO, "--range", "fixed", "--limits", "0,1,2", says=("LOW,HIGH",)),
     "tile too small": wrong(*AB, *TO, "--tile", "3", says=("must be at least 64",)),
-    "tile in words": wrong(*AB, *TO, "--tile", "big", says=("not the text 'big'; or: a whole number is wanted",)),
+    "tile in words": wrong(*AB, *TO, "--tile", "big", says=("not the text 'big'; or: must be a whole number",)),
     "depth unknown": wrong(*AB, *TO, "--bit-depth", "12", says=("12",)),
     "colour unknown": wrong(*AB, *TO, "--colour", "sepia", says=("neither a choice nor a role", "auto, luma")),
     "no jobs": wrong(*AB, *TO, "--jobs", "0", says=("--jobs",)),
@@ -275,7 +291,7 @@ FAILS: dict[str, Case] = {
         "64",
         "--range",
         "stretch",
-        says=("'stretch' does not go with tiles",),
+        says=("'stretch' cannot be combined with tiles",),
         z_png=picture(np.zeros((80, 80), np.uint8)),
     ),
     "video that is none": wrong(
@@ -283,7 +299,14 @@ FAILS: dict[str, Case] = {
     ),
     "video with 16 bits": wrong("z.mp4", "z.mp4", "-o", "o.mp4", "--bit-depth", "16", says=("8 bits",), z_mp4=b"x"),
     "video aligned": wrong(
-        "z.mp4", "z.mp4", "-o", "o.mp4", "--align", "shift", says=("--align does not go with videos",), z_mp4=b"x"
+        "z.mp4",
+        "z.mp4",
+        "-o",
+        "o.mp4",
+        "--align",
+        "shift",
+        says=("--align cannot be combined with videos",),
+        z_mp4=b"x",
     ),
     "video stretched": wrong("z.mp4", "z.mp4", "-o", "o.mp4", "--range", "stretch", says=("flicker",), z_mp4=b"x"),
 }
@@ -355,7 +378,7 @@ def test_folders_bad_scenes_are_told_and_the_rest_is_done(fusekit: Call, here: P
     done = fusekit("fuse", "ir", "vi", "-o", "o", "-m", "mean", "--contact-sheet")
     assert done.code == 1
     said = " ".join(done.err.split())
-    for part in ("3: ir/3.png: is empty", "4: no image of this stem in vi", "2 of 4 scenes failed", "2 fused in"):
+    for part in ("3: ir/3.png: is empty", "4: no image with this stem in vi", "2 of 4 scenes failed", "2 fused in"):
         assert part in said
     assert sorted(path.name for path in Path("o").iterdir()) == [
         "1.png",
@@ -365,7 +388,7 @@ def test_folders_bad_scenes_are_told_and_the_rest_is_done(fusekit: Call, here: P
     ]
     again = fusekit("fuse", "ir", "vi", "-o", "o", "-m", "mean")
     assert "0 fused in" in again.err
-    assert "2 done before" in again.err
+    assert "2 already finished" in again.err
 
 
 def test_results_of_other_settings_are_replaced_only_when_asked(fusekit: Call, here: Path) -> None:
@@ -385,7 +408,7 @@ def test_results_of_other_settings_are_replaced_only_when_asked(fusekit: Call, h
     strangers.mkdir()
     save(strangers / "1.png", GREY)
     refused = fusekit("fuse", "ir", "vi", "-o", "p", "-m", "max")
-    assert "p/1.png exists and is no result of fusekit" in " ".join(refused.err.split())
+    assert "p/1.png exists and is not a result of fusekit" in " ".join(refused.err.split())
     assert (refused.code, (strangers / "2.png").is_file()) == (1, True)
 
 
@@ -400,9 +423,9 @@ def test_alignment_from_the_command_line(fusekit: Call, here: Path) -> None:
     assert "x: b looks shifted against a: " in warned.err
     done = fusekit("fuse", "ir", "vi", "-o", "aligned", "-m", "mean", "--format", "tif", "--align", "shift")
     assert done.code == 0
-    assert "x: b was laid on a: shift 9.0 px right, 4." in done.err
+    assert "x: b was registered to a: shift 9.0 px right, 4." in done.err
     assert '"align": "shift"' in Path("aligned/manifest.jsonl").read_text()
-    assert "was laid on a" in Path("aligned/manifest.jsonl").read_text()
+    assert "was registered to a" in Path("aligned/manifest.jsonl").read_text()
     assert not np.array_equal(read_raster(Path("plain/x.tif")).pixels, read_raster(Path("aligned/x.tif")).pixels)
     write_raster(here / "small.tif", Raster(np.ascontiguousarray(infrared[::2, ::2]), 65535.0))
     refused = fusekit("fuse", "small.tif", "vi/x.tif", "-o", "out.tif")
@@ -414,4 +437,4 @@ def test_a_folder_of_results_does_not_hide_the_method_of_its_name(fusekit: Call,
     lay(here, Case([], 0, (), FOLDERS))
     assert fusekit("fuse", "ir", "vi", "-o", "mean", "-m", "mean").code == 0
     again = fusekit("fuse", "ir", "vi", "-o", "mean", "-m", "mean")
-    assert (again.code, "2 done before" in again.err) == (0, True)
+    assert (again.code, "2 already finished" in again.err) == (0, True)

@@ -172,7 +172,7 @@ def test_one_line_about_plugins_that_did_not_load(fusekit: Call, recipe: Callabl
     for name in ("noimport", "oldapi"):
         BROKEN[name].install(site, name)
     install(site, "fusekit-off")
-    line = "plugins not loaded: fusekit-noimport, fusekit-oldapi (fusekit plugins list says why)\n"
+    line = "plugins not loaded: fusekit-noimport, fusekit-oldapi (fusekit plugins list shows why)\n"
     used = recipe()
     assert fusekit("-p", "no:off", "validate", used).err == line
     assert fusekit("validate", used, "-o", "sed=1").err.startswith(line)
@@ -190,7 +190,7 @@ def test_local_components(fusekit: Call, recipe: Callable[..., Path], tmp_path: 
     done = fusekit("validate", used, "--with", file)
     assert done.code == 3
     assert "net.py: SyntaxError: invalid syntax (net.py, line 1)" in done.err
-    assert "mend the file; --debug shows the trace" in done.err
+    assert "fix the file; --debug shows the traceback" in done.err
     assert "def def" not in done.err
     assert "def def" in fusekit("validate", used, "--with", file, "--debug").err
     file.write_text(

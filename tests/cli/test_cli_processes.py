@@ -118,7 +118,7 @@ def test_broken_plugins_stop_nothing_and_torch_stays_out(ruins: Place, words: li
     else:
         assert len(told) == 1
         assert told[0].startswith("plugins not loaded: fusekit-badname, fusekit-badtarget, fusekit-bi")
-        assert told[0].endswith(" more (fusekit plugins list says why)")
+        assert told[0].endswith(" more (fusekit plugins list shows why)")
 
 
 @pytest.mark.slow

@@ -97,7 +97,7 @@ def refused(fusekit: Call, tmp_path: Path, name: str, file: Path, out: str = "x.
 
 def test_wrong_arguments(fusekit: Call, weights: Path, tmp_path: Path) -> None:
     code, err = refused(fusekit, tmp_path, "uaafusion", weights, "x.pth")
-    assert (code, "a model file ends in .safetensors" in err) == (2, True)
+    assert (code, "the name of a model file must end in .safetensors" in err) == (2, True)
     code, err = refused(fusekit, tmp_path, "uafusion", weights)
     assert (code, "no importer 'uafusion'; did you mean 'uaafusion'?" in err) == (3, True)
     assert "installed: " in err
@@ -111,7 +111,7 @@ def test_a_pickle_is_refused_without_being_run(fusekit: Call, tmp_path: Path) ->
     torch.save({"alpha": RunsCode(made)}, evil)
     code, err = refused(fusekit, tmp_path, "uaafusion", evil)
     assert code == 4
-    assert "holds more than tensors and was not read, because reading it could run code" in err
+    assert "contains more than tensors and was not read, because reading it could run code" in err
     assert not made.exists()
     torch.load(evil, weights_only=False)  # the file does what this test says it does
     assert made.exists()
@@ -126,11 +126,11 @@ def test_files_that_hold_something_else(fusekit: Call, weights: Path, tmp_path: 
     for content, message in [
         ({"weight": torch.zeros(1)}, "released weights lack 'alpha'"),
         (incomplete, "released weights lack 'blockflow.0.conv3.conv_unit.0.bias'"),
-        (excessive, "hold 1 tensors this importer does not know: ['blockflow.1.conv3.conv_unit.0.bias']"),
+        (excessive, "hold 1 tensors that this importer does not support: ['blockflow.1.conv3.conv_unit.0.bias']"),
         (misshapen, "does not fit the model: backbone.source_features.0.0.bias is (7,), the model has (2,)"),
         ([1, 2], "expected a state dict, found list"),
-        ({**released(), 7: torch.zeros(1)}, "have the key 7, which is no name of a weight"),
-        ({"fusion": {7: torch.zeros(1)}}, "have the key 7, which is no name of a weight"),
+        ({**released(), 7: torch.zeros(1)}, "have the key 7, which is not a name of a weight"),
+        ({"fusion": {7: torch.zeros(1)}}, "have the key 7, which is not a name of a weight"),
     ]:
         torch.save(content, file)
         code, err = refused(fusekit, tmp_path, "uaafusion", file)

@@ -107,7 +107,7 @@ class TestAttributionGuidance(kit.GuidanceContract):
 class TestAttributionGuidanceOfABatch(kit.GuidanceContract):
     name = "uaafusion.attribution_guidance"
     params = {"scope": "batch"}
-    known_gaps = {"test_an_image_does_not_depend_on_its_neighbours": "the scope of the release is the whole batch"}
+    known_gaps = {"test_images_of_a_batch_are_independent": "the scope of the release is the whole batch"}
 
 
 class TestStraightPath(kit.PathwayContract):

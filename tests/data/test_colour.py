@@ -92,7 +92,7 @@ def test_batches_and_errors(visible: torch.Tensor, infrared: torch.Tensor) -> No
     batch = torch.stack([visible, visible.flip(-1)])
     restored = restore_colour(luminance(batch), (infrared[None].repeat(2, 1, 1, 1), batch))
     assert torch.allclose(restored, batch, atol=1e-6)
-    with pytest.raises(UsageError, match="cannot be given"):
+    with pytest.raises(UsageError, match="cannot be applied"):
         restore_colour(infrared, (visible[..., :20],))
     with pytest.raises(UsageError, match="1 or 3"):
         luminance(torch.zeros(2, 16, 16))

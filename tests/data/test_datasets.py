@@ -99,7 +99,7 @@ def test_a_missing_label_is_an_error_or_unknown_everywhere(msrs: Path) -> None:
 
 def test_a_wrong_label_value_names_file_and_value(msrs: Path) -> None:
     save(msrs / "train" / "Segmentation_labels" / "00010D.png", np.full((18, 20), 9, np.uint8))
-    with pytest.raises(DataError, match=r"00010D.png: holds values that are no class: 9"):
+    with pytest.raises(DataError, match=r"00010D.png: contains values that are not classes: 9"):
         MsrsDataset(MsrsConfig(), msrs, "train")[1]
 
 
@@ -133,7 +133,7 @@ def test_lists_narrow_a_split_and_keep_their_order(msrs: Path) -> None:
     for text, cause in [
         ("00004N\n00005N\n", "1 listed scenes have no infrared image: 00005N"),
         ("00004N\n00004N\n", "00004N more than once"),
-        ("\n", "names no scene"),
+        ("\n", "the list of scenes is empty"),
         ("00004N\n00010D\n", "both the training and the test split: 00010D"),
     ]:
         (msrs / "train.txt").write_text(text)
@@ -197,7 +197,7 @@ def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     [
         ({"sources": {"infrared": "../ir", "visible": "vi"}}, "without '..'"),
         ({"sources": {"infrared": "/ir", "visible": "vi"}}, "below the data root"),
-        ({"sources": {"infrared": "{part}/ir"}}, "only placeholder"),
+        ({"sources": {"infrared": "{part}/ir"}}, "only supported placeholder"),
         ({"sources": {"Infra red": "{split}/ir"}}, "lower-case"),
         ({"sources": {}}, "at least 1"),
         ({"sources": {"a": "{split}/x", "b": "{split}/x"}}, "same folder"),

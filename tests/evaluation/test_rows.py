@@ -89,7 +89,7 @@ class TestBenchmark:
         assert rows[0]["iou"] != rows[1]["iou"]
 
     def test_two_methods_of_one_name_are_refused(self) -> None:
-        with pytest.raises(ValueError, match="one name: mean, mean"):
+        with pytest.raises(ValueError, match="the same name: mean, mean"):
             Benchmark([Method("mean", is_model=True), Method("mean")], {})
 
     @pytest.mark.parametrize("count", [1, 3])

@@ -108,7 +108,7 @@ def test_report_names_parts_with_their_weights_and_shows_reconstructions(tmp_pat
     }
     page = toy_run(tmp_path, ideals=2, model=parts).folder.report.read_text()
     facts = dict(re.findall(r"<div><dt>(.*?)</dt><dd>(.*?)</dd></div>", page.replace("<wbr>", "")))
-    assert facts["Reconstruction head"] == "toy.head, 6 weights"
+    assert facts["Reconstruction head"] == "toy.head, 6 parameters"
     assert facts["Loss proposer"] == "baselines.equal"
     assert facts["Backbone"] == "baselines.mean"
     assert page.count('<figure class="reconstruction">') == 4

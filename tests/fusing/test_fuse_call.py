@@ -10,7 +10,7 @@ import pytest
 import fusekit
 from fusekit.data.decoding import read_raster
 from fusekit.errors import DataError, UsageError
-from fusekit.fusing.folder import model_digest
+from fusekit.pipeline.fuse_folder import model_digest
 from tests.data.files import levels, save
 
 A, B = levels((20, 24), np.uint8, 1), levels((20, 24), np.uint8, 2)
@@ -51,7 +51,7 @@ def test_folders_tell_what_failed_and_raise_nothing(tmp_path: Path) -> None:
 
 def test_mistakes_are_the_errors_of_fusekit(tmp_path: Path) -> None:
     file = save(tmp_path / "a.png", A)
-    with pytest.raises(DataError, match="no such file or folder"):
+    with pytest.raises(DataError, match="the file or folder does not exist"):
         fusekit.fuse([file, tmp_path / "z.png"], tmp_path / "out.png")
     with pytest.raises(UsageError, match="there is no model"):
         fusekit.fuse([file, file], tmp_path / "out.png", model="nonsense")

@@ -124,8 +124,8 @@ def test_what_cannot_be_is_refused_in_one_sentence() -> None:
         ((GREY, GREY[:20]), {}, DataError, "differ in size: 52x40, 52x20"),
         ((GREY[:8], GREY[:8]), {}, DataError, "too small"),
         ((GREY, GREY.astype(np.int32)), {}, DataError, "uint8, uint16 or float"),
-        ((GREY / 200.0, GREY / 255.0), {}, DataError, r"must lie in \[0, 1\]"),
-        ((np.full((20, 20), np.nan), np.zeros((20, 20))), {}, DataError, "must lie in"),
+        ((GREY / 200.0, GREY / 255.0), {}, DataError, r"must be in \[0, 1\]"),
+        ((np.full((20, 20), np.nan), np.zeros((20, 20))), {}, DataError, "must be in"),
         ((np.zeros((20, 20, 4), np.uint8),) * 2, {}, DataError, r"\(20, 20, 4\)"),
         ((GREY, "x.png"), {}, DataError, "must all be paths"),
         ((torch.rand(2, 20, 20),) * 2, {}, DataError, "1 or 3 channels"),
@@ -187,7 +187,7 @@ def test_three_colour_sources_and_class_tables_do_not_disturb(guided: FusionMode
     assert guided.fuse(GREY, RGB).shape == RGB.shape
     with pytest.raises(DataError, match=r"fuses 2 sources \(infrared, visible\), got 3"):
         guided.fuse(GREY, GREY, GREY)
-    with pytest.raises(UsageError, match="there are auto, luma, channels, infrared, visible"):
+    with pytest.raises(UsageError, match="choose one of auto, luma, channels, infrared, visible"):
         guided.fuse(GREY, RGB, colour="thermal")
 
 
@@ -201,7 +201,7 @@ def test_tiles_give_the_same_picture(rule: str, colour: str) -> None:
     tiled = model.fuse(infrared, visible, colour=colour, tile=64)
     assert whole.dtype == np.uint16
     assert np.abs(whole.astype(int) - tiled).max() <= 1, "one of 65536 levels, of rounding"
-    with pytest.raises(UsageError, match="'stretch' does not go with tiles"):
+    with pytest.raises(UsageError, match="'stretch' cannot be combined with tiles"):
         model.fuse(infrared, visible, tile=64, range="stretch")
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusekit.fusing.tiling.boxes import Box, spread, tiles_of, widened
+from fusekit.fusing.tiling.boxes import Box, sample_boxes, tiles_of, widened
 from fusekit.fusing.tiling.shared_statistics import SharedSums
 from fusekit.interfaces import Sums, image_sums, in_parts
 from fusekit.interfaces.whole_image import sums_from
@@ -62,7 +62,7 @@ def test_sums_over_windows_that_cover_the_image_are_the_images_even_where_they_d
     shared.measure(lambda window: network(window.of(image)), parts, 50 * 78)
     assert [sums[0].item() for sums in shared.known] == [25 * 39, 25 * 39]  # the second time at half the size
     for core, window in parts:
-        with shared.instead():
+        with shared.substituted():
             found = network(window.of(image))
         half = Box(*(x // 2 for x in core)), Box(*(x // 2 for x in window))
         torch.testing.assert_close(half[0].inside(half[1]).of(found), half[0].of(whole), rtol=1e-11, atol=1e-11)
@@ -73,7 +73,7 @@ def test_sums_of_a_sample_are_scaled_to_the_image() -> None:
     size = (100, 300)
     image = torch.full((1, 1, *size), 0.5)
     shared = SharedSums()
-    boxes = spread(size, 3000, 16)
+    boxes = sample_boxes(size, 3000, 16)
     shared.measure(lambda window: image_sums(moments, window.of(image)), [(box, box) for box in boxes], 30_000)
     assert [value.item() for value in shared.known[0]] == pytest.approx([30_000, 15_000, 7_500], rel=1e-6)
 
@@ -97,7 +97,7 @@ def test_refusion_shares_its_attention(order: str) -> None:
         alone = 0.0
         for core, window in parts:
             seen = tuple(window.of(s) for s in sources)
-            with shared.instead():
+            with shared.substituted():
                 found = network(seen).image
             torch.testing.assert_close(core.inside(window).of(found), core.of(whole), rtol=0, atol=1e-6)
             alone = max(alone, float((core.inside(window).of(network(seen).image) - core.of(whole)).abs().max()))
@@ -116,7 +116,7 @@ def test_a_network_that_changes_its_questions_is_refused() -> None:
     with pytest.raises(RuntimeError, match="in some parts than in others"):
         shared.measure(lambda window: asks(window, 1 if window == left else 0), [(left, left), (right, right)], 512)
     shared.measure(lambda window: asks(window, 1), [(left, left), (right, right)], 512)
-    with pytest.raises(RuntimeError, match="than it did when they were measured"), shared.instead():
+    with pytest.raises(RuntimeError, match="than when they were measured"), shared.substituted():
         asks(left, 2)
     assert not in_parts()
 
@@ -145,7 +145,7 @@ def test_a_network_that_takes_sums_compiles_in_one_graph() -> None:
 
 @pytest.mark.parametrize("size", [(300, 400), (64, 5000), (16, 9000), (5000, 20), (257, 259)])
 def test_samples_lie_apart_within_the_image_and_have_the_size_that_was_asked_for(size: tuple[int, int]) -> None:
-    boxes = spread(size, 50_000, 64)
+    boxes = sample_boxes(size, 50_000, 64)
     covered = torch.zeros(size, dtype=torch.int64)
     for box in boxes:
         assert min(box.top, box.left) >= 0
@@ -153,8 +153,8 @@ def test_samples_lie_apart_within_the_image_and_have_the_size_that_was_asked_for
         box.of(covered).add_(1)
     assert covered.max() == 1
     assert 0.6 * 50_000 < covered.sum() < 1.4 * 50_000
-    assert boxes == spread(size, 50_000, 64)
-    aligned = spread(size, 50_000, 60, stride=8)
+    assert boxes == sample_boxes(size, 50_000, 64)
+    aligned = sample_boxes(size, 50_000, 60, stride=8)
     assert {(box.top % 8, box.left % 8) for box in aligned} == {(0, 0)}
     apart = torch.zeros(size, dtype=torch.int64)
     for box in aligned:

@@ -19,7 +19,7 @@ from fusekit.fusing.tiling.boxes import Box, cut, widened
 from fusekit.fusing.tiling.joining import Joiner
 from fusekit.fusing.tiling.reduced import read_reduced, reduced_size
 from fusekit.fusing.tiling.shared_statistics import SharedSums
-from fusekit.fusing.tiling.tile_guidance import RememberedGuidance, TileGuidance
+from fusekit.fusing.tiling.tile_guidance import RecordedGuidance, TileGuidance
 from fusekit.fusing.tiling.tiles import fuse_in_tiles
 from fusekit.interfaces import FusionBackbone, FusionOutput, Guidance, Sources
 from fusekit.model.system import FusionSystem
@@ -156,7 +156,7 @@ def test_backbones_reach_as_far_as_they_say(make: Callable[[], FusionBackbone]) 
         sums.measure(lambda _: backbone(tuple(sources)), [(box, box)], box.area)
         found = []
         for pair in (sources, changed):
-            with sums.instead():
+            with sums.substituted():
                 found.append(backbone(tuple(pair)).image[0, 0])
     rows, columns = ((found[0] - found[1]).abs() > 1e-15).nonzero().unbind(dim=1)
     farthest = int(torch.maximum((rows - middle).abs(), (columns - middle).abs()).max())
@@ -239,7 +239,7 @@ def test_what_cannot_be_fused_is_refused() -> None:
         tiled(Mean(), images(15, 40), 64)
     sources = images(100, 100)
     sources[1][0, 99, 99] = math.nan
-    with pytest.raises(DataError, match="the visible image holds NaN"):
+    with pytest.raises(DataError, match="the visible image contains NaN"):
         tiled(Mean(), sources, 64)
 
 
@@ -288,13 +288,13 @@ class Known(Guidance):
 
 def test_gradients_are_enlarged_and_shared_among_more_pixels() -> None:
     """A ramp of 20 columns over 80: one quarter of a step per pixel, and a sixteenth of the height."""
-    remembered = RememberedGuidance(Known())
-    remembered.task_gradient(torch.zeros(1, 1, 10, 20))
+    recorded = RecordedGuidance(Known())
+    recorded.task_gradient(torch.zeros(1, 1, 10, 20))
     window = Box(5, 10, 25, 60)
-    found = TileGuidance(remembered, window, (40, 80)).task_gradient(torch.zeros(1, 1, 20, 50))
+    found = TileGuidance(recorded, window, (40, 80)).task_gradient(torch.zeros(1, 1, 20, 50))
     expected = ((torch.arange(10, 60) + 0.5) / 4 - 0.5) / 16
     torch.testing.assert_close(found, expected.expand(1, 1, 20, 50), rtol=0, atol=1e-6)
-    asked_out = TileGuidance(RememberedGuidance(Known()), window, (40, 80))
+    asked_out = TileGuidance(RecordedGuidance(Known()), window, (40, 80))
     with pytest.raises(RuntimeError, match="more gradients on a tile"):
         asked_out.task_gradient(torch.zeros(1, 1, 20, 50))
 
@@ -313,18 +313,18 @@ def test_a_reduced_scene_stands_for_the_large_one() -> None:
     reduced = read_reduced(size, reader([s[0] for s in large]), (16, 24))
     for one, other in zip(reduced, small, strict=True):
         torch.testing.assert_close(one, other[0])
-    remembered = RememberedGuidance(TaskGuidance(task, small))
+    recorded = RecordedGuidance(TaskGuidance(task, small))
     window = Box(3, 10, 50, 90)
-    found = TileGuidance(remembered, window, size).attribution()
+    found = TileGuidance(recorded, window, size).attribution()
     expected = TaskGuidance(task, large).attribution()
     assert int(expected.regions.unique().numel()) > 1
     assert float(expected.scores.max()) > 0
     assert torch.equal(found.regions, window.of(expected.regions))
     torch.testing.assert_close(found.scores, expected.scores, rtol=1e-4, atol=0)
     flat = tuple(torch.full_like(s, 0.4) for s in small), tuple(torch.full_like(s, 0.4) for s in large)
-    remembered = RememberedGuidance(TaskGuidance(task, flat[0]))
-    remembered.task_gradient(flat[0][0])
-    gradient = TileGuidance(remembered, window, size).task_gradient(window.of(flat[1][0]))
+    recorded = RecordedGuidance(TaskGuidance(task, flat[0]))
+    recorded.task_gradient(flat[0][0])
+    gradient = TileGuidance(recorded, window, size).task_gradient(window.of(flat[1][0]))
     wanted = window.of(TaskGuidance(task, flat[1]).task_gradient(flat[1][0]))
     torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=0)
 
@@ -342,5 +342,5 @@ def test_reduced_images_are_means_over_areas(size: tuple[int, int]) -> None:
 
 def test_a_batch_is_not_taken_for_its_first_scene() -> None:
     batch = torch.rand(2, 1, 80, 80)
-    with pytest.raises(UsageError, match="batch is not fused in tiles"):
+    with pytest.raises(UsageError, match="batch cannot be fused in tiles"):
         Engine(FusionSystem(Mean()), fuse_options(tile=64)).fuse(TensorScene([batch, batch]))

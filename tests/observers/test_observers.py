@@ -88,7 +88,7 @@ def test_random_states_are_put_back_outside_of_steps(tmp_path: Path) -> None:
 def test_an_observer_that_fails_costs_one_warning(tmp_path: Path, how: str) -> None:
     observe = f"[{{use: watch.throws, params: {{how: {how}, at: 2}}}}, {{use: watch.recorder}}]"
     run, said = train(tmp_path, observe)
-    warning = "observer 'watch.throws' failed in fusekit_step_finished, and hears no more of this run: "
+    warning = "observer 'watch.throws' failed in fusekit_step_finished and receives no further events of this run: "
     assert said.count("watch.throws") == 1
     assert f"{warning}{how}: no room at step 2\n" in said
     assert Throws.calls == ["step 1", "step 2"]

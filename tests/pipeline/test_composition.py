@@ -63,9 +63,9 @@ def reasons(backbone: str, proposer: str, task: str | None, strategy: str) -> se
     if task is None and strategy == "refusion.meta, task":
         found.add("objective 'refusion.task' needs a task network")
     if strategy != "tasks.supervised" and backbone in WITHOUT_WEIGHTS:
-        found.add(f"backbone '{backbone}' has no weights to learn")
+        found.add(f"backbone '{backbone}' has no trainable parameters")
     if strategy.startswith("refusion.meta") and proposer in WITHOUT_WEIGHTS:
-        found.add(f"loss-proposer '{proposer}' has no weights to learn")
+        found.add(f"loss-proposer '{proposer}' has no trainable parameters")
     return found
 
 

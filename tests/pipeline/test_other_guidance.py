@@ -89,7 +89,7 @@ def test_a_task_network_that_does_not_fit_is_refused_in_a_sentence(
     wanted = {"gradcam": "classification", "boxes": "detection"}[guidance]
     assert (
         f"guidance 'local.{guidance}' needs a task network for {wanted}; "
-        "task 'tasks.smp' is one for segmentation: choose another" in " ".join(done.err.split())
+        "task 'tasks.smp' solves segmentation: choose another" in " ".join(done.err.split())
     )
     assert fusekit(*asked, "-o", f"model.task={{use: {task}}}").code == 0
 

@@ -129,7 +129,7 @@ def test_an_attribution_is_refused_by_validate(fusekit: Call, here: Path) -> Non
     assert done.code == 2
     assert (
         "guidance 'uaafusion.attribution_guidance' needs a task network for segmentation; "
-        "task 'local.shown' is one for classification: choose another" in " ".join(done.err.split())
+        "task 'local.shown' solves classification: choose another" in " ".join(done.err.split())
     )
     assert fusekit("validate", "shown.yaml", "--with", "shown.py").code == 0
 
@@ -146,7 +146,7 @@ def test_one_that_does_not_say_so_is_refused_before_training(fusekit: Call, here
     done = fusekit("run", "shown.yaml", "--with", "shown.py", "--device", "cpu", "-o", "model.task={use: local.silent}")
     assert done.code == 3
     said = " ".join(done.err.split())
-    assert "solves() of its Config names segmentation, and its class is no SegmentationNetwork" in said
+    assert "solves() of its Config names segmentation, but its class is not a SegmentationNetwork" in said
     assert not (here / "runs" / "shown" / "checkpoints").exists()
 
 
@@ -158,10 +158,14 @@ def test_a_system_by_hand_is_told_the_truth() -> None:
     images = (torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16))
     unguided = FusionSystem(Mean(), **parts)
     assert unguided.proposer is not None
-    with pytest.raises(UsageError, match="a guidance attributes to regions, and this model has none") as caught:
+    with pytest.raises(
+        UsageError, match="needs a guidance with region attributions, and this model has no guidance"
+    ) as caught:
         unguided.proposer(images, guidance=unguided.guidance(images))
     assert "uaafusion.attribution_guidance" in (caught.value.hint or "")
     guided = FusionSystem(Mean(), guidance=AttributionGuidance(), **parts)
-    with pytest.raises(UsageError, match="regions of a segmentation network; found a Classifier") as caught:
+    with pytest.raises(
+        UsageError, match="needs a segmentation network as the task network, found a Classifier"
+    ) as caught:
         guided.guidance(images)
-    assert "that segments" in (caught.value.hint or "")
+    assert "choose a segmentation network" in (caught.value.hint or "")

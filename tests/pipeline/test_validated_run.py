@@ -1,4 +1,4 @@
-"""Validation of a run: which scenes, how they are measured, which weights go on, what is said of it."""
+"""Validation of a run: which scenes, how they are measured, which weights are used, what is reported."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from fusekit.pipeline.display import Display
 from fusekit.pipeline.report_stage import stamps, training_curves
 from fusekit.pipeline.run import Run
 from fusekit.pipeline.train_stage import phases
-from fusekit.pipeline.validation import divide_scenes
+from fusekit.pipeline.validation import split_scenes
 from fusekit.training.checkpoint import CheckpointFolder
 from fusekit.training.log import TrainingLog
-from fusekit.training.validation import LossOfStrategy
+from fusekit.training.validation import LossValidator
 from tests.pipeline.small import small_recipe
 
 pytestmark = pytest.mark.slow
@@ -90,7 +90,7 @@ def test_the_next_phase_begins_with_the_best_of_the_one_before(tmp_path: Path, m
 
     monkeypatch.setattr(train_stage, "Trainer", Watched)
     worse = iter(range(9))
-    monkeypatch.setattr(LossOfStrategy, "mean", lambda self, values: float(next(worse)))
+    monkeypatch.setattr(LossValidator, "mean", lambda self, values: float(next(worse)))
     recipe = small_recipe(
         pretrain__segmenter__validate="{loss: task, every: 1}",
         train__max_steps=1,
@@ -153,7 +153,7 @@ def test_held_out_scenes_are_trained_on_in_no_phase(tmp_path: Path) -> None:
         pretrain__segmenter__validate="{loss: task, holdout: 0.1}",
         train__validate="{metric: strict.en, holdout: 0.3, limit: 2}",
     )
-    scenes = divide_scenes(recipe, phases(recipe))
+    scenes = split_scenes(recipe, phases(recipe))
     assert len(scenes.held_out) == 3
     assert set(scenes.trained.ids).isdisjoint(scenes.held_out)
     assert len(scenes.trained) == 7
@@ -161,9 +161,9 @@ def test_held_out_scenes_are_trained_on_in_no_phase(tmp_path: Path) -> None:
     assert {phase: len(found) for phase, found in scenes.validated.items()} == {"segmenter": 1, "train": 2}
     validated = {name for found in scenes.validated.values() for name in found.ids}
     assert validated <= set(scenes.held_out)
-    assert divide_scenes(recipe, phases(recipe)).held_out == scenes.held_out
+    assert split_scenes(recipe, phases(recipe)).held_out == scenes.held_out
     other = small_recipe(seed=8, data__params__train=10, train__validate="{metric: strict.en, holdout: 0.3}")
-    assert divide_scenes(other, phases(other)).held_out != scenes.held_out
+    assert split_scenes(other, phases(other)).held_out != scenes.held_out
 
 
 def test_held_out_scenes_are_named_and_nothing_else_is_trained_on(tmp_path: Path) -> None:
@@ -181,8 +181,8 @@ def test_held_out_scenes_are_named_and_nothing_else_is_trained_on(tmp_path: Path
 
 def test_all_scenes_cannot_be_held_out() -> None:
     recipe = small_recipe(data__params__train=1, train__validate="{metric: strict.en, holdout: 0.5}")
-    with pytest.raises(DataError, match="none is left to train on") as caught:
-        divide_scenes(recipe, phases(recipe))
+    with pytest.raises(DataError, match="none is left for training") as caught:
+        split_scenes(recipe, phases(recipe))
     assert "holdout" in (caught.value.hint or "")
 
 
@@ -209,7 +209,9 @@ def test_a_metric_that_is_never_defined_is_said(tmp_path: Path) -> None:
     run = fusekit.run(
         recipe, runs=tmp_path, device="cpu", stage="train", display=Display(Console(file=said, width=200))
     )
-    assert "train: ideal.psnr was never finite on the 1 validation scenes, so the last weights go on" in said.getvalue()
+    assert (
+        "train: ideal.psnr was never finite on the 1 validation scenes, so the last weights are used" in said.getvalue()
+    )
     found = json.loads((run.folder.path / "run.json").read_text())["validation"]["train"]
     assert (found["best_step"], found["weights"]) == (None, "last")
     (curve,) = [c for c in training_curves(TrainingLog(run.folder.log)) if c.name == "validation ideal.psnr"]

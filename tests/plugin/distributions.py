@@ -140,7 +140,7 @@ BROKEN: dict[str, Broken] = {
         "TypeError: fusekit_components() looks like a hook but is not marked with @hookimpl",
         "def fusekit_components(): return []",
     ),
-    "hookless": Broken("broken", "TypeError: it implements no fusekit_components() hook", "x = 1"),
+    "hookless": Broken("broken", "TypeError: it does not implement the hook fusekit_components()", "x = 1"),
     "raising": Broken("broken", "ZeroDivisionError: division by zero", face("1 / 0")),
     "returnsnone": Broken("broken", "fusekit_components() returned None, not a list", face("None")),
     "returnstext": Broken("broken", "fusekit_components() returned 'a.b', not a list", face("'a.b'")),

@@ -19,7 +19,7 @@ HEAD = "from fusekit.interfaces import WeightsImporter\nfrom fusekit.interfaces.
 CASES: dict[str, tuple[str, str]] = {
     "import fails": ("import brick", "ModuleNotFoundError: No module named 'brick'"),
     "import exits": ("raise SystemExit(3)", "SystemExit: 3"),
-    "no class": ("Other = 1", "ImportError: module parts_of_toy has no Part"),
+    "no class": ("Other = 1", "ImportError: module parts_of_toy does not define Part"),
     "no class but a function": ("def Part(): ...", "parts_of_toy:Part is not a WeightsImporter"),
     "another base": ("class Part: ...", "parts_of_toy:Part is not a WeightsImporter"),
     "a Config that is none": (
@@ -67,6 +67,31 @@ def test_a_missing_module_is_named() -> None:
         registry_of().component_class("importer", "toy.part")
 
 
+@pytest.mark.parametrize(
+    ("source", "advice"),
+    [
+        ("from fusekit.guidance.task import TaskGuidance", "a subclass of fusekit.interfaces.GuidanceMaker"),
+        ("from fusekit.interfaces import Path, Pathway", "Path is called AttributionPath"),
+        ("import brick", "install the package that provides the module 'brick'"),
+        ("import fusekit_of_another", "this is a bug in the plugin"),
+    ],
+)
+def test_a_failed_import_says_what_to_do(site: Path, source: str, advice: str) -> None:
+    """Above all for a plugin that was written when guidance was not a component."""
+    (site / "parts_of_toy.py").write_text(source)
+    with pytest.raises(PluginError) as caught:
+        registry_of().component_class("importer", "toy.part")
+    assert advice in str(caught.value.hint)
+    assert "fusekit plugins show toy" in str(caught.value.hint)
+
+
+def test_a_local_file_with_a_former_name_says_what_to_do(site: Path) -> None:
+    (site / "old.py").write_text("from fusekit.interfaces import Path, Pathway")
+    with pytest.raises(PluginError) as caught:
+        Registry([]).add_local(site / "old.py")
+    assert "Path is called AttributionPath" in str(caught.value.hint)
+
+
 def test_ctrl_c_while_a_component_is_imported(site: Path) -> None:
     (site / "parts_of_toy.py").write_text("raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
@@ -80,7 +105,7 @@ def test_config_apart_from_the_class(site: Path) -> None:
     assert "width" in registry.config_class("importer", "toy.part").model_fields
     assert registry.component_class("importer", "toy.part").__name__ == "Part"
     registry = registry_of(config="fusekit.interfaces.config:ComponentConfig")
-    with pytest.raises(PluginError, match="parts_of_toy:Part has a Config other than"):
+    with pytest.raises(PluginError, match="the Config of parts_of_toy:Part is not"):
         registry.component_class("importer", "toy.part")
     with pytest.raises(PluginError, match="parts_of_toy:Part is not a ComponentConfig"):
         registry_of(config="parts_of_toy:Part").config_class("importer", "toy.part")
@@ -138,7 +163,7 @@ def test_local_files(site: Path) -> None:
     assert len(registry.reports) == 1
 
     second.write_text(LOCAL.format("seg"))
-    with pytest.raises(PluginError, match=r"my-seg\.py has a task 'local\.seg' already"):
+    with pytest.raises(PluginError, match=r"my-seg\.py already defines a task 'local\.seg'"):
         registry.add_local(second)
     second.write_text(LOCAL.format("another"))
     registry.add_local(second)
@@ -150,7 +175,7 @@ def test_local_files(site: Path) -> None:
     (site / "below").mkdir()
     same_name = site / "below" / "other.py"
     same_name.write_text(LOCAL.format("third"))
-    with pytest.raises(UsageError, match=r"other\.py has that name too"):
+    with pytest.raises(UsageError, match=r"other\.py has the same name"):
         registry.add_local(same_name)
 
 
@@ -163,7 +188,7 @@ def test_local_files_that_do_not_load(site: Path) -> None:
     for source, message in [
         ("def def", r"SyntaxError: invalid syntax \(mine.py, line 1\)"),
         ("raise SystemExit(0)", "SystemExit: 0"),
-        ("x = 1", "it implements no fusekit_components"),
+        ("x = 1", "it does not implement the hook fusekit_components"),
         (
             LOCAL.format("x").replace("local.x", "mine.x"),
             "'mine.x' is outside its plugin's namespace 'local'",
@@ -172,7 +197,7 @@ def test_local_files_that_do_not_load(site: Path) -> None:
         (site / "mine.py").write_text(source)
         with pytest.raises(PluginError, match=message) as caught:
             registry.add_local(site / "mine.py")
-        assert "mend the file; --debug shows the trace" in str(caught.value.hint)
+        assert "fix the file; --debug shows the traceback" in str(caught.value.hint)
         assert "Traceback" in str(caught.value.__cause__)
     assert registry.reports == []
 
@@ -211,7 +236,7 @@ def test_the_second_scan(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert agree in texts(examine(Registry([]), imports=False), "ok")
     (stale / "PKG-INFO").unlink()
     notes = texts(examine(Registry([]), imports=False), "note")
-    assert "entry point stale = fusekit_stale is seen by one scan of the metadata only" in notes
+    assert "entry point stale = fusekit_stale is found by only one of the two scans of the metadata" in notes
     (stale / "entry_points.txt").write_bytes(b"[other]\n\xff\n")
     findings = examine(Registry([]), imports=False)
     assert "the second scan of the metadata stopped: UnicodeDecodeError" in texts(findings, "note")
@@ -221,5 +246,5 @@ def test_the_second_scan(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_doctor_blames_torch_where_torch_does_not_import(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     wrong = texts(examine(registry_of(), imports=True), "wrong")
-    assert wrong.startswith("torch does not import: ModuleNotFoundError")
+    assert wrong.startswith("torch cannot be imported: ModuleNotFoundError")
     assert "toy.part" not in wrong

@@ -102,7 +102,7 @@ def test_of_two_strangers_with_one_name_neither_wins(site: Path) -> None:
         assert reports[name].reason == (
             "namespace 'rivals' is claimed by fusekit-rival-a (fusekit_rival_a) and fusekit-rival-b (fusekit_rival_b)"
         )
-        assert reports[name].hint == f"uninstall one: pip uninstall {name}"
+        assert reports[name].hint == f"uninstall one of them: pip uninstall {name}"
     assert not any(module in sys.modules for module in ("fusekit_rival_a", "fusekit_rival_b"))
     with pytest.raises(PluginError, match="is in conflict: namespace 'rivals' is claimed by"):
         Registry(list(reports.values())).find("backbone", "rivals.net")
@@ -121,7 +121,7 @@ def test_nobody_takes_the_name_of_a_built_in(site: Path) -> None:
 
 def test_the_local_namespace_is_kept(site: Path) -> None:
     install(site, "fusekit-borrower", namespace="local")
-    assert load(site)["fusekit-borrower"].reason == "the namespace 'local' is kept for --with FILE.py"
+    assert load(site)["fusekit-borrower"].reason == "the namespace 'local' is reserved for --with FILE.py"
 
 
 def test_duplicate_metadata_counts_once(site: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

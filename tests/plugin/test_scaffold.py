@@ -148,7 +148,7 @@ def test_the_command(started: dict[str, Path], tmp_path: Path) -> None:
     assert python(*command, folders=started).returncode == 0
     again = python(*command, folders=started)
     assert again.returncode == 2
-    assert "holds files; they are not overwritten" in again.stderr
+    assert "is not empty; existing files are not overwritten" in again.stderr
 
 
 def test_the_command_says_what_to_do_next(
@@ -184,11 +184,11 @@ def test_the_command_says_what_to_do_next(
         ("-p", "lower-case letters and digits", "for example p"),
         ("ü", "lower-case letters and digits", "for example depth-prior"),
         ("a\n", "lower-case letters and digits", "for example a"),
-        ("a" * 41, "longer than 40 letters", "choose a shorter one"),
+        ("a" * 41, "longer than 40 characters", "choose a shorter one"),
         ("fusekit", "called fusekit-NAME already", "leave fusekit out"),
         ("fusekit-depth", "called fusekit-NAME already", "leave fusekit out: depth"),
-        ("class", "a word of Python", "for example my-class"),
-        ("local", "kept for --with FILE.py", "for example my-local"),
+        ("class", "a keyword of Python", "for example my-class"),
+        ("local", "reserved for --with FILE.py", "for example my-local"),
         *(
             (name, "fusekit itself has a plugin of that name", f"for example my-{name}")
             for name in ("uaafusion", "refusion", "tasks", "baselines", "data", "strict", "ideal")
@@ -209,7 +209,7 @@ def test_names_that_cannot_be(tmp_path: Path, name: str, reason: str, hint: str)
     [
         ("moon", "there is no kind 'moon'"),
         ("backbon", "did you mean 'backbone'"),
-        ("importer", "it depends on the released file"),
+        ("importer", "its code depends on the released file"),
     ],
 )
 def test_kinds_that_cannot_be(tmp_path: Path, kind: str, message: str) -> None:
@@ -223,7 +223,10 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     full = tmp_path / "full"
     full.mkdir()
     (full / "notes.txt").write_text("mine")
-    for folder, message in ((full, "holds files; they are not overwritten"), (full / "notes.txt", "is no folder")):
+    for folder, message in (
+        (full, "is not empty; existing files are not overwritten"),
+        (full / "notes.txt", "is not a folder"),
+    ):
         with pytest.raises(UsageError, match=message) as caught:
             write_plugin("toy", "task", folder)
         assert "--out" in str(caught.value.hint)
@@ -262,7 +265,9 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return genuine(path, *given, **named)
 
     monkeypatch.setattr(Path, failing, fail)
-    with pytest.raises(UsageError, match="toy cannot be written: No space left on device; nothing is left of it"):
+    with pytest.raises(
+        UsageError, match="toy cannot be written: No space left on device; everything written so far was removed"
+    ):
         write_plugin("toy", "task", folder)
     monkeypatch.undo()
     assert list(tmp_path.rglob("*")) == ([tmp_path / "below", folder] if existed else [])

@@ -116,14 +116,14 @@ def test_options_that_no_architecture_has_are_refused(fusekit: Call, here: Path)
     write(here / "m.safetensors", with_task(encoder="tu-resnet18", options={"drop_rate": 0.1}))
     done = fusekit("fuse", "a.png", "b.png", "-o", "x.png", "-m", "m.safetensors")
     assert done.code == 4
-    assert "m.safetensors describes a model that cannot be: tasks.smp" in " ".join(done.err.split())
+    assert "m.safetensors describes a model that is not valid: tasks.smp" in " ".join(done.err.split())
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         ("model.task.params.encoder=tu-hf-hub:evil/model", "is not a valid encoder name"),
-        ("model.task.params.options={checkpoint_path: /etc/hostname}", "it says where weights come from"),
+        ("model.task.params.options={checkpoint_path: /etc/hostname}", "it loads weights"),
         ("model.backbone.params.stages=1000000000", "must be at most 1000"),
     ],
 )

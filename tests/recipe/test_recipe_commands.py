@@ -55,7 +55,7 @@ def test_show(tmp_path: Path) -> None:
     resolved = run("recipes", "show", "child", "--resolved", "-o", "fuse.limit=2")
     assert "seed: 3\n" in resolved
     assert "limit: 2" in resolved
-    with pytest.raises(UsageError, match="only what --resolved shows"):
+    with pytest.raises(UsageError, match="has an effect only with --resolved"):
         run("recipes", "show", "child", "-o", "seed=1")
 
 
@@ -76,7 +76,7 @@ def test_copy_stamps_and_refuses_to_overwrite(tmp_path: Path) -> None:
     first, _, rest = (tmp_path / "quick.yaml").read_text().partition("\n")
     assert first.startswith("# Copied from quick of image-fusekit ")
     assert rest == HEADER + MINIMAL
-    with pytest.raises(UsageError, match=r"quick\.yaml exists; it is not overwritten"):
+    with pytest.raises(UsageError, match=r"quick\.yaml exists and is not overwritten"):
         run("recipes", "copy", "quick")
     (tmp_path / "mine").mkdir()
     run("recipes", "copy", "child", "mine")
@@ -103,7 +103,7 @@ def test_validate(tmp_path: Path) -> None:
         "  evaluation: 10 metrics, 4 baselines\n"
     )
     write(tmp_path, text + "when_missing: {data: {use: fake.scenes}}\n", "mine.yaml")
-    assert "when_missing is in force: put the infrared" in run("validate", "mine.yaml")
+    assert "when_missing applies: put the infrared" in run("validate", "mine.yaml")
     with pytest.raises(RecipeError, match=r"-o #1 \(sed=1\) sed: no such key; did you mean 'seed'"):
         run("validate", "mine.yaml", "-o", "sed=1")
 

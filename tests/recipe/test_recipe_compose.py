@@ -71,7 +71,7 @@ def test_naming_a_component_drops_the_parents_bare_params(tmp_path: Path) -> Non
 def test_error_points_into_the_parent(tmp_path: Path) -> None:
     write(tmp_path, MINIMAL + "fuse:\n  limit: many\n", "base/a.yaml")
     assert refused(tmp_path, "extends: base/a.yaml\nname: child\n") == (
-        "base/a.yaml:7:10 fuse.limit: a whole number is wanted, not the text 'many'"
+        "base/a.yaml:7:10 fuse.limit: must be a whole number, not the text 'many'"
     )
     write(tmp_path, MINIMAL.replace("unfolding}", "unfolding, params: {stage: 3}}"), "base/a.yaml")
     assert refused(tmp_path, "extends: base/a.yaml\n").startswith("base/a.yaml:5:")
@@ -91,8 +91,8 @@ def test_null_drops_what_a_parent_set(tmp_path: Path) -> None:
 def test_null_is_a_value_below_params_and_no_scalar(tmp_path: Path) -> None:
     recipe = load(tmp_path, MINIMAL.replace("unfolding}", "unfolding, params: {weights: null}}"))
     assert recipe.plain["model"]["backbone"]["params"]["weights"] is None
-    assert "seed: a whole number is wanted, not nothing" in refused(tmp_path, MINIMAL + "seed:\n")
-    assert "model.backbone: a mapping is wanted, not nothing" in refused(
+    assert "seed: must be a whole number, not nothing" in refused(tmp_path, MINIMAL + "seed:\n")
+    assert "model.backbone: must be a mapping, not nothing" in refused(
         tmp_path, MINIMAL.replace("{use: fake.unfolding}", "")
     )
 
@@ -100,18 +100,18 @@ def test_null_is_a_value_below_params_and_no_scalar(tmp_path: Path) -> None:
 def test_circles_depth_and_absent_parents(tmp_path: Path) -> None:
     write(tmp_path, "extends: recipe.yaml\n", "a.yaml")
     assert refused(tmp_path, "extends: a.yaml\n") == (
-        "a.yaml:1:10 extends: goes in a circle: recipe.yaml extends a.yaml extends recipe.yaml"
+        "a.yaml:1:10 extends: circular parents: recipe.yaml extends a.yaml extends recipe.yaml"
     )
-    assert "circle" in refused(tmp_path, "extends: recipe.yaml\n")
+    assert "circular" in refused(tmp_path, "extends: recipe.yaml\n")
     assert refused(tmp_path, MINIMAL + "extends: [aa.yaml]\n") == (
-        "recipe.yaml:6:11 extends: no recipe 'aa.yaml' beside this file, and none of that name is shipped; "
+        "recipe.yaml:6:11 extends: no recipe 'aa.yaml' next to this file, and no shipped recipe of that name; "
         "did you mean 'a.yaml'?"
     )
     assert "not the number 3" in refused(tmp_path, "extends: [3]\n")
     for i in range(9):
         write(tmp_path, f"extends: p{i + 1}.yaml\n", f"p{i}.yaml")
     write(tmp_path, MINIMAL, "p9.yaml")
-    assert "deeper than 8 files" in refused(tmp_path, "extends: p0.yaml\n")
+    assert "more than 8 levels of parents" in refused(tmp_path, "extends: p0.yaml\n")
     assert load(tmp_path, "extends: p3.yaml\n").model.name == "small"
 
 
@@ -177,19 +177,19 @@ def test_overrides(tmp_path: Path, override: str, path: tuple[str | int, ...], v
     [
         ("train.epoch=1", "-o #1 (train.epoch=1) train.epoch: no such key; did you mean 'train.epochs'?"),
         ("modle.backbone=1", "-o #1 (modle.backbone=1) modle: no such key; did you mean 'model'?"),
-        ("seed=x", "-o #1 (seed=x) seed: a whole number is wanted, not the text 'x'"),
+        ("seed=x", "-o #1 (seed=x) seed: must be a whole number, not the text 'x'"),
         (
             "seed='7'",
-            "-o #1 (seed='7') seed: a whole number is wanted, not the text '7'; write it without quotes",
+            "-o #1 (seed='7') seed: must be a whole number, not the text '7'; write it without quotes",
         ),
-        ("seed.deep=1", "seed holds one value, there is nothing below it"),
+        ("seed.deep=1", "seed is a single value and has no keys"),
         ("pretrain.segmentor.epochs=1", "no such entry; did you mean 'pretrain.segmenter'?"),
-        ("evaluate.baselines.3.use=fake.plain", "'3' is no index of this list: 0 to 0"),
+        ("evaluate.baselines.3.use=fake.plain", "'3' is not a valid index of this list: 0 to 0"),
         ("evaluate.metrics.0=strict.en", "evaluate.metrics: leaves"),
         ("novalue", "-o #1 (novalue): an override has the form path.to.key=value"),
         ("a..b=1", "an override has the form path.to.key=value"),
         ("=1", "an override has the form path.to.key=value"),
-        ("seed=[1", "-o #1 (seed=[1) seed: not YAML"),
+        ("seed=[1", "-o #1 (seed=[1) seed: not valid YAML"),
         (
             "model.backbone.params.chanels=3",
             "-o #1 (model.backbone.params.chanels=3) model.backbone.params.chanels: "

@@ -104,7 +104,9 @@ def test_a_fallback_that_is_missing_too(tmp_path: Path) -> None:
     written = text("void") + "when_missing: {data: {root: elsewhere}}\n"
     with pytest.raises(DataError) as caught:
         load(tmp_path, written)
-    assert "into void/ir\nwhen_missing does not help: put the infrared images into elsewhere/ir" in str(caught.value)
+    assert "into void/ir\nthe data of when_missing is missing too: put the infrared images into elsewhere/ir" in str(
+        caught.value
+    )
 
 
 def test_overrides_beat_the_fallback(tmp_path: Path) -> None:
@@ -129,8 +131,8 @@ def test_both_variants_are_validated_without_data(tmp_path: Path) -> None:
         assert str(caught.value) == (
             f"{tmp_path}/recipe.yaml:8:37 data.params.cuont: dataset 'fake.scenes' has no such parameter; "
             "did you mean 'count'?\n"
-            "the recipe as written is right; wrong is what when_missing makes of it where data is missing: "
-            "change it there, or drop that block with when_missing: null"
+            "the recipe as written is valid, but not with its when_missing block applied, as it is for missing data: "
+            "change that block, or remove it with when_missing: null"
         )
 
 
@@ -140,8 +142,8 @@ def test_both_variants_are_validated_without_data(tmp_path: Path) -> None:
         ("{datta: 1}", "datta: no such key; did you mean 'data'?"),
         ("{schema: 1}", "when_missing.schema: cannot be changed here"),
         ("{when_missing: {}}", "when_missing.when_missing: cannot be changed here"),
-        ("[1]", "when_missing: a mapping is wanted, not a list"),
-        ("{train: {epochs: many}}", "train.epochs: a whole number is wanted"),
+        ("[1]", "when_missing: must be a mapping, not a list"),
+        ("{train: {epochs: many}}", "train.epochs: must be a whole number"),
     ],
 )
 def test_wrong_fallbacks(tmp_path: Path, block: str, message: str) -> None:

@@ -69,16 +69,16 @@ def test_right_sections_pass_and_survive_being_written_out(validate: Any, strate
         (
             {"loss": "totl"},
             "joint",
-            "train.validate.loss: strategy 'uaafusion.joint' tells no loss 'totl'; it tells gradient, intensity, "
-            "task, total; did you mean 'total'?",
+            "train.validate.loss: strategy 'uaafusion.joint' does not report a loss 'totl'; it reports gradient, "
+            "intensity, task, total; did you mean 'total'?",
         ),
-        ({"loss": "reconstruction"}, "meta", "it tells evaluator, fusion, gradient, intensity"),
+        ({"loss": "reconstruction"}, "meta", "it reports evaluator, fusion, gradient, intensity"),
         ({"metric": "strict.qabff"}, "joint", "no metric named 'strict.qabff'; did you mean 'strict.qabf'?"),
         (
             {"metric": "strict.qabf"},
             "supervised",
-            "train.validate.metric: strategy 'tasks.supervised' does not train the fusion backbone, so fused images "
-            "say nothing about it; give a loss: task",
+            "train.validate.metric: strategy 'tasks.supervised' does not train the fusion backbone, so a metric "
+            "of fused images does not measure its progress; give a loss: task",
         ),
         ({"metric": "strict.qabf", "holdout": 1.0}, "joint", "must be less than 1"),
         ({"metric": "strict.qabf", "evry": 3}, "joint", "no such key; did you mean 'every'?"),
@@ -92,7 +92,7 @@ def test_a_strategy_that_tells_no_loss_says_so(monkeypatch: pytest.MonkeyPatch) 
     from fusekit_tasks.config import SupervisedConfig
 
     monkeypatch.setattr(SupervisedConfig, "losses", lambda self: frozenset())
-    assert "tells no loss without learning from it; give a metric" in refused({"loss": "task"}, "supervised")
+    assert "cannot compute a loss without training on it; give a metric" in refused({"loss": "task"}, "supervised")
 
 
 def params(**given: Any) -> dict[str, Any]:
@@ -105,18 +105,18 @@ ONE_FOLDER = {"train_folder": "all", "test_folder": "all", "train_list": "train.
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (params(), "MSRS has no validation split, so `val` is its test split; give it scenes of its own with"),
-        (params(val_folder="test"), "the validation split of MSRS is its test split; give it"),
-        (params(val_folder="train"), "the validation split of MSRS is its training split; give it"),
+        (params(), "MSRS has no validation split, so `val` is its test split; choose separate scenes with"),
+        (params(val_folder="test"), "the validation split of MSRS is its test split; choose separate"),
+        (params(val_folder="train"), "the validation split of MSRS is its training split; choose separate"),
         (
             params(val_list="val.txt"),
-            "its test split, which lies in the same folder; tell them apart with data.params.test",
+            "its test split, which is in the same folder; separate them with data.params.test",
         ),
         (
             params(val_folder="train", val_list="val.txt"),
-            "its training split, which lies in the same folder; tell them",
+            "its training split, which is in the same folder; separate them",
         ),
-        (params(**ONE_FOLDER, val_folder="all"), "tell them apart with data.params.val_list"),
+        (params(**ONE_FOLDER, val_folder="all"), "separate them with data.params.val_list"),
         (params(**ONE_FOLDER, val_list="test.txt"), "the validation split of MSRS is its test split"),
     ],
 )

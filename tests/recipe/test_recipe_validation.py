@@ -37,19 +37,19 @@ def test_shape_errors_all_at_once_in_order(tmp_path: Path) -> None:
     assert refused(tmp_path, text) == [
         "recipe.yaml:8:3 train.lr: no such key; did you mean 'train.optimiser.lr'?",
         "recipe.yaml:9:3 train.epoch: no such key; did you mean 'epochs'?",
-        "recipe.yaml:10:10 train.batch: a whole number is wanted, not the text '8'; write it without quotes",
+        "recipe.yaml:10:10 train.batch: must be a whole number, not the text '8'; write it without quotes",
         "recipe.yaml:11:14 train.precision: must be one of 'fp32' or 'bf16', not the text 'fp16'",
         "recipe.yaml:12:9 train.clip: must be more than 0, not -1",
         "recipe.yaml:13:14 train.sampling.resize.1: missing",
-        "recipe.yaml:14:7 fuse: a mapping is wanted, not the number 3",
-        "recipe.yaml:15:22 evaluate.metrics.0: text is wanted, not the number 3; put it in quotes",
+        "recipe.yaml:14:7 fuse: must be a mapping, not the number 3",
+        "recipe.yaml:15:22 evaluate.metrics.0: must be text, not the number 3; put it in quotes",
     ]
 
 
 def test_missing_sections_say_what_they_are_for(tmp_path: Path) -> None:
     assert refused(tmp_path, "schema: 1\nname: n\nmodel:\n  guidance: {}\n") == [
         "recipe.yaml:1:1 data: missing (the dataset)",
-        "recipe.yaml:3:1 model.backbone: missing (fuses the sources)",
+        "recipe.yaml:3:1 model.backbone: missing (fusion backbone: fuses the sources)",
         "recipe.yaml:4:3 model.guidance.use: missing (name of the component, `namespace.component`)",
     ]
     assert "recipe.yaml:1:9 schema: must be 1, not the number 2" in refused(tmp_path, "schema: 2\n")
@@ -60,19 +60,19 @@ def test_missing_sections_say_what_they_are_for(tmp_path: Path) -> None:
     ("params", "message"),
     [
         ("{stages: 20}", "stages: must be at most 16, not 20"),
-        ("{stages: '8'}", "stages: a whole number is wanted, not the text '8'; write it without quotes"),
-        ("{stages: 8.5}", "stages: a whole number is wanted, not the number 8.5"),
-        ("{stages: true}", "stages: a whole number is wanted, not true"),
-        ("{rate: '1e-4'}", "rate: a number is wanted, not the text '1e-4'; write it without quotes"),
-        ("{share: 1}", "share: true or false is wanted, not the number 1"),
-        ("{weights: 3}", "weights: text is wanted, not the number 3; put it in quotes"),
-        ("{window: 3}", "window: a list is wanted, not the number 3"),
+        ("{stages: '8'}", "stages: must be a whole number, not the text '8'; write it without quotes"),
+        ("{stages: 8.5}", "stages: must be a whole number, not the number 8.5"),
+        ("{stages: true}", "stages: must be a whole number, not true"),
+        ("{rate: '1e-4'}", "rate: must be a number, not the text '1e-4'; write it without quotes"),
+        ("{share: 1}", "share: must be true or false, not the number 1"),
+        ("{weights: 3}", "weights: must be text, not the number 3; put it in quotes"),
+        ("{window: 3}", "window: must be a list, not the number 3"),
         ("{window: [1, 2, 3]}", "window: may have at most 2 items"),
         (
             "{chanels: 3}",
             "chanels: backbone 'fake.unfolding' has no such parameter; did you mean 'channels'?",
         ),
-        ("{zzz: 3}", "zzz: backbone 'fake.unfolding' has no such parameter; there are stages, channels, "),
+        ("{zzz: 3}", "zzz: backbone 'fake.unfolding' has no such parameter; choose from stages, channels, "),
         ("{stage: {use: fake.stge}}", "stage.use: no stage named 'fake.stge'; did you mean 'fake.stage'?"),
         (
             "{stage: {use: fake.stage, params: {depht: 1}}}",
@@ -103,8 +103,8 @@ def test_integer_and_list_fit_where_a_number_and_a_tuple_are_wanted(tmp_path: Pa
 def test_unions_validators_and_required_parameters(tmp_path: Path) -> None:
     assert refused(tmp_path, backbone("fake.strict", "{sizes: x, even: 3}")) == [
         "recipe.yaml:5:32 model.backbone.params.depth: missing (required)",
-        "recipe.yaml:5:48 model.backbone.params.sizes: a whole number is wanted, not the text 'x'; "
-        "or: a list is wanted, not the text 'x'",
+        "recipe.yaml:5:48 model.backbone.params.sizes: must be a whole number, not the text 'x'; "
+        "or: must be a list, not the text 'x'",
         "recipe.yaml:5:57 model.backbone.params.even: 3 is odd; only even sizes can be halved",
     ]
 
@@ -126,19 +126,19 @@ def test_broken_plugins_keep_their_exit_code(tmp_path: Path) -> None:
         caught.value
     )
     for use, message in [
-        ("fake.gone", "cannot be used: ImportError: module tests.recipe.fakes has no Missing"),
+        ("fake.gone", "cannot be used: ImportError: module tests.recipe.fakes does not define Missing"),
         ("fake.raising", "needs() of its Config raised KeyError: 'lost'"),
         ("fake.strict, params: {even: 13, depth: 1}", "checking its parameters raised RuntimeError: unlucky"),
     ]:
         line = refused(tmp_path, backbone(use), PluginError)[0]
         assert line.startswith("recipe.yaml:5:19 model.backbone.use: ")
         assert message in line
-    assert "no DatasetConfig" in refused(tmp_path, MINIMAL.replace("fake.scenes", "fake.wrong"), PluginError)[0]
-    assert "which is no part of a recipe" in refused(tmp_path, MINIMAL + TRAIN % "fake.odd", PluginError)[0]
+    assert "not a DatasetConfig" in refused(tmp_path, MINIMAL.replace("fake.scenes", "fake.wrong"), PluginError)[0]
+    assert "which is not a part of a recipe" in refused(tmp_path, MINIMAL + TRAIN % "fake.odd", PluginError)[0]
 
 
 def test_a_component_that_nests_itself_by_default_ends(tmp_path: Path) -> None:
-    assert "its parameters nest it in itself" in refused(tmp_path, backbone("fake.loop"), PluginError)[0]
+    assert "its parameters contain itself" in refused(tmp_path, backbone("fake.loop"), PluginError)[0]
     path = write(tmp_path, backbone("fake.loop", "{inner: {use: fake.plain}}"))
     assert Recipe.load(path, (), REGISTRY).plain["model"]["backbone"]["params"]["inner"]["use"] == "fake.plain"
 
@@ -186,11 +186,11 @@ def test_what_asks_for_regions_wants_a_task_network_that_segments(tmp_path: Path
     classifier = "  task: {use: fake.classifier}\n"
     assert refused(tmp_path, regions) == [needs + "the recipe has none: add model.task"]
     assert refused(tmp_path, regions + classifier) == [
-        needs + "task 'fake.classifier' is one for classification: choose another"
+        needs + "task 'fake.classifier' solves classification: choose another"
     ]
     guidance = "  guidance: {use: fake.guidance, params: {pathway: {use: fake.line}}}\n"
     (line,) = refused(tmp_path, MINIMAL + classifier + guidance)
-    assert "guidance 'fake.guidance' needs a task network for segmentation; task 'fake.classifier' is one for" in line
+    assert "guidance 'fake.guidance' needs a task network for segmentation; task 'fake.classifier' solves" in line
     Recipe.load(write(tmp_path, regions + "  task: {use: fake.segmenter}\n"), (), REGISTRY)
     # By itself it needs neither regions nor label maps.
     Recipe.load(write(tmp_path, MINIMAL.replace("scenes", "unlabelled") + classifier), (), REGISTRY)
@@ -198,16 +198,16 @@ def test_what_asks_for_regions_wants_a_task_network_that_segments(tmp_path: Path
 
 def test_a_role_is_no_path(tmp_path: Path) -> None:
     (line,) = refused(tmp_path, MINIMAL.replace("fake.scenes", "fake.astray"))
-    assert line.startswith("recipe.yaml:3:13 data.use: dataset 'fake.astray' has the role '../up', which cannot stand")
+    assert line.startswith("recipe.yaml:3:13 data.use: dataset 'fake.astray' has the role '../up', which cannot be")
 
 
 def test_a_strategy_is_refused_parts_that_cannot_learn(tmp_path: Path) -> None:
     parts = "  proposer: {use: fake.fixed}\n  reconstruction: {use: fake.head}\n"
     assert refused(tmp_path, MINIMAL.replace("fake.unfolding", "fake.rule") + parts + TRAIN % "fake.meta") == [
         "recipe.yaml:8:25 train.strategy.use: strategy 'fake.meta' trains a fusion backbone; backbone 'fake.rule' has "
-        "no weights to learn: choose another",
+        "no trainable parameters: choose another",
         "recipe.yaml:8:25 train.strategy.use: strategy 'fake.meta' trains a loss proposer; loss-proposer 'fake.fixed' "
-        "has no weights to learn: choose another",
+        "has no trainable parameters: choose another",
     ]
 
 
@@ -215,7 +215,7 @@ def test_streams_are_those_of_the_strategy(tmp_path: Path) -> None:
     parts = "  proposer: {use: fake.proposer}\n  reconstruction: {use: fake.head}\n"
     phase = "train:\n  strategy: {use: fake.meta}\n  streams:\n    inner: {size: 64}\n    outr: {mode: full}\n"
     assert refused(tmp_path, MINIMAL + parts + phase) == [
-        "recipe.yaml:12:5 train.streams.outr: strategy 'fake.meta' draws from no stream 'outr'; "
+        "recipe.yaml:12:5 train.streams.outr: strategy 'fake.meta' does not draw from a stream 'outr'; "
         "its streams: inner, outer; did you mean 'outer'?"
     ]
     pretrain = MINIMAL + "pretrain: {warm: {strategy: {use: fake.joint}, streams: {inner: {size: 64}}}}\n"
@@ -244,9 +244,9 @@ def test_requirements(tmp_path: Path) -> None:
     text = MINIMAL + "requires: [fusekit-nothing>=0.1, pydantic<1, image-fusekit>=0.0.1, 'x; python_version<\"3\"']\n"
     lines = refused(tmp_path, text, PluginError)
     assert lines[0] == ("recipe.yaml:6:12 requires.0: this recipe requires fusekit-nothing>=0.1; it is not installed")
-    assert lines[1].startswith("recipe.yaml:6:34 requires.1: this recipe requires pydantic<1; installed is 2.")
+    assert lines[1].startswith("recipe.yaml:6:34 requires.1: this recipe requires pydantic<1; version 2.")
     assert lines[2] == "pip install 'fusekit-nothing>=0.1' 'pydantic<1'"
-    assert "'>>' is no requirement" in refused(tmp_path, MINIMAL + "requires: ['>>']\n")[0]
+    assert "'>>' is not a valid requirement" in refused(tmp_path, MINIMAL + "requires: ['>>']\n")[0]
 
 
 def test_a_recipe_may_only_fuse(tmp_path: Path) -> None:
@@ -266,8 +266,8 @@ def test_from_dict_has_no_positions() -> None:
     assert (recipe.model.seed, recipe.source) == (3, None)
     with pytest.raises(RecipeError) as caught:
         Recipe.from_dict({**plain, "seed": "x"}, (), REGISTRY)
-    assert str(caught.value) == "seed: a whole number is wanted, not the text 'x'"
-    with pytest.raises(RecipeError, match="a recipe is a mapping"):
+    assert str(caught.value) == "seed: must be a whole number, not the text 'x'"
+    with pytest.raises(RecipeError, match="a recipe must be a mapping"):
         Recipe.from_dict([], (), REGISTRY)  # type: ignore[arg-type]
 
 

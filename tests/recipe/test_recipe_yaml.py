@@ -75,27 +75,27 @@ def test_aliases_repeat_values() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nb: 2\na: 3\n", "r.yaml:3:1: key 'a' stands twice in one mapping; first in line 1"),
-        ("a: {b: 1, b: 2}\n", "r.yaml:1:11: key 'b' stands twice in one mapping; first in line 1"),
-        ("a: [1\n", "r.yaml:2:1: not YAML: expected ',' or ']'"),
-        ("a: b: c\n", "r.yaml:1:5: not YAML: a second `:` on this line"),
-        ("\ta: 1\n", "r.yaml:1:1: not YAML: a tab cannot indent"),
-        ("a: 'x\n", "r.yaml:2:1: not YAML: found unexpected end of stream"),
-        ("a: \x00\n", "r.yaml: not YAML: unacceptable character"),
-        ("a: {b: ${HOME}}\n", "put text that holds `${…}` in quotes"),
+        ("a: 1\nb: 2\na: 3\n", "r.yaml:3:1: duplicate key 'a' in one mapping; first in line 1"),
+        ("a: {b: 1, b: 2}\n", "r.yaml:1:11: duplicate key 'b' in one mapping; first in line 1"),
+        ("a: [1\n", "r.yaml:2:1: not valid YAML: expected ',' or ']'"),
+        ("a: b: c\n", "r.yaml:1:5: not valid YAML: a second `:` on this line"),
+        ("\ta: 1\n", "r.yaml:1:1: not valid YAML: tabs cannot be used for indentation"),
+        ("a: 'x\n", "r.yaml:2:1: not valid YAML: found unexpected end of stream"),
+        ("a: \x00\n", "r.yaml: not valid YAML: unacceptable character"),
+        ("a: {b: ${HOME}}\n", "put text that contains `${…}` in quotes"),
         ("", "r.yaml: the file is empty"),
         ("# only a comment\n", "r.yaml: the file is empty"),
-        ("- a\n", "r.yaml:1:1: a recipe is a mapping, this is a list"),
-        ("words\n", "r.yaml:1:1: a recipe is a mapping, this is the text 'words'"),
-        ("a: 1\n---\nb: 2\n", "one document"),
+        ("- a\n", "r.yaml:1:1: a recipe must be a mapping, not a list"),
+        ("words\n", "r.yaml:1:1: a recipe must be a mapping, not the text 'words'"),
+        ("a: 1\n---\nb: 2\n", "one YAML document"),
         ("1: a\n", "r.yaml:1:1: this key is the number 1; write it in quotes"),
         ("? [a]\n: b\n", "this key is a list"),
         ("<<: {a: 1}\n", "merge keys are not YAML 1.2"),
         ("a: !!python/object:os.system x\n", "r.yaml:1:4: tag '!!python/object:os.system' is not allowed"),
         ("a: !mine {b: 1}\n", "tag '!mine' is not allowed"),
         ("a: !!int '1'\n", "tag '!!int' is not allowed"),
-        ("a: *b\n", "r.yaml:1:4: not YAML: found undefined alias 'b'"),
-        ("a: &a [*a]\n", "*a stands inside what it refers to"),
+        ("a: *b\n", "r.yaml:1:4: not valid YAML: found undefined alias 'b'"),
+        ("a: &a [*a]\n", "*a is inside the value that it refers to"),
         ("a: " + "[" * 60 + "]" * 60, "nested deeper than"),
         ("[" * 100_000, "nested deeper than"),
     ],
@@ -140,7 +140,7 @@ def test_byte_order_mark_is_ignored(tmp_path: Path) -> None:
 
 def test_only_plain_data_becomes_a_tree() -> None:
     assert node_from_plain({"a": (1, 2)}).plain() == {"a": [1, 2]}
-    with pytest.raises(RecipeError, match=r"a: a (Posix|Windows)Path is no plain data"):
+    with pytest.raises(RecipeError, match=r"a: a (Posix|Windows)Path is not plain data"):
         node_from_plain({"a": Path("x")})
     with pytest.raises(RecipeError, match="key 1 is not text"):
         node_from_plain({"a": {1: 2}})

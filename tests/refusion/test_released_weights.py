@@ -120,13 +120,13 @@ def test_importer_reads_sizes_from_the_weights(prefix: str, tmp_path: Path) -> N
 
 def test_importer_refuses_what_it_does_not_know() -> None:
     weights = released(FusionNetwork())
-    with pytest.raises(DataError, match="does not know: \\['extra'\\]"):
+    with pytest.raises(DataError, match="does not support: \\['extra'\\]"):
         ReleaseImporter().convert({**weights, "extra": torch.ones(1)})
     short = {name: w for name, w in weights.items() if not name.startswith("project_out_1")}
     with pytest.raises(DataError, match=r"lack 'project_out_1\.weight'"):
         ReleaseImporter().convert(short)
     torn = {**weights, "project_in_1.conv.weight": weights["project_in_1.weight"] + 1}
-    with pytest.raises(DataError, match="copies of each other and differ"):
+    with pytest.raises(DataError, match="copies of each other, but differ"):
         ReleaseImporter().convert(torn)
     with pytest.raises(DataError, match="expected a state dict"):
         ReleaseImporter().convert([1, 2])

@@ -53,7 +53,7 @@ def test_a_large_pair_is_looked_at_in_steps(pair: Pair) -> None:
 def test_it_is_laid_in_place_in_its_own_depth(pair: Pair) -> None:
     pytest.importorskip("cv2")
     (infrared, visible), (note,) = Registration("shift")((pair[0], shifted(pair[1], 9, -4)), ("ir", "vi"))
-    assert note.startswith("vi was laid on ir: shift 9.0 px right, 4.")
+    assert note.startswith("vi was registered to ir: shift 9.0 px right, 4.")
     assert " px up" in note
     assert visible.pixels.dtype == np.uint16
     assert visible.pixels.shape == pair[1].pixels.shape
@@ -68,4 +68,4 @@ def test_sources_of_different_size_are_laid_on_the_largest(pair: Pair) -> None:
     half = Raster(np.ascontiguousarray(pair[0].pixels[::2, ::2]), 65535.0)
     (infrared, visible), (note,) = Registration("shift")((half, pair[1]), ("ir", "vi"))
     assert (infrared.size, visible.size) == ((240, 320), (240, 320))
-    assert note.startswith("ir was laid on vi: ")
+    assert note.startswith("ir was registered to vi: ")

@@ -242,7 +242,8 @@ class TestTables:
         view = metric_view(metric_table())
         assert view.groups == (("strict", 3), ("cddfuse", 1))
         assert view.verdict == (
-            "The model has the best value in 1 of 3 columns: EN. Others lead: Copy of visible in MI and Nabf."
+            "The model has the best value in 1 of 3 columns: EN. "
+            "Best in the other columns: Copy of visible in MI and Nabf."
         )
 
     def test_worst_source_exposes_a_copy(self) -> None:
@@ -271,7 +272,7 @@ class TestTables:
 
     def test_two_rows_of_one_name_are_refused(self) -> None:
         for table in (metric_table(), task_table()):
-            with pytest.raises(ValueError, match="several rows have one name"):
+            with pytest.raises(ValueError, match="several rows have the same name"):
                 replace(table, rows=(table.rows[0], table.rows[0]))
 
     def test_task_is_in_percent_with_its_colours(self) -> None:

@@ -89,7 +89,7 @@ def test_sigmoid_end_is_a_switch() -> None:
 
 def test_pretrained_weights_are_never_fetched_by_surprise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FUSEKIT_ALLOW_DOWNLOAD", raising=False)
-    with pytest.raises(UsageError, match="not on this machine") as caught:
+    with pytest.raises(UsageError, match="not in the local cache") as caught:
         build(architecture="unet", encoder="resnet18", weights="imagenet")
     assert "FUSEKIT_ALLOW_DOWNLOAD" in (caught.value.hint or "")
 
@@ -126,13 +126,13 @@ def test_arguments_of_the_architecture_reach_it() -> None:
         ({"encoder": "tu-local-dir:/tmp"}, "not a valid encoder name"),
         ({"encoder": "resnet18\n"}, "not a valid encoder name"),
         ({"encoder": ""}, "not a valid encoder name"),
-        ({"options": {"checkpoint_path": "weights.pth"}}, "says where weights come from"),
-        ({"options": {"pretrained": True}}, "says where weights come from"),
+        ({"options": {"checkpoint_path": "weights.pth"}}, "it loads weights"),
+        ({"options": {"pretrained": True}}, "it loads weights"),
         ({"options": {"decoder_interpolation": "/etc/hostname"}}, "is not a plain name"),
-        ({"options": {"decoder_channels": [64, 10**9]}}, "numbers may go up to 4096"),
+        ({"options": {"decoder_channels": [64, 10**9]}}, "numbers must not exceed 4096"),
         ({"options": {"decoder_channels": [1] * 1000}}, "at most 64 items"),
-        ({"options": {"decoder_channels": [[[[1]]]]}}, "3 levels deep"),
-        ({"options": {"upsampling": float("nan")}}, "numbers may go up to 4096"),
+        ({"options": {"decoder_channels": [[[[1]]]]}}, "3 levels of nesting"),
+        ({"options": {"upsampling": float("nan")}}, "numbers must not exceed 4096"),
     ],
 )
 def test_what_leads_elsewhere_or_has_no_bound_is_refused_before_anything_is_imported(
@@ -150,5 +150,5 @@ def test_what_smp_refuses_is_said_in_a_sentence(options: dict[str, object]) -> N
 
 def test_a_single_image_is_refused_in_words() -> None:
     network = build().train()
-    with pytest.raises(UsageError, match="cannot learn from a single image"):
+    with pytest.raises(UsageError, match="cannot be trained with a single image"):
         network(torch.rand(1, 1, 32, 32))

@@ -107,7 +107,7 @@ def once(x: Tensor) -> Tensor:
 # Any kind ---------------------------------------------------------------------------------------------------
 
 
-@fault("backbone", "name_leads_to_a_class_of_its_kind")
+@fault("backbone", "name_resolves_to_a_class_of_its_kind")
 class NoBackbone(nn.Module):
     Config = Plain
 
@@ -162,14 +162,14 @@ class Downloading(good.Backbone):
             socket.create_connection(("localhost", 9), timeout=0.1)
 
 
-@fault("backbone", "global_random_state_is_left_alone")
+@fault("backbone", "global_random_state_is_not_changed")
 class Drawing(good.Backbone):
     def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
         random.random()
         return super().forward(sources)
 
 
-@fault("metric", "global_random_state_is_left_alone")
+@fault("metric", "global_random_state_is_not_changed")
 class Seeding(good.Distance):
     def __init__(self, config: Any = None, context: Any = None) -> None:
         import numpy as np
@@ -180,14 +180,14 @@ class Seeding(good.Distance):
 # Networks ---------------------------------------------------------------------------------------------------
 
 
-@fault("backbone", "inputs_are_left_alone")
+@fault("backbone", "inputs_are_not_changed")
 class Overwriting(good.Backbone):
     def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
         sources[0].data.clamp_(max=0.5)
         return super().forward(sources)
 
 
-@fault("backbone", "results_repeat_under_one_seed")
+@fault("backbone", "results_are_reproducible")
 class Counting(good.Backbone):
     def __init__(self, config: Any = None, context: Any = None) -> None:
         super().__init__(config, context)
@@ -195,21 +195,21 @@ class Counting(good.Backbone):
             self.score[0].weight.mul_(next(_builds))
 
 
-@fault("backbone", "an_image_does_not_depend_on_its_neighbours")
+@fault("backbone", "images_of_a_batch_are_independent")
 class Sociable(good.Backbone):
     def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
         output = super().forward(sources)
         return replace(output, image=0.8 * output.image + 0.2 * output.image.mean(dim=0, keepdim=True))
 
 
-@fault("backbone", "calling_leaves_the_mode")
+@fault("backbone", "mode_is_not_changed")
 class Switching(good.Backbone):
     def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
         self.score.eval()
         return super().forward(sources)
 
 
-@fault("backbone", "gradient_reaches_every_weight")
+@fault("backbone", "gradient_reaches_every_parameter")
 class Hoarding(good.Backbone):
     def __init__(self, config: Any = None, context: Any = None) -> None:
         super().__init__(config, context)
@@ -238,7 +238,7 @@ class Forgetting(good.Backbone):
         return replace(output, image=output.image * self.scale)
 
 
-@fault("backbone", "a_copy_is_a_network_of_its_own")
+@fault("backbone", "copies_are_independent")
 class Clinging(good.Backbone):
     def __init__(self, config: Any = None, context: Any = None) -> None:
         super().__init__(config, context)
@@ -281,14 +281,14 @@ class Dependent(good.Backbone):
         return super().forward(sources)
 
 
-@fault("backbone", "takes_as_many_sources_as_it_says")
+@fault("backbone", "source_count_is_correct")
 class Paired(good.Backbone):
     def forward(self, sources: Any, *, guidance: Any = None) -> FusionOutput:
         first, second = sources
         return super().forward((first, second))
 
 
-@fault("backbone", "sees_as_far_as_it_says")
+@fault("backbone", "reach_is_correct")
 class Shortsighted(good.Backbone):
     reach = 0
 
@@ -360,12 +360,12 @@ class GreyOnly(good.Task):
         return found
 
 
-@fault("task", "options_say_what_it_solves")
+@fault("task", "options_declare_what_it_solves")
 class ShyTask(good.Task):
     Config = Classifies
 
 
-@fault("task", "options_say_what_it_solves")
+@fault("task", "options_declare_what_it_solves")
 class BoastfulClassifier(good.Classifier):
     Config = Plain
 
@@ -389,13 +389,13 @@ class FloatPrediction(good.Task):
         return super().predict(logits).float()
 
 
-@fault("task", "loss_can_be_learned_from")
+@fault("task", "loss_is_differentiable")
 class ListedLoss(good.Task):
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         return super().loss(logits, target).reshape(1)
 
 
-@fault("task", "loss_leaves_the_target_alone")
+@fault("task", "target_is_not_changed")
 class ErasingLoss(good.Task):
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         loss = super().loss(logits, target.clone())
@@ -409,13 +409,13 @@ class PlainCrossEntropy(good.Task):
         return F.cross_entropy(logits, target, ignore_index=255)
 
 
-@fault("task", "ignored_pixels_take_no_part_in_the_loss")
+@fault("task", "ignored_pixels_do_not_affect_the_loss")
 class LabelledVoid(good.Task):
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(logits, target.masked_fill(target == 255, 0))
 
 
-@fault("task", "second_order_is_what_it_says")
+@fault("task", "second_order_is_correct")
 class RoughTask(good.Task):
     def forward(self, image: Tensor) -> Tensor:
         return once(super().forward(image))
@@ -444,7 +444,7 @@ class Standing(good.Stage):
         return replace(super().forward(state, sources), index=0)
 
 
-@fault("stage", "state_before_is_left_alone")
+@fault("stage", "input_state_is_not_changed")
 class Writing(good.Stage):
     def forward(self, state: Any, sources: Any, guidance: Any = None) -> Any:
         after = super().forward(state, sources)
@@ -487,7 +487,7 @@ class Unbounded(good.Distance):
         return MetricValue(-math.log(value) if value else math.inf)
 
 
-@fault("metric", "value_does_not_depend_on_what_was_measured_before")
+@fault("metric", "value_does_not_depend_on_earlier_calls")
 class Running(good.Distance):
     total = 0.0
 
@@ -496,7 +496,7 @@ class Running(good.Distance):
         return MetricValue(self.total)
 
 
-@fault("metric", "images_are_left_alone")
+@fault("metric", "images_are_not_changed")
 class Darkening(good.Distance):
     def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
         fused.clamp_(max=100)
@@ -544,12 +544,12 @@ class Making(good.Saliency):
         return self.answers(task, sources, labels)
 
 
-@fault("guidance", "says_which_task_network_it_takes")
+@fault("guidance", "options_declare_the_task_network")
 class Undeclared(good.Saliency):
     Config = Plain
 
 
-@fault("guidance", "answers_have_the_size_of_the_sources")
+@fault("guidance", "results_have_the_size_of_the_sources")
 class Halving(Making):
     class answers(Answering):
         def task_gradient(self, image: Tensor) -> Tensor:
@@ -562,7 +562,7 @@ class Halving(Making):
             return whole.attribution()
 
 
-@fault("guidance", "regions_are_numbers_of_scores")
+@fault("guidance", "regions_are_indices_of_scores")
 class Named(Making):
     class answers(Answering):
         def attribution(self) -> RegionAttribution:
@@ -583,7 +583,7 @@ class Sparse(Making):
         return super().of(task, sources, None if labels is None else labels[..., None].squeeze(1))
 
 
-@fault("guidance", "task_network_is_left_alone")
+@fault("guidance", "task_network_is_not_changed")
 class Leaving(Making):
     class answers(Answering):
         def task_gradient(self, image: Tensor) -> Tensor:
@@ -599,7 +599,7 @@ class Recomputing(Making):
             return toys.ToyGuidance(self.task, self.sources, self.labels).attribution()
 
 
-@fault("guidance", "answers_are_detached")
+@fault("guidance", "results_are_detached")
 class Attached(Making):
     def of(self, task: Any, sources: Any, labels: Any = None) -> toys.ToyGuidance:
         made = super().of(task, sources, labels)
@@ -607,7 +607,7 @@ class Attached(Making):
         return made
 
 
-@fault("guidance", "answers_without_gradients_switched_on")
+@fault("guidance", "works_with_gradients_disabled")
 class Trusting(Making):
     class answers(Answering):
         def task_gradient(self, image: Tensor) -> Tensor:
@@ -617,7 +617,7 @@ class Trusting(Making):
             return gradient
 
 
-@fault("guidance", "sources_are_left_alone")
+@fault("guidance", "sources_are_not_changed")
 class Overexposing(Making):
     def of(self, task: Any, sources: Any, labels: Any = None) -> toys.ToyGuidance:
         with torch.no_grad():
@@ -626,7 +626,7 @@ class Overexposing(Making):
         return super().of(task, sources, labels)
 
 
-@fault("guidance", "an_image_does_not_depend_on_its_neighbours")
+@fault("guidance", "images_of_a_batch_are_independent")
 class Sharing(Making):
     class answers(Answering):
         def attribution(self) -> RegionAttribution:
@@ -634,7 +634,7 @@ class Sharing(Making):
             return replace(found, scores=found.scores / found.scores.sum(dim=0, keepdim=True).clamp_min(1e-12))
 
 
-@fault("guidance", "answers_repeat")
+@fault("guidance", "results_are_reproducible")
 class Fading(Making):
     def __init__(self, config: Any = None, context: Any = None) -> None:
         super().__init__(config, context)
@@ -653,7 +653,7 @@ class FirstOnly(good.Line):
         return [self.path(sources, 0)]
 
 
-@fault("pathway", "points_and_increments_belong_together")
+@fault("pathway", "points_and_increments_match")
 class DoubleSteps(good.Line):
     def path(self, sources: Any, index: int) -> AttributionPath:
         path = super().path(sources, index)
@@ -674,20 +674,20 @@ class LongSteps(good.Line):
         return AttributionPath(path.points, path.points)
 
 
-@fault("pathway", "sources_are_left_alone")
+@fault("pathway", "sources_are_not_changed")
 class OverwritingLine(good.Line):
     def path(self, sources: Any, index: int) -> AttributionPath:
         sources[index].clamp_(max=0.5)
         return super().path(sources, index)
 
 
-@fault("pathway", "an_image_does_not_depend_on_its_neighbours")
+@fault("pathway", "images_of_a_batch_are_independent")
 class FromTheMean(good.Line):
     def start(self, sources: Any, index: int) -> Tensor:
         return sources[index].mean(dim=0, keepdim=True).expand_as(sources[index])
 
 
-@fault("pathway", "paths_repeat")
+@fault("pathway", "paths_are_reproducible")
 class Wandering(good.Line):
     def __init__(self, config: Any = None, context: Any = None) -> None:
         self.shade = 1.0 / next(_builds)
@@ -699,28 +699,28 @@ class Wandering(good.Line):
 # Datasets ---------------------------------------------------------------------------------------------------
 
 
-@fault("dataset", "config_says_the_roles")
+@fault("dataset", "config_declares_the_roles")
 class TwinRoles(good.Noise):
     class Config(SceneConfig):
         def roles(self) -> tuple[str, ...]:
             return ("near", "near")
 
 
-@fault("dataset", "config_says_where_the_data_comes_from")
+@fault("dataset", "config_declares_the_provenance")
 class Nameless(good.Noise):
     class Config(SceneConfig):
         def provenance(self) -> Provenance:
             return Provenance(" ")
 
 
-@fault("dataset", "config_says_the_classes")
+@fault("dataset", "config_declares_the_classes")
 class IgnoredClass(good.Noise):
     class Config(SceneConfig):
         def classes(self) -> ClassTable | None:
             return ClassTable(("sky", "road", *map(str, range(254))), ((0, 0, 0),) * 256)
 
 
-@fault("dataset", "config_says_what_is_missing")
+@fault("dataset", "config_describes_missing_files")
 class Lost(good.Noise):
     class Config(SceneConfig):
         def missing(self, root: Path | None) -> str | None:
@@ -729,12 +729,12 @@ class Lost(good.Noise):
             return None
 
 
-@fault("dataset", "scenes_have_names_of_their_own")
+@fault("dataset", "scene_ids_are_unique")
 class TwinNames(good.Noise):
     ids = ("one", "two", "one")  # type: ignore[assignment]
 
 
-@fault("dataset", "order_repeats")
+@fault("dataset", "order_is_reproducible")
 class Shuffled(good.Noise):
     def __init__(self, config: Any, root: Path | None, split: str, *, seed: int = 0) -> None:
         super().__init__(config, root, split, seed=seed)
@@ -745,13 +745,13 @@ class Shuffled(good.Noise):
         return [f"{self.number}-{n}" for n in range(3)]
 
 
-@fault("dataset", "scenes_come_by_their_names")
+@fault("dataset", "scenes_match_their_ids")
 class Misnamed(good.Noise):
     def __getitem__(self, index: int) -> Sample:
         return replace(super().__getitem__(index), id="scene")
 
 
-@fault("dataset", "reading_repeats")
+@fault("dataset", "reading_is_reproducible")
 class Noisy(good.Noise):
     def __getitem__(self, index: int) -> Sample:
         sample = super().__getitem__(index)
@@ -792,14 +792,14 @@ class NotANumber(good.Towards):
         return StepRecord({"distance": math.nan})
 
 
-@fault("strategy", "what_it_says_it_trains_is_trained")
+@fault("strategy", "declared_parts_are_trained")
 class Boasting(good.Towards):
     class Config(TrainsBackbone):
         def trains(self) -> frozenset[str]:
             return frozenset({"backbone", "task"})
 
 
-@fault("strategy", "nothing_else_is_changed")
+@fault("strategy", "other_parts_are_not_changed")
 class Meddling(good.Towards):
     def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
         assert self.training.proposer is not None
@@ -817,26 +817,26 @@ class Littering(good.Towards):
         return super().step(plan, batches)
 
 
-@fault("strategy", "batches_are_left_alone")
+@fault("strategy", "batches_are_not_changed")
 class OverwritingStrategy(good.Towards):
     def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
         batches[0].sources[0].clamp_(max=0.5)
         return super().step(plan, batches)
 
 
-@fault("strategy", "streams_are_those_it_declares")
+@fault("strategy", "streams_are_declared")
 class Straying(good.Towards):
     def plan(self, batches: int) -> Sequence[StepPlan]:
         return [StepPlan("train", ("elsewhere",))] * batches
 
 
-@fault("strategy", "losses_are_those_it_declares")
+@fault("strategy", "declared_losses_are_computed")
 class Untold(good.Towards):
     def losses(self, batch: Batch) -> Mapping[str, float]:
         return {"length": 0.0}
 
 
-@fault("strategy", "resuming_equals_going_on")
+@fault("strategy", "resumed_training_equals_uninterrupted")
 class Ageing(good.Towards):
     def loss(self, batch: Batch) -> Tensor:
         fused = self.training.backbone(batch.sources).image
@@ -865,7 +865,7 @@ class Detached(good.Recovery):
         return super().loss(evaluator, fused.detach(), batch)
 
 
-@fault("objective", "loss_reaches_the_judge")
+@fault("objective", "loss_reaches_the_evaluator")
 class Deaf(good.Recovery):
     def loss(self, evaluator: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
         frozen = {name: weight.detach() for name, weight in evaluator.named_parameters()}
@@ -877,7 +877,7 @@ class Deaf(good.Recovery):
         return super().loss(Frozen(), fused, batch)
 
 
-@fault("objective", "batch_and_images_are_left_alone")
+@fault("objective", "batch_and_images_are_not_changed")
 class OverwritingObjective(good.Recovery):
     def loss(self, evaluator: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
         fused.data.clamp_(max=0.5)
@@ -900,21 +900,21 @@ def released(_: Any) -> dict[str, Tensor]:
     return {f"their.{name}": value for name, value in weights.items()}
 
 
-@fault("importer", "files_of_others_are_refused", attributes={"released": released})
+@fault("importer", "unsupported_files_are_refused", attributes={"released": released})
 class Surprised(good.Release):
     def convert(self, released: Any) -> ImportedWeights:
         released["their.score.0.weight"]
         return super().convert(released)
 
 
-@fault("importer", "weights_fit_the_model_that_it_names", attributes={"released": released})
+@fault("importer", "weights_fit_the_model", attributes={"released": released})
 class Dropping(good.Release):
     def convert(self, released: Any) -> ImportedWeights:
         made = super().convert(released)
         return replace(made, state={name: w for name, w in made.state.items() if not name.endswith("bias")})
 
 
-@fault("importer", "released_content_is_left_alone", attributes={"released": released})
+@fault("importer", "released_content_is_not_changed", attributes={"released": released})
 class Emptying(good.Release):
     def convert(self, released: Any) -> ImportedWeights:
         made = super().convert(released)
@@ -925,20 +925,20 @@ class Emptying(good.Release):
 # Observers --------------------------------------------------------------------------------------------------
 
 
-@fault("observer", "listens_to_hooks_that_exist")
+@fault("observer", "hooks_exist")
 class Unmarked(good.Diary):
     def fusekit_validated(self, step: int) -> None:
         self.best = step
 
 
-@fault("observer", "hears_of_a_whole_run")
+@fault("observer", "observes_a_complete_run")
 class Optimist(good.Diary):
     @hookimpl
     def fusekit_validated(self, value: float) -> None:
         self.text = f"{value:.3f}"
 
 
-@fault("observer", "hears_of_a_resumed_run")
+@fault("observer", "observes_a_resumed_run")
 class Pioneer(good.Diary):
     @hookimpl
     def fusekit_run_started(self, folder: Path) -> None:
@@ -946,7 +946,7 @@ class Pioneer(good.Diary):
         self.file.touch(exist_ok=False)
 
 
-@fault("observer", "hears_of_a_run_that_fails_early")
+@fault("observer", "observes_a_run_that_fails_early")
 class Confident(good.Diary):
     @hookimpl
     def fusekit_phase_started(self, phase: str) -> None:

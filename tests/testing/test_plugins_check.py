@@ -39,7 +39,7 @@ class Good(ToyBackbone):
     check_with = {"params": {"width": 2}}
 
 class Bad(Good):
-    check_with = {"known_gaps": {"test_gradient_reaches_every_weight": "the bias waits for its use"}}
+    check_with = {"known_gaps": {"test_gradient_reaches_every_parameter": "the bias waits for its use"}}
 
     def __init__(self, config=None, context=None):
         import torch
@@ -68,11 +68,11 @@ def test_failing_checks_are_said_with_their_sentence_and_reason(fusekit: Call, s
     assert code == 3
     lines = [line.rstrip() for line in out.splitlines()]
     assert lines[0].startswith("passed  toy.good  backbone, ")
-    at = lines.index("    test_inputs_are_left_alone")
+    at = lines.index("    test_inputs_are_not_changed")
     assert lines[at - 1].startswith("failed  toy.bad  backbone, ")
-    assert lines[at + 1].startswith("      It does not change the images")
+    assert lines[at + 1].startswith("      It does not change its input images")
     assert "input 0 after the call: expected equal values, found a difference" in " ".join(out.split())
-    assert "test_gradient_reaches_every_weight: known gap: the bias waits" in " ".join(out.split())
+    assert "test_gradient_reaches_every_parameter: known gap: the bias waits" in " ".join(out.split())
     assert lines[-1].startswith("2 components: ")
     assert ", 1 failed, " in lines[-1]
     assert err.startswith("error: 1 check failed\n")
@@ -93,7 +93,7 @@ def test_without_names_all_strangers_are_checked(fusekit: Call, site: Path, monk
     assert {row["component"] for row in rows} == {"toy.good", "toy.bad"}
     assert {row["state"] for row in rows} == {"passed", "failed", "skipped"}
     failed = [row for row in rows if row["state"] == "failed"]
-    assert [row["check"] for row in failed] == ["test_inputs_are_left_alone"]
+    assert [row["check"] for row in failed] == ["test_inputs_are_not_changed"]
     assert failed[0]["kind"] == "backbone"
     assert failed[0]["sentence"].endswith(".")
 
@@ -142,7 +142,10 @@ def test_a_known_gap_is_skipped_and_its_end_is_noticed() -> None:
     assert found["test_image_is_an_image"] == ("skipped", "known gap: too bright")
     assert not [name for name, (state, _) in found.items() if state == "failed"]
     closed = outcomes_with(good.Backbone, known_gaps=gaps)["test_image_is_an_image"]
-    assert closed == ("failed", "known_gaps excuses test_image_is_an_image (too bright), but it passes: take it out")
+    assert closed == (
+        "failed",
+        "known_gaps lists test_image_is_an_image (too bright), but the check passes: remove the entry",
+    )
 
 
 def test_a_known_gap_that_is_no_check() -> None:
@@ -157,11 +160,11 @@ def test_a_known_gap_that_is_no_check() -> None:
 
 
 def test_untrained_weights_are_excused_as_long_as_they_rest() -> None:
-    check_name = "test_gradient_reaches_every_weight"
+    check_name = "test_gradient_reaches_every_parameter"
     assert outcomes_with(faulty.Hoarding, untrained=("unused",))[check_name][0] == "passed"
     state, reason = outcomes_with(good.Backbone, untrained=("score.0",))[check_name]
     assert state == "failed"
-    assert "`untrained` excuses score.0" in reason
+    assert "`untrained` lists score.0" in reason
 
 
 def test_a_strategy_may_change_parts_that_need_no_weights() -> None:
@@ -179,5 +182,5 @@ def test_contracts_run_by_hand() -> None:
     contract.test_image_has_the_size_of_the_sources()
     with pytest.raises(AssertionError, match=r"fused image: expected values in \[0, 1\], found .* first at index \(0"):
         contract.test_image_is_an_image()
-    with pytest.raises(SkipTest, match="does not say where its Config stands"):
+    with pytest.raises(SkipTest, match="does not name a separate module of its Config"):
         contract.test_options_import_no_torch()

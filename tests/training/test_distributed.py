@@ -31,7 +31,7 @@ from fusekit.training import distributed
 from fusekit.training.differentiable import differentiable_step
 from fusekit.training.trainer import Trainer
 from fusekit.training.updater import NonFiniteError
-from fusekit.training.validation import LossOfStrategy
+from fusekit.training.validation import LossValidator
 from fusekit_baselines.rules import Mean
 from fusekit_refusion.config import MetaConfig, NetworkConfig, ProposerConfig, ReconstructionConfig
 from fusekit_refusion.meta import MetaLearning
@@ -164,11 +164,11 @@ def validated(folder: Path, *, resume: bool = False, stop_after: int | None = No
             "validate": {"loss": "total", "every": 1, "patience": 3},
         }
     )
-    validator = LossOfStrategy(strategy, "total", scenes, CPU)  # type: ignore[arg-type]
+    validator = LossValidator(strategy, "total", scenes, CPU)  # type: ignore[arg-type]
     trainer = Trainer(system, strategy, SharedScenes(), section, folder=folder, seed=7, validator=validator)
     steps = trainer.fit(resume=resume, stop_after=stop_after)
     torch.save(system.state_dict(), folder / f"weights {distributed.rank()}.pt")
-    return {"steps": steps, "standing": asdict(trainer.standing), "read": scenes.read}
+    return {"steps": steps, "validation_state": asdict(trainer.validation_state), "read": scenes.read}
 
 
 class Exploding(Strategy):
@@ -352,19 +352,19 @@ def test_resume_is_bit_exact_with_statistics_and_dropout(two: Path) -> None:
 
 def test_processes_share_validation_and_agree_on_best_and_end(two: Path, tmp_path: Path) -> None:
     alone = validated(tmp_path)
-    assert alone["standing"]["stopped"]
-    assert 0 < alone["standing"]["step"] < alone["steps"] < 40
+    assert alone["validation_state"]["stopped"]
+    assert 0 < alone["validation_state"]["step"] < alone["steps"] < 40
     for run in ("validated", "validated, cut"):
         first, second = (json.loads((two / f"{run} {number}.json").read_text()) for number in range(WORLD))
-        assert first["standing"] == second["standing"]
-        assert first["standing"] == pytest.approx(alone["standing"], rel=1e-9)
+        assert first["validation_state"] == second["validation_state"]
+        assert first["validation_state"] == pytest.approx(alone["validation_state"], rel=1e-9)
         assert first["steps"] == second["steps"] == alone["steps"]
         assert (set(first["read"]), set(second["read"])) == ({0, 2}, {1})
         weights = [torch.load(two / run / f"weights {number}.pt") for number in range(WORLD)]
         assert largest_difference(*weights) == 0.0
         assert largest_difference(weights[0], torch.load(tmp_path / "weights 0.pt")) < 1e-9
         kept = [path.name for path in (two / run / "checkpoints" / "train" / "best").iterdir()]
-        assert kept == [f"step-{alone['standing']['step']:08d}"]
+        assert kept == [f"step-{alone['validation_state']['step']:08d}"]
     logs = [
         [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         for folder in (two / "validated", two / "validated, cut", tmp_path)
@@ -432,7 +432,7 @@ def test_too_few_gpus_are_named_by_all_processes_alike(monkeypatch: pytest.Monke
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with (
-        pytest.raises(UsageError, match="4 processes of this machine want a GPU each, and there are 2"),
+        pytest.raises(UsageError, match="4 processes on this machine need one GPU each, but only 2 are available"),
         distributed.process_group(torch.device("cuda")),
     ):
         pass

@@ -28,7 +28,7 @@ from fusekit.recipe.schema import OptimiserSection, TrainSection
 from fusekit.training.checkpoint import CheckpointFolder
 from fusekit.training.trainer import Trainer
 from fusekit.training.tree_file import load_tree, save_tree
-from fusekit.training.updater import GradientUpdater, NonFiniteError, scheduled_rate
+from fusekit.training.updater import GradientUpdater, NonFiniteError, scheduled_learning_rate
 from fusekit_baselines.rules import Mean
 from fusekit_tasks.config import SmpConfig
 from fusekit_tasks.segmentation import SmpSegmenter
@@ -274,7 +274,9 @@ def test_frozen_statistics_stay(tmp_path: Path) -> None:
 def test_schedules() -> None:
     def rates(steps: int, **settings: object) -> list[float]:
         schedule = section(schedule=settings).schedule
-        return [scheduled_rate(1.0, schedule, step=s, total_steps=steps, steps_per_epoch=2) for s in range(steps)]
+        return [
+            scheduled_learning_rate(1.0, schedule, step=s, total_steps=steps, steps_per_epoch=2) for s in range(steps)
+        ]
 
     assert rates(3, name="constant") == [1.0, 1.0, 1.0]
     assert rates(8, name="step", every=2, gamma=0.5) == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5]

@@ -1,4 +1,4 @@
-"""Validation in training: it changes nothing of the steps, the best weights go on, resuming is exact, patience ends."""
+"""Validation in training: steps are unaffected, the best weights are used, resuming is exact, patience ends it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import TrainSection, ValidationSection
 from fusekit.training.checkpoint import CheckpointFolder
 from fusekit.training.log import TrainingLog
-from fusekit.training.standing import Standing
 from fusekit.training.trainer import Trainer
-from fusekit.training.validation import LossOfStrategy, Validator
+from fusekit.training.validation import LossValidator, Validator
+from fusekit.training.validation_state import ValidationState
 from tests.golden.curves import CASES, NumberedBatches, with_known_weights
 
 pytestmark = pytest.mark.slow
@@ -124,7 +124,7 @@ def trainer(
     validator = None
     if section.validation is not None:
         scenes: Any = Scenes()
-        loss = LossOfStrategy(strategy, section.validation.loss or "", scenes, torch.device("cpu"))
+        loss = LossValidator(strategy, section.validation.loss or "", scenes, torch.device("cpu"))
         validator = measure(system, strategy) if measure is not None else loss
     return Trainer(system, strategy, NumberedBatches(), section, folder=folder, seed=3, validator=validator)
 
@@ -199,7 +199,7 @@ def test_the_best_weights_go_on(values: list[float], higher: bool, best: int, ke
     folder = tmp_path if kept else None
     made = trainer("tasks.supervised", {"metric": "strict.en", "every": 1}, folder, by_steps(values, higher))
     assert made.fit() == 8
-    assert (made.standing.step, made.standing.value) == (best, values[best - 1])
+    assert (made.validation_state.step, made.validation_state.value) == (best, values[best - 1])
     assert int(made.system.get_buffer("steps")) == best
     straight = trainer("tasks.supervised", None, max_steps=best, epochs=9)
     straight.fit()
@@ -219,7 +219,7 @@ def test_the_best_weights_go_on(values: list[float], higher: bool, best: int, ke
 def test_nan_is_said_and_leaves_the_last_weights(tmp_path: Path) -> None:
     made = trainer("tasks.supervised", {"metric": "strict.en"}, tmp_path, by_steps([math.nan] * 8))
     made.fit()
-    assert made.standing == Standing(waited=3)
+    assert made.validation_state == ValidationState(waited=3)
     assert int(made.system.get_buffer("steps")) == 8
     found = [r for r in records(tmp_path) if "validation" in r]
     assert [r["step"] for r in found] == [3, 6, 8]  # once an epoch, and after the last step
@@ -234,7 +234,7 @@ def test_nan_is_said_and_leaves_the_last_weights(tmp_path: Path) -> None:
 def test_the_recipe_may_want_the_last_weights() -> None:
     made = trainer("tasks.supervised", {"metric": "strict.en", "every": 1, "weights": "last"}, None, by_steps(VALUES))
     made.fit()
-    assert made.standing.step == 4
+    assert made.validation_state.step == 4
     assert int(made.system.get_buffer("steps")) == 8
 
 
@@ -252,7 +252,7 @@ def test_resume_is_bit_exact(stop: int, patience: int | None, tmp_path: Path) ->
             weight.zero_()  # everything must come from the checkpoint
     torch.manual_seed(12345)
     assert resumed.fit(resume=True) == total
-    assert resumed.standing == straight.standing
+    assert resumed.validation_state == straight.validation_state
     assert same(straight.system, resumed.system)
     assert records(tmp_path / "a") == records(tmp_path / "b")
     places = [tmp_path / run / "checkpoints" / "train" / "best" for run in "ab"]
@@ -280,7 +280,7 @@ def test_a_kill_after_a_better_value_goes_back_to_the_best_of_the_checkpoint(tmp
     # The second time nothing is better: as on hardware whose sums are not the same twice.
     again = trainer("tasks.supervised", validate, tmp_path, by_steps([0.1, 0.3, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0]))
     again.fit(resume=True)
-    assert again.standing.step == 2
+    assert again.validation_state.step == 2
     assert int(again.system.get_buffer("steps")) == 2
     assert [p.name for p in best.iterdir()] == ["step-00000002"]
     assert [r["step"] for r in records(tmp_path) if "validation" in r] == [1, 2, 3, 4, 5, 6, 7, 8]
@@ -292,7 +292,7 @@ def test_best_weights_that_are_gone_are_said_before_training_goes_on(tmp_path: P
     validate = {"metric": "strict.en", "every": 1}
     trainer("tasks.supervised", validate, tmp_path, by_steps(VALUES)).fit(stop_after=3)
     shutil.rmtree(tmp_path / "checkpoints" / "train" / "best")
-    with pytest.raises(RunError, match="is gone, the best weights so far"):
+    with pytest.raises(RunError, match="the best weights so far are missing: "):
         trainer("tasks.supervised", validate, tmp_path, by_steps(VALUES)).fit(resume=True)
 
 
@@ -301,7 +301,7 @@ def test_patience_ends_the_phase_and_resume_does_not_train_on(tmp_path: Path) ->
     made = trainer("tasks.supervised", validate, tmp_path, by_steps(VALUES))
     assert made.total_steps == 8
     assert made.fit() == 6  # 0.5 at step 4, not beaten by 0.5 and 0.4
-    assert made.standing.stopped
+    assert made.validation_state.stopped
     position = CheckpointFolder(tmp_path / "checkpoints" / "train").position()
     assert position is not None
     assert (position.step, position.finished, position.best) == (6, True, 4)
@@ -311,12 +311,12 @@ def test_patience_ends_the_phase_and_resume_does_not_train_on(tmp_path: Path) ->
     assert [r["step"] for r in steps_of(records(tmp_path))] == [1, 2, 3, 4, 5, 6]
 
 
-def test_standing() -> None:
+def test_validation_state() -> None:
     settings = ValidationSection.model_validate({"loss": "x", "patience": 2, "min_delta": 0.1})
-    standing, seen = Standing(), []
+    state, seen = ValidationState(), []
     for step, value in enumerate([1.0, 0.95, 0.85, math.nan, 0.8], start=1):
-        standing = standing.after(step, value, False, settings)
-        seen.append((standing.step, standing.value, standing.waited, standing.stopped))
+        state = state.after(step, value, False, settings)
+        seen.append((state.step, state.value, state.waited, state.stopped))
     assert seen == [
         (1, 1.0, 0, False),
         (2, 0.95, 1, False),  # better, but not by so much that patience begins anew
@@ -336,14 +336,14 @@ def test_chance_in_a_measure_is_that_of_the_scene(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_named_and_not_told_is_the_plugins_fault() -> None:
-    with pytest.raises(PluginError, match="does not tell the loss 'fusion'"):
+    with pytest.raises(PluginError, match="does not return the loss 'fusion'"):
         trainer("termsearch.evolution", {"loss": "fusion", "every": 1}).fit()
 
 
 def test_a_section_that_validates_wants_a_validator() -> None:
     system, strategy = CASES["tasks.supervised"]()
     section = TrainSection.model_validate({"strategy": {"use": "x.y"}, "validate": {"loss": "task"}})
-    with pytest.raises(ValueError, match="a validator goes with"):
+    with pytest.raises(ValueError, match="a validator is required"):
         Trainer(system, strategy, NumberedBatches(), section)
 
 

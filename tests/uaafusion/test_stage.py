@@ -101,7 +101,7 @@ def test_shared_stages_have_the_weights_of_one() -> None:
 
 
 def test_channels_that_sources_cannot_share_are_refused() -> None:
-    with pytest.raises(ValueError, match="5 channels cannot be shared by 2 sources"):
+    with pytest.raises(ValueError, match="5 channels cannot be divided equally between 2 sources"):
         UnfoldingBackbone(UnfoldingConfig(channels=5), context())
 
 
@@ -125,5 +125,5 @@ def test_proposal_weights_sum_to_one_and_are_equal_where_nothing_is_attributed()
 
 
 def test_proposer_without_task_network_says_so() -> None:
-    with pytest.raises(UsageError, match="attributes to regions, and this model has none"):
+    with pytest.raises(UsageError, match="needs a guidance with region attributions"):
         AttributionProposer()(scene()[0])

@@ -1,4 +1,4 @@
-"""Starts a plugin: writes a complete distribution with one working component. Imports no torch."""
+"""The scaffold of a plugin: writes a complete distribution with one working component. Imports no torch."""
 
 from __future__ import annotations
 

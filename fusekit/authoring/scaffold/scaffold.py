@@ -1,4 +1,4 @@
-"""From a name and a kind to the files of a distribution. Imports no torch."""
+"""Generates the files of a plugin distribution from a name and a kind. Imports no torch."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _LONGEST_NAME = 40  # keeps the lines of the written files within 120 columns
 
 @dataclass(frozen=True)
 class _Start:
-    """What a plugin of one kind starts with; its code stands in the folder of templates of that kind.
+    """Initial content of a plugin of one kind; its code is in the template folder of that kind.
 
     Attributes:
         component: Name of the component, after the dot.
         code: Name of its module, and of the template.
-        class_name: Its class; the options are ``{class_name}Config``.
-        contract: What its test inherits.
-        params: Small options to test it with, as Python.
-        summary: One sentence, as lists show it.
-        place: Where a recipe names it.
+        class_name: Name of its class; the options are ``{class_name}Config``.
+        contract: Class that its test inherits.
+        params: Small parameter values for its tests, as Python code.
+        summary: One sentence, as shown in lists.
+        place: Key of a recipe that names it.
     """
 
     component: str
@@ -61,7 +61,7 @@ _STARTS: dict[str, _Start] = {
         "Contrast",
         "LossProposerContract",
         '{"radius": 2}',
-        "Weights by the local contrast of each source, as decisively as is learned",
+        "Weights from the local contrast of each source, raised to a learned power",
         "model.proposer",
     ),
     "reconstruction": _Start(
@@ -70,7 +70,7 @@ _STARTS: dict[str, _Start] = {
         "Heads",
         "ReconstructionContract",
         '{"width": 4}',
-        "A head of three convolutions for every source",
+        "A head of three convolutions per source",
         "model.reconstruction",
     ),
     "task": _Start(
@@ -79,7 +79,7 @@ _STARTS: dict[str, _Start] = {
         "Segmenter",
         "TaskContract",
         '{"width": 8, "depth": 2}',
-        "A small segmenter of dilated convolutions",
+        "A small segmentation network of dilated convolutions",
         "model.task",
     ),
     "stage": _Start(
@@ -97,7 +97,7 @@ _STARTS: dict[str, _Start] = {
         "GradientGap",
         "MetricContract",
         '{"border": 2}',
-        "How far the gradients of the fused image are from the strongest of the sources",
+        "Difference between the gradients of the fused image and the strongest of the sources",
         "evaluate.metrics",
     ),
     "dataset": _Start(
@@ -106,7 +106,7 @@ _STARTS: dict[str, _Start] = {
         "Blobs",
         "DatasetContract",
         '{"count": 3, "size": 32}',
-        "Drawn pairs: bright blobs in one source, stripes in the other",
+        "Generated pairs: bright blobs in one source, stripes in the other",
         "data",
     ),
     "strategy": _Start(
@@ -115,7 +115,7 @@ _STARTS: dict[str, _Start] = {
         "Training",
         "StrategyContract",
         '{"gradient": 2.0}',
-        "Minimises the fusion loss with weights that are proposed, not learned",
+        "Minimises the fusion loss with proposed, not learned, weights",
         "train.strategy",
     ),
     "guidance": _Start(
@@ -124,7 +124,7 @@ _STARTS: dict[str, _Start] = {
         "Saliency",
         "GuidanceContract",
         '{"radius": 1}',
-        "What changes the mind of a network that segments, averaged over the regions of its classes",
+        "Gradient saliency of a segmentation network, averaged over the regions of its classes",
         "model.guidance",
     ),
     "pathway": _Start(
@@ -142,7 +142,7 @@ _STARTS: dict[str, _Start] = {
         "Coarse",
         "ObjectiveContract",
         '{"radius": 1}',
-        "How well the blurred sources come back from the fused image",
+        "How well the blurred sources are recovered from the fused image",
         "train.strategy.params.objective",
     ),
     "observer": _Start(
@@ -151,17 +151,17 @@ _STARTS: dict[str, _Start] = {
         "Lines",
         "ObserverContract",
         '{"every": 2}',
-        "Losses and validation as lines of JSON in the folder of the run",
+        "Losses and validation values as lines of JSON in the folder of the run",
         "observe",
     ),
 }
 
 KINDS_TO_START = tuple(kind for kind in KINDS if kind in _STARTS)
-"""Kinds of component that `write_plugin` can start; an importer begins with a released file instead."""
+"""Kinds of component that `write_plugin` supports; not importers, which depend on the released file."""
 
 
 def component_name(name: str, kind: str) -> str:
-    """Name of the component that a plugin of this name and kind starts with."""
+    """Name of the initial component of a plugin of this name and kind."""
     return f"{name}.{_STARTS[kind].component}"
 
 
@@ -171,14 +171,14 @@ def write_plugin(name: str, kind: str, folder: Path) -> list[Path]:
     Args:
         name: Name of the plugin: its entry point, and the namespace of its components.
         kind: Kind of the component, one of `KINDS_TO_START`.
-        folder: Becomes the folder of the distribution; may exist where it is empty.
+        folder: Folder of the new distribution; may exist if it is empty.
 
     Returns:
         The files, in reading order.
 
     Raises:
-        UsageError: The name or kind cannot be, or the folder holds something or cannot be written. Nothing is
-            written then.
+        UsageError: The name or kind is not valid, or the folder is not empty or not writable. Nothing is written in
+            these cases.
     """
     _check_kind(kind)
     _check_name(name)
@@ -188,7 +188,7 @@ def write_plugin(name: str, kind: str, folder: Path) -> list[Path]:
         _place(texts, folder)
     except OSError as error:
         raise UsageError(
-            f"{folder} cannot be written: {error.strerror or error}; nothing is left of it",
+            f"{folder} cannot be written: {error.strerror or error}; everything written so far was removed",
             hint="choose another folder with --out",
         ) from error
     return [folder / path for path in texts]
@@ -199,8 +199,8 @@ def _check_kind(kind: str) -> None:
         return
     if kind in KINDS:
         raise UsageError(
-            f"there is no start for the kind {kind!r}: it depends on the released file that it reads",
-            hint=f"begin with another kind ({', '.join(KINDS_TO_START)}), or with an importer of fusekit as the model",
+            f"there is no template for the kind {kind!r}: its code depends on the released file that it reads",
+            hint=f"choose another kind ({', '.join(KINDS_TO_START)}), or copy one of fusekit's own importers",
         )
     raise UsageError(
         f"there is no kind {kind!r}{did_you_mean(kind, KINDS_TO_START)}", hint=f"kinds: {', '.join(KINDS_TO_START)}"
@@ -218,23 +218,25 @@ def _check_name(name: str) -> None:
         raise refuse("its distribution is called fusekit-NAME already", hint)
     if not _NAME.fullmatch(name):
         hint = f"for example {bare}" if _NAME.fullmatch(bare) else "for example depth-prior"
-        raise refuse("names are lower-case letters and digits, with single hyphens between", hint)
+        raise refuse("names consist of lower-case letters and digits, separated by single hyphens", hint)
     if len(name) > _LONGEST_NAME:
-        raise refuse(f"it is longer than {_LONGEST_NAME} letters", "choose a shorter one: users type it in recipes")
+        raise refuse(f"it is longer than {_LONGEST_NAME} characters", "choose a shorter one: users type it in recipes")
     if keyword.iskeyword(name):
-        raise refuse("it is a word of Python", f"for example my-{name}")
+        raise refuse("it is a keyword of Python", f"for example my-{name}")
     if name == LOCAL_NAMESPACE:
-        raise refuse("the namespace is kept for --with FILE.py", f"for example my-{name}")
-    if any(found.namespace == name for found in discover() if found.distribution == DISTRIBUTION):
+        raise refuse("the namespace is reserved for --with FILE.py", f"for example my-{name}")
+    if any(own.namespace == name for own in discover() if own.distribution == DISTRIBUTION):
         raise refuse("fusekit itself has a plugin of that name", f"for example my-{name}")
 
 
 def _check_folder(folder: Path) -> None:
     try:
         if not folder.is_dir() and (folder.exists() or folder.is_symlink()):
-            raise UsageError(f"{folder} exists and is no folder", hint="choose another with --out")
+            raise UsageError(f"{folder} exists and is not a folder", hint="choose another folder with --out")
         if folder.is_dir() and any(folder.iterdir()):
-            raise UsageError(f"{folder} holds files; they are not overwritten", hint="choose another folder with --out")
+            raise UsageError(
+                f"{folder} is not empty; existing files are not overwritten", hint="choose another folder with --out"
+            )
     except OSError as error:
         raise UsageError(
             f"{folder} cannot be read: {error.strerror or error}", hint="choose another folder with --out"
@@ -242,7 +244,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _render(name: str, kind: str) -> dict[Path, str]:
-    """Path in the distribution → text."""
+    """Texts of the files, by path in the distribution."""
     start, module = _STARTS[kind], f"fusekit_{name.replace('-', '_')}"
     values = {
         "name": name,
@@ -276,9 +278,9 @@ def _place(texts: dict[Path, str], folder: Path) -> None:
     """Writes everything into a temporary folder, then moves it into place.
 
     Raises:
-        OSError: Something cannot be written; nothing is left of what was.
+        OSError: Something cannot be written; everything written so far is removed.
     """
-    # An empty folder stays the same folder: it may be somebody's working directory.
+    # An existing empty folder is kept, not replaced: it may be the working directory of a shell.
     existed = folder.is_dir()
     made = [] if existed else [parent for parent in folder.parents if not parent.exists()]
     temporary = (folder if existed else folder.parent) / f".fusekit-new-{os.getpid()}.part"

@@ -1,1 +1,1 @@
-"""Large images in tiles, in memory that does not grow with their area."""
+"""Fusion of large images in tiles, in memory that does not grow with their area."""

@@ -1,4 +1,4 @@
-"""A large image at a reduced size, read strip by strip."""
+"""Reading a large image at a reduced size, strip by strip."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from fusekit.fusing.tiling.boxes import Box
 
 
 def reduced_size(size: tuple[int, int], pixels: int, smallest: int) -> tuple[int, int]:
-    """Height and width of the same shape with about so many pixels at most.
+    """Height and width with the same aspect ratio and at most about `pixels` pixels.
 
     Args:
-        size: Height and width of the image, which do not grow.
-        pixels: How many.
-        smallest: Neither side falls below it.
+        size: Height and width of the image; the result is not larger.
+        pixels: Approximate largest number of pixels.
+        smallest: Minimum of both sides.
     """
     scale = min(1.0, math.sqrt(pixels / (size[0] * size[1])))
     height, width = (min(side, max(smallest, round(side * scale))) for side in size)
@@ -28,15 +28,15 @@ def reduced_size(size: tuple[int, int], pixels: int, smallest: int) -> tuple[int
 def read_reduced(
     size: tuple[int, int], read: Callable[[Box], Sequence[Tensor]], target: tuple[int, int]
 ) -> list[Tensor]:
-    """The sources at a smaller size: means over areas, as `adaptive_avg_pool2d` of the whole image would have them.
+    """The sources at a smaller size: means over areas, equal to `adaptive_avg_pool2d` of the whole image.
 
     Args:
         size: Height and width of the image.
-        read: The sources' pixels of a box, each (C, h, w).
+        read: Returns the sources' pixels of a box, each (C, h, w).
         target: Height and width to reduce to.
 
     Returns:
-        For every source (C, *target).
+        One image (C, *target) per source.
     """
     (height, width), (rows, columns) = size, target
     strips: list[list[Tensor]] = []

@@ -1,8 +1,8 @@
-"""Synthetic scenes from a seed: registered images whose labels or ideal fusion are known exactly.
+"""Renderer of synthetic scenes from a seed: registered images with exact labels or a known ideal fused image.
 
-:func:`render_scene` lays out a street, draws it once into a buffer of face numbers and derives the visible
-image, the infrared image and the label from that same buffer. :func:`focus_pair` and :func:`exposure_pair`
-photograph such streets with two focus distances or two exposures, :func:`medical_pair` scans an invented head.
+:func:`render_scene` generates a street, draws it once into a buffer of face indices and derives the visible image, the
+infrared image and the label map from this buffer. :func:`focus_pair` and :func:`exposure_pair` render such streets with
+two focus distances or two exposures, :func:`medical_pair` renders scans of an artificial head.
 """
 
 from __future__ import annotations

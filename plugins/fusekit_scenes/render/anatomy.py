@@ -1,7 +1,7 @@
-"""A brain in axial section: which tissue is where. Invented, from no person's scan.
+"""Tissue map of an axial section of an artificial brain, not based on any person's scan.
 
-Lengths are in millimetres from the middle of the head; x to the right, y towards the back of the head, which is
-at the bottom of the picture.
+Positions are in millimetres from the middle of the head; x to the right, y towards the back of the head, which is at
+the bottom of the image.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from PIL import Image, ImageDraw
 from fusekit_scenes.render.grain import blur, soft_noise
 
 GRID = 512
-"""Side of the grid that tissues are drawn on, in cells."""
+"""Side length of the tissue grid in cells."""
 FIELD = 222.0
-"""Side of the grid in millimetres."""
+"""Side length of the tissue grid in millimetres."""
 _CELL = FIELD / GRID
 
 Points = Sequence[tuple[float, float]]
 
 
 class Tissue(IntEnum):
-    """What a cell of the grid holds."""
+    """Tissue of a grid cell."""
 
     AIR = 0
     SKIN = 1
@@ -44,11 +44,11 @@ class Tissue(IntEnum):
 
 @dataclass(frozen=True)
 class Slice:
-    """One section.
+    """A section through the head.
 
     Attributes:
         tissue: :class:`Tissue` of every cell, ``(GRID, GRID)`` uint8.
-        hot: Whether the lesion, if there is one, uses more sugar than the brain around it.
+        hot: Whether the lesion, if there is one, has a higher glucose uptake than the surrounding brain.
     """
 
     tissue: np.ndarray
@@ -56,15 +56,15 @@ class Slice:
 
 
 class _Brush:
-    """Marks cells along lines that are given in millimetres."""
+    """Draws lines, given in millimetres, into a mask of cells."""
 
     def __init__(self) -> None:
         self._image = Image.new("L", (GRID, GRID), 0)
         self._pen = ImageDraw.Draw(self._image)
 
     def line(self, points: np.ndarray, widths: np.ndarray) -> None:
-        """Draws a line of changing width: points ``(n, 2)``, widths ``(n,)``."""
-        # Discs at a spacing below their radius make a smooth line.
+        """Draw a line of variable width: points ``(n, 2)``, widths ``(n,)``."""
+        # Discs with a spacing below their radius form a smooth line.
         length = np.append(0.0, np.cumsum(np.hypot(*np.diff(points, axis=0).T)))
         at = np.linspace(0.0, length[-1], max(2, int(length[-1] / 0.4)))
         x, y = (np.interp(at, length, points[:, i]) / _CELL + GRID / 2 for i in (0, 1))
@@ -73,12 +73,12 @@ class _Brush:
             self._pen.ellipse((cx - r, cy - r, cx + r, cy + r), fill=1)
 
     def mask(self) -> np.ndarray:
-        """What was drawn, ``(GRID, GRID)`` bool."""
+        """The mask of drawn cells, ``(GRID, GRID)`` bool."""
         return np.asarray(self._image, bool)
 
 
 def _distance(mask: np.ndarray, reach: float) -> np.ndarray:
-    """Distance to a mask in millimetres, exact up to `reach`, more beyond."""
+    """Distance to a mask in millimetres, exact up to `reach`; larger distances are only larger than `reach`."""
     cells = int(np.ceil(reach / _CELL))
     squared = np.where(mask, np.float32(0), np.float32(4 * cells * cells))
     for axis in (0, 1):
@@ -90,7 +90,7 @@ def _distance(mask: np.ndarray, reach: float) -> np.ndarray:
 
 
 class _Head:
-    """Draws one section step by step."""
+    """Generator of one section."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
@@ -103,7 +103,7 @@ class _Head:
     def _radius(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Radius of the brain in the direction of a point."""
         size = np.maximum(np.hypot(x, y), 1e-3)
-        # Heads are narrower in front.
+        # Heads are narrower at the front.
         wide = self._wide * (1 + self._taper * (y / size - 0.2))
         return size / ((np.abs(x) / wide) ** self._power + (np.abs(y) / self._long) ** self._power) ** (1 / self._power)
 
@@ -111,7 +111,7 @@ class _Head:
         return soft_noise(self._rng, GRID, GRID, cells)
 
     def _furrow(self, brush: _Brush, start: np.ndarray, heading: float, length: float, width: float) -> None:
-        """A winding fold, with a side branch now and then."""
+        """Draw a winding furrow, sometimes with a side branch."""
         rng, steps = self._rng, max(3, int(length / 2))
         bends = np.cumsum(rng.normal(0, 0.17, steps)) + rng.normal(0, 0.10) * np.sin(np.linspace(0, np.pi, steps))
         angles = heading + bends
@@ -142,7 +142,7 @@ class _Head:
         return brush.mask()
 
     def _lateral(self, brush: _Brush, side: float, width: float) -> None:
-        """The deep cleft at the side of the brain and the island at its bottom."""
+        """Draw the lateral fissure and the insula at its bottom."""
         rng = self._rng
         if self._high:
             return
@@ -155,7 +155,7 @@ class _Head:
         brush.line((island + rng.normal(0, 0.8, island.shape)) * (side, 1), np.array([1.0, 1.7, 1.7, 1.0]) * width)
 
     def _midline(self, brush: _Brush, width: float) -> None:
-        """The cleft between the hemispheres and the furrows that leave it."""
+        """Draw the fissure between the hemispheres and the furrows that branch off it."""
         rng, long = self._rng, self._long
         front, back = (-2.0, 2.0) if self._high else (-0.46 * long, 0.40 * long)
         for start, end in ((-long - 1, front), (long + 1, back)):
@@ -169,7 +169,7 @@ class _Head:
                     self._furrow(brush, at, heading, rng.uniform(7.0, 16.0), 0.85 * width)
 
     def _ventricles(self) -> np.ndarray:
-        """The chambers of fluid inside, ``(GRID, GRID)`` bool."""
+        """The ventricles, ``(GRID, GRID)`` bool."""
         rng, brush = self._rng, _Brush()
         size = rng.uniform(0.75, 1.5)
         scale = np.array([self._wide / 68, self._long / 83])
@@ -189,7 +189,7 @@ class _Head:
         return brush.mask()
 
     def _blob(self, x: float, y: float, rx: float, ry: float, tilt: float) -> np.ndarray:
-        """An ellipse, ``(GRID, GRID)`` bool; `tilt` in radians turns its lower end outwards."""
+        """An ellipse, ``(GRID, GRID)`` bool; `tilt` in radians rotates its lower end outwards."""
         sx, sy = self._wide / 68, self._long / 83
         dx, dy = self._x - x * sx, self._y - y * sy
         tilt *= np.sign(x)
@@ -197,7 +197,7 @@ class _Head:
         return (across / (rx * sx)) ** 2 + (along / (ry * sy)) ** 2 < 1
 
     def _nuclei(self, tissue: np.ndarray) -> None:
-        """Grey matter deep inside; a higher section has none."""
+        """Add the deep grey matter; a higher section has none."""
         if self._high:
             return
         rng = self._rng
@@ -228,12 +228,12 @@ class _Head:
             tissue[inner & (away > radius - 2.6)] = Tissue.RIM
 
     def draw(self) -> Slice:
-        """Puts the section together."""
+        """Generate the section."""
         rng = self._rng
         reach = np.hypot(self._x, self._y)
         out = reach - self._radius(self._x, self._y)
         furrows = self._cortex() & (out < 2)
-        # Blurring and cutting rounds the crests between the furrows.
+        # Blurring and thresholding rounds the crests between the furrows.
         fluid = blur(((out > 0) | furrows).astype(np.float32), 1.1 / _CELL) > 0.46
         fluid |= furrows
         ribbon = rng.uniform(2.9, 3.6) + 0.45 * self._noise(24)
@@ -248,7 +248,7 @@ class _Head:
         return Slice(self._bend(tissue), hot)
 
     def _wrap(self, tissue: np.ndarray, out: np.ndarray) -> None:
-        """Lays fluid, skull and scalp around the brain."""
+        """Add fluid, skull and scalp around the brain."""
         rng = self._rng
         gap = np.maximum(rng.uniform(1.0, 2.4) + 0.6 * self._noise(6), 0.6)
         skull = rng.uniform(4.5, 6.5) + 0.5 * self._noise(5)
@@ -261,7 +261,7 @@ class _Head:
         tissue[depth > skull + scalp] = Tissue.AIR
 
     def _bend(self, tissue: np.ndarray) -> np.ndarray:
-        """Moves everything a little, so that no two halves and no ellipse are perfect."""
+        """Deform the section slightly, so that halves are not symmetric and ellipses not exact."""
         place = np.arange(GRID, dtype=np.float32)
         moves = [(1.1 * self._noise(5) + 0.5 * self._noise(12)) / _CELL for _ in (0, 1)]
         column = np.clip(np.rint(place[None, :] + moves[0]), 0, GRID - 1).astype(np.int32)
@@ -270,11 +270,11 @@ class _Head:
 
 
 def brain_slice(rng: np.random.Generator) -> Slice:
-    """Draws a section through a head.
+    """Generate a section through a head.
 
     Args:
-        rng: Source of randomness: shape of the head, folds, level of the section, thickness of the layers,
-            in about half of the sections a lesion.
+        rng: Random generator for the shape of the head, folds, level of the section, thickness of the layers, and a
+            lesion in about half of the sections.
 
     Returns:
         The section.

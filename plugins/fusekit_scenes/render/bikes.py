@@ -43,7 +43,7 @@ def _tube(frame: Frame, start: tuple[float, float, float], end: tuple[float, flo
 def _wheel(mesh: Mesh, frame: Frame, along: float, tyre: int, spoke: int) -> None:
     mesh.add(_ring(frame, along, _WHEEL, _WHEEL - 0.045), tyre)
     if abs(np.sin(frame.yaw)) < 0.25:
-        # Seen head on, a flat ring would vanish; the tyre still has a width.
+        # Seen from the front, a flat ring would be invisible, but the tyre has a width.
         mesh.add(_tube(frame, (along, 0.0, 0.02), (along, 0.0, 2 * _WHEEL), 0.05), tyre)
         return
     for angle in np.arange(4) * np.pi / 4 + 0.2:
@@ -53,14 +53,14 @@ def _wheel(mesh: Mesh, frame: Frame, along: float, tyre: int, spoke: int) -> Non
 
 
 def bike(rng: np.random.Generator, palette: Palette, frame: Frame, night: bool, ridden: bool) -> Thing:
-    """Builds a bicycle.
+    """Build a bicycle.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         palette: Materials of the scene.
         frame: Position of its middle and heading.
         night: Whether it is night.
-        ridden: Whether somebody rides it.
+        ridden: Whether it has a rider.
 
     Returns:
         The bicycle, with its rider if there is one.

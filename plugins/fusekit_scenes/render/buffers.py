@@ -1,4 +1,4 @@
-"""From face numbers to what every pixel shows: position, orientation, material, texture."""
+"""Per-pixel position, orientation, material and texture from the buffer of face indices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Surface:
     """Per-pixel geometry, all ``(height, width)``.
 
     Attributes:
-        face: Face number at the pixel's own sample; 0 is the sky.
+        face: Face index at the pixel's first sample; 0 is the sky.
         x: World X in metres.
         y: World Y in metres.
         z: Distance in metres.
@@ -32,15 +32,15 @@ class Surface:
 
 
 def locate(numbers: np.ndarray, faces: Faces, camera: Camera) -> Surface:
-    """Works out where in the world every pixel lies.
+    """Compute the world position of every pixel.
 
     Args:
-        numbers: Supersampled face numbers.
+        numbers: Supersampled face indices.
         faces: Tables of the faces.
         camera: The camera.
 
     Returns:
-        The geometry at the first sample of every pixel, the one that also decides the label.
+        The geometry at the first sample of every pixel, which also determines the label.
     """
     face = np.ascontiguousarray(numbers[::SUPERSAMPLE, ::SUPERSAMPLE])
     right, up = camera.slopes()
@@ -53,7 +53,7 @@ def locate(numbers: np.ndarray, faces: Faces, camera: Camera) -> Surface:
 
 
 class Resolver:
-    """Looks face tables up with antialiasing: pixels on edges take the mean of their samples."""
+    """Antialiased lookup in face tables: pixels on edges get the mean of their samples."""
 
     def __init__(self, numbers: np.ndarray) -> None:
         samples = [numbers[i::SUPERSAMPLE, j::SUPERSAMPLE] for i in range(SUPERSAMPLE) for j in range(SUPERSAMPLE)]
@@ -65,7 +65,7 @@ class Resolver:
         self._samples = [sample.ravel()[self._where] for sample in map(np.ascontiguousarray, samples)]
 
     def __call__(self, table: np.ndarray) -> np.ndarray:
-        """Resolves one quantity.
+        """Look up one quantity for all pixels.
 
         Args:
             table: One float32 value per face, ``(n,)``.
@@ -83,14 +83,14 @@ class Resolver:
 
 @dataclass(frozen=True)
 class _Grain:
-    """How one texture looks.
+    """Parameters of a texture.
 
     Attributes:
         cell: Size of a noise cell in metres.
         visible: Strength in visible light.
         heat: Strength in infrared.
         stain: Strength of large patches in visible light.
-        joints: Spacing of joints (across, up) in metres, None without.
+        joints: Spacing of joints (across, up) in metres; None for no joints.
     """
 
     cell: float
@@ -114,10 +114,10 @@ _GRAINS: dict[Texture, _Grain] = {
 def texture_gains(
     rng: np.random.Generator, surface: Surface, faces: Faces, palette: Palette, camera: Camera
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fine structure of all surfaces.
+    """Texture factors of all surfaces.
 
     Args:
-        rng: Source of randomness; decides where in the noise tiles the scene lies.
+        rng: Random generator; selects the offset in the noise tiles.
         surface: Geometry of the pixels.
         faces: Tables of the faces.
         palette: Materials of the scene.
@@ -141,7 +141,7 @@ def texture_gains(
         flat = np.abs(pny) > 0.7
         across = np.where(~flat & (np.abs(pnx) > 0.7), pz, px)
         along = np.where(flat, pz, py)
-        # Texture that is finer than a pixel averages out with distance.
+        # With distance, texture finer than a pixel averages out.
         footprint = pz / camera.focal * np.where(flat, np.minimum(pz / camera.eye, 30.0), 1.0)
         sharp = 1.0 / (1.0 + (footprint / (2.5 * grain.cell)) ** 2) ** 0.5
         noise = look_up(fine, across / grain.cell + shift[0], along / grain.cell + shift[1])
@@ -155,7 +155,7 @@ def texture_gains(
 
 
 def _joints(across: np.ndarray, along: np.ndarray, footprint: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
-    """Dark joints between stones, in courses that are shifted by half a stone."""
+    """Dark joints between stones, in courses offset by half a stone."""
     course = along / spacing[1]
     row = np.floor(course)
     stone = across / spacing[0] + 0.5 * (row % 2)
@@ -163,7 +163,7 @@ def _joints(across: np.ndarray, along: np.ndarray, footprint: np.ndarray, spacin
     width = 0.02
     joint = ((course - row) * spacing[1] < width) | ((stone - column) * spacing[0] < width)
     sharp = 1.0 / (1.0 + (footprint / 0.06) ** 2)
-    # Every stone has its own tone; a cheap hash of its place keeps that the same wherever it is seen.
+    # Every stone has its own tone; a simple hash of its position makes the tone the same in all pixels.
     tone = np.sin(row * 12.9898 + column * 78.233) * 43758.547
     tone = tone - np.floor(tone) - 0.5
     return (sharp * (0.22 * tone - 0.34 * joint)).astype(np.float32)

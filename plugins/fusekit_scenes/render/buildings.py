@@ -21,12 +21,12 @@ _WALLS: tuple[tuple[Colour, Texture], ...] = (
 
 
 _DARK_PANES = 4
-"""Kinds of windows without light; further ones in a palette are lit."""
+"""Number of window materials without light; later ones in the list are lit."""
 
 
 @dataclass(frozen=True)
 class _Style:
-    """Material numbers and window measures of one house."""
+    """Material indices and window dimensions of one house."""
 
     wall: int
     trim: int
@@ -88,11 +88,11 @@ class _Wall:
         self.height = height
 
     def rectangles(self, spans: np.ndarray, material: int | np.ndarray) -> None:
-        """Adds rectangles.
+        """Add rectangles.
 
         Args:
             spans: Rows of (left, right, bottom, top) in metres, ``(n, 4)``.
-            material: Number or numbers of the material.
+            material: Index or indices of the material.
         """
         spans = np.asarray(spans, float).reshape(-1, 4)
         along, up = spans[:, [0, 1, 1, 0]], spans[:, [2, 2, 3, 3]]
@@ -102,7 +102,7 @@ class _Wall:
         self._mesh.add(points, material)
 
     def windows(self, rng: np.random.Generator, style: _Style, lit: float) -> None:
-        """Adds window rows above the ground floor."""
+        """Add window rows above the ground floor."""
         columns, floors = int(self.length / style.pitch), int((self.height - 0.6) / style.floor)
         if columns < 1 or floors < 2:
             return
@@ -121,7 +121,7 @@ class _Wall:
         self.rectangles(np.column_stack([middle - 0.04, middle + 0.04, bottom, top]), style.frame)
 
     def ground_floor(self, rng: np.random.Generator, style: _Style, lit: float) -> None:
-        """Adds doors, shop windows and name boards."""
+        """Add doors, shop windows and name boards."""
         self.rectangles(np.array([[0, self.length, 0, 0.45]]), style.trim)
         self.rectangles(np.array([[0, self.length, style.floor - 0.1, style.floor + 0.15]]), style.trim)
         at = rng.uniform(0.4, 1.6)
@@ -149,10 +149,10 @@ def house(
     height: float,
     night: bool,
 ) -> Thing:
-    """Builds a house along one side of the street.
+    """Build a house along one side of the street.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         palette: Materials of the scene.
         near: Ground point (x, z) of its nearest street corner.
         far: Ground point of its farthest street corner.
@@ -160,7 +160,7 @@ def house(
         night: Whether it is night.
 
     Returns:
-        The house: the street front and the gable that looks at the camera.
+        The house: the street front and the gable that faces the camera.
     """
     style = _style(rng, palette, night)
     lit = float(rng.choice([0.06, 0.15, 0.30, 0.6])) if night else 0.0
@@ -188,10 +188,10 @@ def house(
 
 
 def backdrop(rng: np.random.Generator, palette: Palette, x: float, z: float, night: bool) -> Thing:
-    """Builds a distant block that closes the street.
+    """Build a distant block at the end of the street.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         palette: Materials of the scene.
         x: Middle of its front.
         z: Distance.

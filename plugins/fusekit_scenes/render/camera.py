@@ -1,7 +1,7 @@
 """Pinhole camera over a flat street.
 
-World axes: X to the right, Y up, Z forward, in metres. The camera stands at ``(0, eye, 0)`` and looks along
-Z; small pan and tilt are expressed by moving the principal point, which keeps verticals vertical.
+World axes: X to the right, Y up, Z forward, in metres. The camera is at ``(0, eye, 0)`` and looks along Z; small pan
+and tilt are modelled by shifting the principal point, which keeps vertical lines vertical.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Camera:
     eye: float
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Projects world points into the image.
+        """Project world points into the image.
 
         Args:
             points: Array ``(..., 3)`` in metres; Z must be positive.
@@ -61,15 +61,15 @@ class Camera:
 
 
 def sample_camera(rng: np.random.Generator, height: int, width: int) -> Camera:
-    """Draws a camera as carried by a car or a pedestrian.
+    """Sample a camera as mounted on a car or carried by a pedestrian.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         height: Image height in pixels.
         width: Image width in pixels.
 
     Returns:
-        The camera; all its measures scale with the image, so that the view does not depend on resolution.
+        The camera; its pixel measures scale with the image, so that the view does not depend on the resolution.
     """
     size = float(np.sqrt(height * width))
     return Camera(
@@ -83,20 +83,20 @@ def sample_camera(rng: np.random.Generator, height: int, width: int) -> Camera:
 
 
 def clip_near(polygon: np.ndarray, near: float = NEAR) -> np.ndarray:
-    """Cuts the part of a polygon that lies behind the near plane.
+    """Clip the part of a polygon behind the near plane.
 
     Args:
         polygon: Array ``(k, 3)`` of world points.
         near: Distance of the plane in metres.
 
     Returns:
-        Array ``(m, 3)``; ``m`` is 0 where nothing is left.
+        Array ``(m, 3)``; ``m`` is 0 if nothing is left.
     """
     kept: list[np.ndarray] = []
-    for here, there in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        if here[2] >= near:
-            kept.append(here)
-        if (here[2] >= near) != (there[2] >= near):
-            share = (near - here[2]) / (there[2] - here[2])
-            kept.append(here + share * (there - here))
+    for corner, following in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+        if corner[2] >= near:
+            kept.append(corner)
+        if (corner[2] >= near) != (following[2] >= near):
+            share = (near - corner[2]) / (following[2] - corner[2])
+            kept.append(corner + share * (following - corner))
     return np.array(kept).reshape(-1, 3)

@@ -1,4 +1,4 @@
-"""Multi-exposure pairs: one street photographed too dark and too bright, and as it should be."""
+"""Multi-exposure pairs: one street under-exposed, over-exposed, and as the ideal image."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from fusekit_scenes.render.sensor import LUMA, Sensor, encode, log_mean
 
 _SENSOR = Sensor(full_well=3000.0, read=6.0)
 _STOPS = (4.0, 8.0)
-"""Least and most stops between the two photographs."""
+"""Smallest and largest number of stops between the two photographs."""
 _DAY, _NIGHT = 0.14, 0.05
-"""Mean of the ideal picture, as a share of saturation: a night stays darker than a day."""
+"""Mean of the ideal image as a share of saturation; lower at night than by day."""
 _WHITE = 0.985
 
 
 def exposure_gains(radiance: np.ndarray) -> tuple[float, float]:
-    """Gains of the two photographs, as a photographer brackets for highlights and for shadows.
+    """Gains of the two photographs, exposed for the highlights and for the shadows (bracketing).
 
-    The under-exposed one puts the brightest percent of pixels above 0.45 of saturation, the over-exposed one
-    puts nine tenths of the pixels above 0.06. If that is less than 4 stops or more than 8, both move by the
+    The under-exposed photograph has the brightest percent of pixels above 0.45 of saturation, the over-exposed one has
+    nine tenths of the pixels above 0.06. If they differ by less than 4 stops or more than 8, both are shifted by the
     same number of stops.
 
     Args:
@@ -36,15 +36,15 @@ def exposure_gains(radiance: np.ndarray) -> tuple[float, float]:
 
 
 def tone_map(radiance: np.ndarray, key: float) -> np.ndarray:
-    """A global logarithmic tone curve under which nothing clips.
+    """Apply a global logarithmic tone curve without clipping.
 
-    ``v(x) = 0.985 log(1 + k (x - b)) / log(1 + k (w - b))`` on every channel: b, nine tenths of the darkest
-    thousandth of all values, takes the veil of scattered light off, w is the greatest value, and k is such that
-    the geometric mean of the luminance becomes `key`.
+    ``v(x) = 0.985 log(1 + k (x - b)) / log(1 + k (w - b))`` on every channel: b, nine tenths of the 0.1 % quantile of
+    all values, removes the veil of scattered light, w is the largest value, and k is chosen so that the geometric mean
+    of the luminance becomes `key`.
 
     Args:
         radiance: Linear light ``(H, W, 3)``, 0 and more.
-        key: What the mean becomes, as a share of saturation.
+        key: Resulting geometric mean as a share of saturation.
 
     Returns:
         Linear light for the display ``(H, W, 3)``, 0 to 0.985.
@@ -52,7 +52,7 @@ def tone_map(radiance: np.ndarray, key: float) -> np.ndarray:
     light = np.maximum(radiance - 0.9 * np.percentile(radiance, 0.1), 0.0)
     white, middle = max(float(light.max()), 1e-5), log_mean(light)
     low, high = -20.0, 60.0
-    for _ in range(60):  # v at the mean grows with k: halve an interval of log2 k
+    for _ in range(60):  # v at the mean grows with k: bisection of log2 k
         k = 2.0 ** ((low + high) / 2)
         dark = _WHITE * np.log1p(k * middle) < key * np.log1p(k * white)
         low, high = ((low + high) / 2, high) if dark else (low, (low + high) / 2)
@@ -60,14 +60,14 @@ def tone_map(radiance: np.ndarray, key: float) -> np.ndarray:
 
 
 def exposure_pair(seed: int, index: int, *, height: int = 256, width: int = 256) -> Pair:
-    """Photographs one street too dark and too bright.
+    """Render one street under-exposed and over-exposed.
 
-    Streets are those of :func:`~fusekit_scenes.render.render_scene`, by day with a bright sky over shaded
-    walls, and by night with lamps. Exposures follow :func:`exposure_gains`. Both photographs have shot and
-    read noise, clip, and are rounded to 8 bits: the dark one loses shadows in noise, the bright one has white
-    areas. The ideal is the noise-free light under :func:`tone_map`, in which both show. Every global curve
-    orders the light in the same way, but how much contrast goes where is a choice: another good rendering of
-    the scene differs from it.
+    Streets are those of :func:`~fusekit_scenes.render.render_scene`, by day with a bright sky over shaded walls, and by
+    night with lamps. Exposures follow :func:`exposure_gains`. Both photographs have shot and read noise, are clipped
+    and rounded to 8 bits: shadows of the dark one are lost in noise, the bright one has saturated areas. The ideal is
+    the noise-free light after :func:`tone_map`, which shows both shadows and highlights. All global tone curves
+    preserve the order of the light, but the distribution of contrast is a choice: another good rendering of the scene
+    differs from this ideal.
 
     Args:
         seed: Number of the data set, 0 or more.

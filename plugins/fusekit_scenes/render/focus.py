@@ -1,4 +1,4 @@
-"""Multi-focus pairs: one street photographed with the focus near and far, and all in focus."""
+"""Multi-focus pairs: one street with near focus, with far focus, and all in focus."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from fusekit_scenes.render.sensor import Sensor, encode, log_mean
 
 _SENSOR = Sensor(full_well=15000.0, read=4.0)
 _WIDEST = (0.024, 0.034)
-"""Disc of the far focus's distance in the near photograph, as a share of the picture's side."""
+"""Blur disc in the near photograph at the distance of the far focus, as a share of the image side."""
 
 
 def _close_up(rng: np.random.Generator, street: Street, camera: Camera) -> None:
-    """Puts something right before the camera, as people do who take pictures with a shallow focus."""
+    """Add an object close to the camera, as is common in photographs with shallow depth of field."""
     kind = rng.choice(["person", "person", "bike", "rider", "sign"])
     z = float(rng.uniform(2.4, 3.0) if kind in ("bike", "rider") else rng.uniform(1.9, 2.7))
-    # To the side of the middle, and within the picture.
+    # Beside the middle, inside the image.
     x = float(rng.choice([-1.0, 1.0]) * rng.uniform(0.08, 0.26) + 0.5 - camera.u0 / camera.width)
     x *= z * camera.width / camera.focal
     if kind == "sign":
@@ -38,11 +38,12 @@ def _close_up(rng: np.random.Generator, street: Street, camera: Camera) -> None:
 
 
 def focus_distances(dioptres: np.ndarray) -> tuple[float, float]:
-    """The two focus distances that leave the least blur in the sharper photograph.
+    """The two focus distances that minimise the blur of the sharper photograph.
 
-    Of all pairs out of 64 inverse distances they are the one with the least mean fourth power of the smaller
-    disc. The power weighs the most blurred pixels: least squares would give both to the many pixels that are
-    far away, and nobody's face would ever be sharp. Only distances at which there is something to focus on count.
+    Of all pairs of 64 inverse distances, the pair with the smallest mean fourth power of the smaller blur disc is
+    chosen. The fourth power emphasises the most blurred pixels: least squares would choose both distances for the many
+    distant pixels, and near objects such as faces would never be sharp. Only distances at which there are surfaces are
+    considered.
 
     Args:
         dioptres: Inverse distances of all pixels, any shape, 1/m.
@@ -60,15 +61,15 @@ def focus_distances(dioptres: np.ndarray) -> tuple[float, float]:
 
 
 def focus_pair(seed: int, index: int, *, height: int = 256, width: int = 256) -> Pair:
-    """Photographs one street twice through a wide lens, focused near and far.
+    """Render one street twice through a lens with a wide aperture, focused near and far.
 
-    Streets are those of :func:`~fusekit_scenes.render.render_scene`, by day and night, with one more thing
-    close to the camera. The focus distances are those of :func:`focus_distances`: what lies at one of them is
-    sharp in that photograph, and blurred in the other by a disc of 2.4 to 3.4 % of the picture's side (6 to 9
-    pixels of 256). What lies half-way between them is soft in both, by half such a disc; a road that runs from
-    the camera to the horizon always has such a place. What is nearer or farther than both is a little soft even
-    in the better one. Both photographs have faint noise of their own; the ideal has none and is the scene
-    before the lens blurred it, everything in focus.
+    Streets are those of :func:`~fusekit_scenes.render.render_scene`, by day and night, with one more object close to
+    the camera. The focus distances are those of :func:`focus_distances`: objects at one of them are sharp in that
+    photograph, and blurred in the other by a disc of 2.4 to 3.4 % of the image side (6 to 9 pixels of 256). Objects
+    half-way between the two are blurred in both, by half such a disc; a road from the camera to the horizon always
+    contains such a place. Objects nearer or farther than both are slightly blurred even in the sharper photograph. Both
+    photographs have independent weak noise; the ideal has no noise and is the scene before the blur of the lens, all in
+    focus.
 
     Args:
         seed: Number of the data set, 0 or more.
@@ -95,6 +96,6 @@ def focus_pair(seed: int, index: int, *, height: int = 256, width: int = 256) ->
 
 
 def _meter(radiance: np.ndarray) -> float:
-    """Gain that makes nights readable and leaves most of the sky by day below saturation."""
+    """Gain that makes night scenes visible and keeps most of the daytime sky below saturation."""
     bright = float(np.percentile(radiance, 90))
     return max(1.0, min(0.08 / log_mean(radiance), 0.9 / max(bright, 1e-6)))

@@ -9,7 +9,7 @@ from fusekit_scenes.render.mesh import Frame, Mesh, Thing, box, ellipse, facing,
 
 
 def _pole(mesh: Mesh, x: float, z: float, height: float, radius: float, palette: Palette, name: str) -> None:
-    """A round pole: dark rim and lighter middle."""
+    """Add a round pole with a dark rim and a lighter middle."""
     for share, gain in ((1.0, 0.7), (0.45, 1.4)):
         half = radius * share
         outline = np.array([[-half, 0.0], [half, 0.0], [half, height], [-half, height]])
@@ -17,15 +17,15 @@ def _pole(mesh: Mesh, x: float, z: float, height: float, radius: float, palette:
 
 
 def lamp(palette: Palette, x: float, z: float, height: float, arm: float, glow: Colour | None) -> Thing:
-    """Builds a street lamp.
+    """Build a street lamp.
 
     Args:
         palette: Materials of the scene.
         x: Ground position.
         z: Distance.
         height: Height of the light in metres.
-        arm: Reach of the arm towards the road (signed, metres); the head hangs at its end.
-        glow: Light of the lamp, None when it is off.
+        arm: Length of the arm towards the road (signed, metres); the head is at its end.
+        glow: Light of the lamp; None if it is off.
 
     Returns:
         The lamp.
@@ -43,10 +43,10 @@ def lamp(palette: Palette, x: float, z: float, height: float, arm: float, glow: 
 
 
 def sign(rng: np.random.Generator, palette: Palette, x: float, z: float) -> Thing:
-    """Builds a traffic sign: a pattern that only visible light shows.
+    """Build a traffic sign, whose pattern is only visible in visible light.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         palette: Materials of the scene.
         x: Ground position.
         z: Distance.
@@ -88,7 +88,7 @@ def sign(rng: np.random.Generator, palette: Palette, x: float, z: float) -> Thin
 
 
 def cone(palette: Palette, x: float, z: float, height: float, blue: bool) -> Thing:
-    """Builds a traffic cone.
+    """Build a traffic cone.
 
     Args:
         palette: Materials of the scene.
@@ -124,7 +124,7 @@ def cone(palette: Palette, x: float, z: float, height: float, blue: bool) -> Thi
 
 
 def guardrail(palette: Palette, start: tuple[float, float], end: tuple[float, float], pipes: bool) -> Thing:
-    """Builds one bay of a guardrail between two posts.
+    """Build one section of a guardrail between two posts.
 
     Args:
         palette: Materials of the scene.
@@ -133,7 +133,7 @@ def guardrail(palette: Palette, start: tuple[float, float], end: tuple[float, fl
         pipes: Railing with three pipes and bars instead of a steel beam.
 
     Returns:
-        The bay.
+        The section.
     """
     rail, shade, post = (palette.add(FIXTURES[name]) for name in ("rail", "rail_shade", "rail_post"))
     mesh = Mesh()
@@ -159,7 +159,7 @@ def guardrail(palette: Palette, start: tuple[float, float], end: tuple[float, fl
 
 
 def wheel_stop(palette: Palette, frame: Frame, size: tuple[float, float, float], eye: float) -> Thing:
-    """Builds a concrete wheel stop or lane block.
+    """Build a concrete wheel stop or lane block.
 
     Args:
         palette: Materials of the scene.

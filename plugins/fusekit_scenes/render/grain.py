@@ -8,17 +8,17 @@ import numpy as np
 from PIL import Image
 
 TILE = 256
-"""Side of the repeating noise tile in cells."""
+"""Side length of the periodic noise tile in cells."""
 
 
 @lru_cache(maxsize=2)
 def noise_tile(roughness: float = 0.5) -> np.ndarray:
-    """A repeating tile of natural-looking noise.
+    """A periodic tile of natural-looking noise.
 
-    The tile is the same in every process; scenes differ by where they look into it.
+    The tile is the same in every process; scenes use different offsets in it.
 
     Args:
-        roughness: Exponent of the fall of amplitude with spatial frequency; smaller is rougher.
+        roughness: Exponent of the decay of amplitude with spatial frequency; smaller is rougher.
 
     Returns:
         Read-only float32 array ``(TILE, TILE)`` with mean 0 and standard deviation 1.
@@ -34,7 +34,7 @@ def noise_tile(roughness: float = 0.5) -> np.ndarray:
 
 
 def look_up(tile: np.ndarray, across: np.ndarray, along: np.ndarray) -> np.ndarray:
-    """Reads a repeating tile at given places.
+    """Sample a periodic tile at given coordinates.
 
     Args:
         tile: Array ``(TILE, TILE)``.
@@ -50,7 +50,7 @@ def look_up(tile: np.ndarray, across: np.ndarray, along: np.ndarray) -> np.ndarr
 
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur with repeated borders.
+    """Gaussian blur with replicated borders.
 
     Args:
         image: Float32 array ``(H, W)``.
@@ -74,11 +74,11 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def shrink(image: np.ndarray, factor: int) -> np.ndarray:
-    """Averages blocks of pixels.
+    """Average blocks of pixels.
 
     Args:
         image: Float32 array ``(H, W)``.
-        factor: Side of a block.
+        factor: Side length of a block.
 
     Returns:
         Array ``(ceil(H / factor), ceil(W / factor))``.
@@ -89,7 +89,7 @@ def shrink(image: np.ndarray, factor: int) -> np.ndarray:
 
 
 def enlarge(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Scales an image up smoothly.
+    """Scale an image up with bilinear interpolation.
 
     Args:
         image: Float32 array ``(h, w)``.
@@ -106,13 +106,13 @@ def soft_noise(rng: np.random.Generator, height: int, width: int, cells: int) ->
     """Slowly varying noise over the whole image.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         height: Image height.
         width: Image width.
         cells: Number of cells along each axis.
 
     Returns:
-        Float32 array ``(height, width)`` of about unit deviation.
+        Float32 array ``(height, width)`` with a standard deviation of about 1.
     """
     coarse = rng.standard_normal((cells, cells)).astype(np.float32)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))

@@ -1,4 +1,4 @@
-"""The flat part of the street: road, kerbs, pavements, markings, bumps."""
+"""The ground of the street: road, kerbs, pavements, markings, bumps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fusekit_scenes.render.materials import STREET, Palette, tint
 from fusekit_scenes.render.mesh import Layer, Mesh, Thing, ellipse
 
 START, END = 1.2, 130.0
-"""Distances in metres between which the street is drawn."""
+"""Nearest and farthest distance in metres at which the street is drawn."""
 KERB_HEIGHT = 0.13
 
 
@@ -19,9 +19,9 @@ class Road:
     """Course of the road.
 
     Attributes:
-        middle: X of its middle line at the camera, in metres.
+        middle: X of its centre line at the camera, in metres.
         half: Half width in metres.
-        bend: Sideways drift in metres per square metre of distance beyond 8 m.
+        bend: Sideways drift in metres per squared metre of distance beyond 8 m.
         verge: Width of the pavement (left, right) in metres.
     """
 
@@ -40,7 +40,7 @@ class Road:
         Args:
             side: -1 for left, 1 for right.
             z: Distance.
-            beyond: How far outside of the road, in metres.
+            beyond: Distance outside of the road edge, in metres.
 
         Returns:
             The position.
@@ -55,7 +55,7 @@ class Road:
         """A band of ground that follows the road.
 
         Args:
-            inner: Offset of one border from the middle line.
+            inner: Offset of one border from the centre line.
             outer: Offset of the other border.
             start: Nearest distance.
             end: Farthest distance.
@@ -85,11 +85,11 @@ class Ground:
         return [Thing(self.base, END, Layer.GROUND), Thing(self.paint, END, Layer.PAINT)]
 
     def material(self, name: str) -> int:
-        """Number of a ground material with this street's own tint."""
+        """Index of a ground material with the tint of this street."""
         return self._palette.add(tint(STREET[name], self._gain, self._warm))
 
     def surface(self, far_kind: str, road_kind: str) -> None:
-        """Lays the land and the roadway.
+        """Add the land and the roadway.
 
         Args:
             far_kind: Material beside the street.
@@ -101,7 +101,7 @@ class Ground:
         self.base.add(self._road.strip(-half, half, START, END), self.material(road_kind))
 
     def pavement(self, side: int, kind: str) -> None:
-        """Lays kerb and pavement on one side; the kerb is the ``curve`` class.
+        """Add kerb and pavement on one side; the kerb has the class ``curve``.
 
         Args:
             side: -1 for left, 1 for right.
@@ -120,7 +120,7 @@ class Ground:
             self.paint.add(road.strip(line - 0.17, line + 0.17, START, 50.0, KERB_HEIGHT), self.material("tactile"))
 
     def markings(self) -> None:
-        """Paints edge lines, a broken or solid middle line, and sometimes an arrow or a crossing."""
+        """Add edge lines, a broken or solid centre line, and sometimes an arrow or a crossing."""
         road, rng = self._road, self._rng
         if rng.random() < 0.55:
             colour = self.material("yellow_paint" if rng.random() < 0.25 else "paint")
@@ -152,7 +152,7 @@ class Ground:
         self.paint.add(np.column_stack([x, np.zeros(7), start + outline[:, 1]]), self.material("paint"))
 
     def litter(self) -> None:
-        """Scatters manhole covers, dark patches and fallen leaves, which only visible light shows."""
+        """Add manhole covers, dark patches and fallen leaves, which only show in visible light."""
         rng, road = self._rng, self._road
         for _ in range(rng.integers(1, 4)):
             z, offset = rng.uniform(4, 18), rng.uniform(-0.7, 0.7) * road.half
@@ -174,7 +174,7 @@ class Ground:
             self.paint.add(np.stack([across, np.zeros((count, 4)), along], axis=-1), self.material("leaf_litter"))
 
     def bump(self, start: float) -> None:
-        """Lays a speed bump across the road, striped yellow and black.
+        """Add a speed bump across the road, striped yellow and black.
 
         Args:
             start: Distance of its near edge.
@@ -187,7 +187,7 @@ class Ground:
         middle = road.middle + float(road.drift(start))
         slant = 0.18
         materials = np.array([self.material("bump_yellow"), self.material("bump_black")])[np.arange(count) % 2]
-        # The near slope rises to the crest; behind it lies the flat top.
+        # The near slope rises to the crest; behind it is the flat top.
         for z0, z1, h0, h1 in ((0.0, 0.2, 0.0, 0.07), (0.2, depth, 0.07, 0.06)):
             x = np.stack([left, right, right + slant * z1, left + slant * z1], axis=1) + middle
             points = np.stack(
@@ -201,14 +201,14 @@ class Ground:
             self.paint.add(points, materials)
 
     def bays(self, side: int, depth: float, pitch: float, start: float, end: float) -> None:
-        """Lays a row of parking bays beside the road.
+        """Add a row of parking bays beside the road.
 
         Args:
             side: -1 for left, 1 for right.
             depth: Depth of a bay in metres.
             pitch: Width of a bay in metres.
             start: Distance of the nearest bay.
-            end: Distance behind which there are none.
+            end: Distance beyond which there are none.
         """
         road = self._road
         inner, outer = side * road.half, side * (road.half + depth)

@@ -1,4 +1,4 @@
-"""Infrared: heat of surfaces, the cold sky, and the thermal camera."""
+"""Infrared: thermal radiance of surfaces, the cold sky, and the thermal camera."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ def thermal_radiance(
     weather: Weather,
     camera: Camera,
 ) -> np.ndarray:
-    """Heat that reaches the camera.
+    """Thermal radiance at the camera.
 
     Args:
-        rng: Source of randomness for slow drifts of temperature.
-        resolve: Antialiased look-up.
+        rng: Random generator for slow variations of temperature.
+        resolve: Antialiased lookup.
         surface: Geometry of the pixels.
         faces: Tables of the faces.
         palette: Materials of the scene.
         texture: Factor on the heat ``(height, width)``.
-        sunlit: Share of the sun that reaches the pixel, 0..1.
-        weather: Light of the sky; sunshine warms surfaces a little.
+        sunlit: Share of sunlight that reaches the pixel, 0..1.
+        weather: Light of the sky; sunlight warms surfaces slightly.
         camera: The camera.
 
     Returns:
         Float32 array ``(height, width)`` in grey values of a typical frame.
     """
     heat = palette.scalars("heat")[faces.material]
-    # Surfaces that look up mirror the cold sky, walls see the warm street.
+    # Horizontal surfaces reflect the cold sky, walls reflect the warm street.
     view = faces.centre - np.array([0.0, camera.eye, 0.0], np.float32)
     steep = np.abs(np.einsum("ij,ij->i", view, faces.normal)) / np.maximum(np.linalg.norm(view, axis=1), 1e-6)
     heat = heat * (1.0 - (0.10 + 0.25 * (1 - steep) ** 4) * np.abs(faces.normal[:, 1]))
-    # Some evenings everything still holds the heat of the day; people stand out less then.
+    # On some evenings surfaces are still warm from the day, so people have less contrast.
     cold = np.clip(1.0 - heat / 70.0, 0.0, 1.0)
     heat = heat + cold * rng.uniform(-2.0, 9.0)
     heat[0] = 0.0
@@ -60,7 +60,7 @@ def thermal_radiance(
     if weather.sunlight.any():
         nx, ny, nz = surface.normal
         facing = np.maximum(nx * weather.sun[0] + ny * weather.sun[1] + nz * weather.sun[2], 0)
-        # Heat lags behind the light: shadows are blurred and weak.
+        # Temperature lags behind sunlight: thermal shadows are blurred and weak.
         scene += 13.0 * blur((facing * sunlit).astype(np.float32), 1.5) * (1 - sky_share)
     air = 1.0 - np.exp(-surface.z / 150.0)
     scene += (12.0 - scene) * air * (1 - sky_share)
@@ -68,11 +68,11 @@ def thermal_radiance(
 
 
 def thermal_camera(rng: np.random.Generator, radiance: np.ndarray) -> np.ndarray:
-    """The infrared camera: soft lens, vignetting, gain, fixed column pattern and noise.
+    """Simulate the infrared camera: soft lens, vignetting, gain, fixed column pattern and noise.
 
     Args:
-        rng: Source of randomness.
-        radiance: Heat ``(height, width)`` in grey values of a typical frame.
+        rng: Random generator.
+        radiance: Thermal radiance ``(height, width)`` in grey values of a typical frame.
 
     Returns:
         uint8 image ``(height, width)``, white is hot.

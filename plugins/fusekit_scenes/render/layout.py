@@ -1,4 +1,4 @@
-"""Draws the content of a street: which objects stand where."""
+"""Random generation of a street: its objects and their positions."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Lamp:
 
     Attributes:
         place: World position ``(x, y, z)`` in metres.
-        power: Radiant strength per channel; 1 lights a white wall at 1 m to saturation.
+        power: Radiant intensity per channel; with 1, a white wall at 1 m is saturated.
         aim: Unit direction of the beam.
-        narrow: Exponent of the fall of the beam off its direction.
+        narrow: Exponent of the decay of the beam away from its direction.
     """
 
     place: tuple[float, float, float]
@@ -39,12 +39,12 @@ class Lamp:
 
 @dataclass
 class Street:
-    """Everything in one scene.
+    """Contents of one scene.
 
     Attributes:
         night: Whether it is night.
-        palette: Materials in use.
-        things: Objects.
+        palette: Materials of the scene.
+        things: Objects of the scene.
         lamps: Lights that are on.
     """
 
@@ -55,7 +55,7 @@ class Street:
 
 
 class _Planner:
-    """Fills one street step by step; every step is one kind of object."""
+    """Generator of one street; every method adds one kind of object."""
 
     def __init__(self, rng: np.random.Generator, night: bool, eye: float) -> None:
         self.street = Street(night)
@@ -75,7 +75,7 @@ class _Planner:
         self.street.things.append(thing)
 
     def _free(self, x: float, z: float, radius: float) -> bool:
-        """Claims a round place on the ground unless somebody stands there already."""
+        """Reserve a circular area on the ground; False if it overlaps a reserved one."""
         if any((x - a) ** 2 + (z - b) ** 2 < (radius + r) ** 2 for a, b, r in self._taken):
             return False
         self._taken.append((x, z, radius))
@@ -85,7 +85,7 @@ class _Planner:
         return self._road.verge[0 if side < 0 else 1]
 
     def ground(self) -> None:
-        """Lays roadway, kerbs, pavements and markings."""
+        """Add roadway, kerbs, pavements and markings."""
         rng = self._rng
         self._ground.surface(
             str(rng.choice(["grass", "soil", "paving"])),
@@ -135,7 +135,7 @@ class _Planner:
             self.street.lamps.append(Lamp(place, (power, 0.97 * power, 0.85 * power), aim, 14.0))
 
     def surroundings(self) -> None:
-        """Builds houses, hedges and trees along the street and closes its far end."""
+        """Add houses, hedges and trees along the street and the backdrop at its far end."""
         for side in (-1, 1):
             if self._sides[side] == "houses":
                 self._houses(side, self._verge(side))
@@ -193,7 +193,7 @@ class _Planner:
                 self._put(tree(rng, self.street.palette, x, float(z + rng.normal(0, 0.4)), rng.uniform(*heights)))
 
     def lights(self) -> None:
-        """Sets up street lamps, and at night the lights of the camera's own car."""
+        """Add street lamps, and at night sometimes the headlights of the camera's own car."""
         rng, road, night = self._rng, self._road, self._night
         tone = [(1.0, 0.95, 0.80), (1.0, 0.80, 0.48), (0.85, 1.0, 0.85)][rng.integers(3)]
         working = rng.random() < 0.85
@@ -214,7 +214,7 @@ class _Planner:
             self.street.lamps.append(Lamp((0.0, 0.75, 0.2), (power * 0.9, power, power * 0.8), (0.0, -0.06, 1.0), 10.0))
 
     def vehicles(self) -> None:
-        """Adds driving, parked and crossing vehicles."""
+        """Add driving, parked and crossing vehicles."""
         rng, road = self._rng, self._road
         for side in (-1, 1):
             if self._sides[side] != "parking" and rng.random() < 0.38:
@@ -235,7 +235,7 @@ class _Planner:
             self._car(x, z, float(rng.choice([-1, 1])) * np.pi / 2 + rng.normal(0, 0.25), running=rng.random() < 0.7)
 
     def small_things(self) -> None:
-        """Adds signs, cones, guardrails and lane blocks."""
+        """Add signs, cones, guardrails and lane blocks."""
         rng, road, palette = self._rng, self._road, self.street.palette
         for _ in range(rng.integers(0, 4)):
             side, z = int(rng.choice([-1, 1])), rng.uniform(7, 35)
@@ -264,7 +264,7 @@ class _Planner:
                 z += rng.uniform(1.8, 2.4)
 
     def people(self) -> None:
-        """Adds persons on foot, alone and in groups, and bicycles."""
+        """Add pedestrians, alone and in groups, and bicycles."""
         rng, road = self._rng, self._road
         for _ in range(rng.choice([0, 1, 2, 3, 4, 5], p=[0.05, 0.15, 0.25, 0.25, 0.18, 0.12])):
             z = 4.8 * (38 / 4.8) ** float(rng.beta(1.15, 1.3))
@@ -278,7 +278,7 @@ class _Planner:
             )
             self._walkers(road.edge(side, z, offset), z, yaw)
         for lamp in list(self.street.lamps):
-            # Somebody right beside a headlight: glare hides them from the visible camera.
+            # A person right beside a headlight is hidden from the visible camera by glare.
             if lamp.aim[2] < -0.5 and rng.random() < 0.5:
                 x = lamp.place[0] + float(rng.choice([-1, 1])) * rng.uniform(1.2, 2.0)
                 self._walkers(x, lamp.place[2] + rng.uniform(-0.5, 1.0), rng.normal(np.pi, 0.4))
@@ -319,10 +319,10 @@ class _Planner:
 
 
 def plan_street(rng: np.random.Generator, night: bool, eye: float) -> Street:
-    """Draws the content of a street.
+    """Generate a street.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         night: Whether it is night.
         eye: Height of the camera in metres.
 

@@ -1,8 +1,8 @@
-"""A thin lens of finite aperture: what is out of focus spreads over a disc, nearer things over farther ones.
+"""Depth of field of a thin lens: out-of-focus points are blurred to discs, with nearer objects over farther ones.
 
-A point at distance z, seen through a lens of aperture A and focal length f that is focused on z0, becomes a
-disc of diameter ``A f |1/z - 1/z0|`` (for z0 much larger than f): linear in inverse distance. Inverse distances
-are in dioptres (1/m), and ``strength`` is ``A f`` in pixels per dioptre.
+A point at distance z, seen through a lens of aperture A and focal length f that is focused on z0, is blurred to a disc
+of diameter ``A f |1/z - 1/z0|`` (for z0 much larger than f), which is linear in inverse distance. Inverse distances are
+in dioptres (1/m), and ``strength`` is ``A f`` in pixels per dioptre.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from functools import lru_cache
 import numpy as np
 
 _FINE = 9
-"""Samples per pixel and axis by which the edge of a disc is smoothed."""
+"""Number of samples per pixel and axis for antialiasing the edge of a disc."""
 
 
 def circle_of_confusion(dioptres: np.ndarray, focus: float, strength: float) -> np.ndarray:
-    """Diameter of the disc that a point becomes.
+    """Diameter of the blur disc of a point.
 
     Args:
         dioptres: Inverse distances, any shape, 1/m.
@@ -24,14 +24,14 @@ def circle_of_confusion(dioptres: np.ndarray, focus: float, strength: float) -> 
         strength: Blur in pixels per dioptre.
 
     Returns:
-        Diameters in pixels, same shape. Below 1 the disc is within a pixel: sharp.
+        Diameters in pixels, same shape. A disc below 1 is smaller than a pixel, so the point is sharp.
     """
     return strength * np.abs(dioptres - focus)
 
 
 @lru_cache(maxsize=256)
 def disc(diameter: float) -> np.ndarray:
-    """A filled circle with smooth edge and sum 1.
+    """A filled disc with an antialiased edge and sum 1.
 
     Args:
         diameter: Diameter in pixels.
@@ -49,7 +49,7 @@ def disc(diameter: float) -> np.ndarray:
 
 
 def _fast(size: int) -> int:
-    """The next size that a fast Fourier transform likes: a product of small primes."""
+    """The next size for which the FFT is fast: a product of 2, 3 and 5."""
     while True:
         rest = size
         for prime in (2, 3, 5):
@@ -61,7 +61,7 @@ def _fast(size: int) -> int:
 
 
 def _spread(stack: np.ndarray, *diameters: float) -> list[np.ndarray]:
-    """Convolves ``(H, W, C)`` with discs; nothing lies outside the array."""
+    """Convolve ``(H, W, C)`` with discs, with zeros outside of the array."""
     kernels = [disc(diameter) for diameter in diameters]
     reach, (height, width) = max(map(len, kernels)) // 2, stack.shape[:2]
     if reach == 0:
@@ -72,24 +72,24 @@ def _spread(stack: np.ndarray, *diameters: float) -> list[np.ndarray]:
     for kernel in kernels:
         own = len(kernel) // 2
         full = np.fft.irfft2(spectrum * np.fft.rfft2(kernel, s=shape)[..., None], s=shape, axes=(0, 1))
-        # Rounding of the transform may fall below zero, which light cannot.
+        # Rounding errors of the FFT can be negative, which light cannot be.
         spread.append(np.maximum(full[own : own + height, own : own + width], 0.0))
     return spread
 
 
 def _layer(light: np.ndarray, order: np.ndarray, diameter: float, wide: float) -> np.ndarray:
-    """One blurred layer and what of it nearer things hide.
+    """One blurred layer, including its estimated extension behind nearer objects.
 
-    A blurred thing lets light past its edge that comes from surfaces behind it, which no pixel shows. Those are
-    taken to be like the visible ones beside them: of the hidden area, a layer gets the share that it has of all
-    that is visible around and not nearer. So neither does light leak through where a surface passes from one
-    layer to the next.
+    Past the edge of a blurred object, light arrives from hidden surfaces behind it, which are visible in no pixel.
+    These surfaces are assumed to be like the visible ones around them: each layer gets the share of the hidden area
+    that it has of the surrounding visible area that is not nearer. This also prevents light leaks where a surface
+    continues from one layer to the next.
 
     Args:
         light: Linear light ``(H, W, 3)``.
         order: -1 farther than the layer, 0 in it, 1 nearer, ``(H, W)``.
-        diameter: Disc of the layer in pixels.
-        wide: Diameter of "around" in pixels: as far as discs of this and of nearer layers reach.
+        diameter: Diameter of the layer's disc in pixels.
+        wide: Diameter of the surrounding area in pixels: the range of the discs of this and of nearer layers.
 
     Returns:
         ``(H, W, 4)``: light times coverage, and coverage.
@@ -100,7 +100,7 @@ def _layer(light: np.ndarray, order: np.ndarray, diameter: float, wide: float) -
         return np.concatenate([light * own, own], axis=-1)
     stack = np.concatenate([light * own, own, near, far], axis=-1)
     seen, around = _spread(stack, max(diameter, 1.0), wide)
-    # Below a millionth, what is around is the rounding of the transform.
+    # Values below 1e-6 in the surrounding area are rounding errors of the FFT.
     share = seen[..., 4:5] / np.maximum(around[..., 3:4] + around[..., 5:6], 1e-6)
     return seen[..., :4] + np.where(around[..., 3:4] > 1e-6, share * around[..., :4], 0.0)
 
@@ -108,12 +108,12 @@ def _layer(light: np.ndarray, order: np.ndarray, diameter: float, wide: float) -
 def defocus(radiance: np.ndarray, dioptres: np.ndarray, focus: float, strength: float) -> np.ndarray:
     """Light on the sensor behind a lens that is focused on one distance.
 
-    The scene is cut into layers whose discs differ by one pixel of diameter, blurred one by one, and laid over
-    each other from far to near: a sharp edge in front hides the blurred background, and a blurred thing in
-    front spreads over what is behind it.
+    The scene is divided into layers whose discs differ by one pixel of diameter. The layers are blurred separately and
+    composited from far to near: a sharp edge in front hides the blurred background, and a blurred object in front
+    spreads over the objects behind it.
 
     Args:
-        radiance: Linear light ``(H, W, 3)`` of the all-in-focus picture, 0 and more.
+        radiance: Linear light ``(H, W, 3)`` of the all-in-focus image, 0 and more.
         dioptres: Inverse distances ``(H, W)``, 1/m.
         focus: Inverse distance in focus, 1/m.
         strength: Blur in pixels per dioptre.

@@ -23,7 +23,7 @@ class Weather:
 
     Attributes:
         sun: Unit vector to the sun.
-        sunlight: Irradiance of the sun per channel; zero at night or under clouds.
+        sunlight: Irradiance of the sun per channel; zero at night or if overcast.
         skylight: Irradiance of the whole sky per channel.
         zenith: Radiance of the sky overhead.
         horizon: Radiance of the sky at the horizon.
@@ -39,10 +39,10 @@ class Weather:
 
 
 def sample_weather(rng: np.random.Generator, night: bool) -> Weather:
-    """Draws the weather.
+    """Sample the weather.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         night: Whether it is night.
 
     Returns:
@@ -75,7 +75,7 @@ def sky(rng: np.random.Generator, camera: Camera, weather: Weather) -> np.ndarra
     """Radiance of the sky in every pixel.
 
     Args:
-        rng: Source of randomness for clouds.
+        rng: Random generator for clouds.
         camera: The camera.
         weather: Light of the scene.
 
@@ -103,7 +103,7 @@ def _lamp_light(lamp: Lamp, surface: Surface) -> np.ndarray:
     nx, ny, nz = surface.normal
     facing = np.maximum((dx * nx + dy * ny + dz * nz) * inverse, 0)
     beam = np.maximum(-(dx * lamp.aim[0] + dy * lamp.aim[1] + dz * lamp.aim[2]) * inverse, 0) ** lamp.narrow
-    # Rough surfaces also send back light at grazing angles.
+    # Rough surfaces also reflect light at grazing angles.
     return beam * (0.75 * facing + 0.25) / squared
 
 
@@ -115,18 +115,18 @@ def irradiance(
     sunlit: np.ndarray,
     contact: np.ndarray,
 ) -> np.ndarray:
-    """Light that falls on every pixel's surface.
+    """Irradiance of the surface in every pixel.
 
     Args:
         surface: Geometry of the pixels.
         faces: Tables of the faces.
         weather: Light of the sky.
         lamps: Lights that are on.
-        sunlit: Share of the sun that reaches the pixel, ``(height, width)``, 0..1.
-        contact: Share of sky light that is held off, ``(height, width)``, 0..1.
+        sunlit: Share of sunlight that reaches the pixel, ``(height, width)``, 0..1.
+        contact: Share of skylight that is occluded, ``(height, width)``, 0..1.
 
     Returns:
-        Float32 array ``(height, width, 3)``; 1 makes a white surface saturate.
+        Float32 array ``(height, width, 3)``; 1 saturates a white surface.
     """
     nx, ny, nz = surface.normal
     dome = (0.62 + 0.38 * ny) * (1 - 0.75 * contact)
@@ -142,7 +142,7 @@ def irradiance(
 
 
 def _sheen(faces: Faces, palette: Palette, weather: Weather, eye: float) -> np.ndarray:
-    """Mirrored sky per face, ``(n, 3)`` float32."""
+    """Reflected sky per face, ``(n, 3)`` float32."""
     view = faces.centre - np.array([0.0, eye, 0.0], np.float32)
     view /= np.maximum(np.linalg.norm(view, axis=1, keepdims=True), 1e-6)
     along = np.einsum("ij,ij->i", view, faces.normal)
@@ -153,9 +153,9 @@ def _sheen(faces: Faces, palette: Palette, weather: Weather, eye: float) -> np.n
 
 
 def _glare(radiance: np.ndarray) -> np.ndarray:
-    """Light scattered in the lens around over-bright spots, same shape as the input."""
+    """Light scattered in the lens around over-exposed spots, same shape as the input."""
     height, width, _ = radiance.shape
-    # The reach of scattered light is a property of the lens: it scales with the picture.
+    # The extent of scattered light is a property of the lens, so it scales with the image.
     unit = np.sqrt(height * width) / 554.0 / _GLARE_SHRINK
     halo = np.empty_like(radiance)
     for channel in range(3):
@@ -164,7 +164,7 @@ def _glare(radiance: np.ndarray) -> np.ndarray:
         down, across = np.fft.fftfreq(2 * h) * 2 * h, np.fft.fftfreq(2 * w) * 2 * w
         squared = (down[:, None] ** 2 + across[None, :] ** 2) / max(unit, 0.05) ** 2
         spread = 0.055 * np.exp(-squared / (2 * 4.5**2)) / 4.5**2 + 0.13 / (squared + 12.0**2) ** 1.35
-        # Two faint streaks, as a dirty windscreen draws them.
+        # Two weak streaks, as caused by a dirty windscreen.
         streak = np.exp(-np.abs(across[None, :]) / (22 * unit + 1e-3)) * np.exp(
             -(down[:, None] ** 2) / (2 * (1.1 * unit + 0.3) ** 2)
         )
@@ -186,10 +186,10 @@ def visible_radiance(
     eye: float,
     sky_radiance: np.ndarray,
 ) -> np.ndarray:
-    """Adds up reflected, mirrored, own and scattered light.
+    """Sum of diffusely reflected, mirrored, emitted and scattered light.
 
     Args:
-        resolve: Antialiased look-up.
+        resolve: Antialiased lookup.
         faces: Tables of the faces.
         palette: Materials of the scene.
         light: Irradiance ``(height, width, 3)``.
@@ -217,12 +217,12 @@ def visible_radiance(
 
 
 def develop(rng: np.random.Generator, radiance: np.ndarray, night: bool) -> np.ndarray:
-    """The visible camera: lens, sensor noise, white balance and tone curve.
+    """Simulate the visible camera: lens, sensor noise, white balance and tone curve.
 
     Args:
-        rng: Source of randomness for the noise.
+        rng: Random generator for the noise.
         radiance: Scene radiance ``(height, width, 3)``.
-        night: Whether it is night; gain and noise are higher then.
+        night: Whether it is night, which increases gain and noise.
 
     Returns:
         uint8 image ``(height, width, 3)``.
@@ -235,7 +235,7 @@ def develop(rng: np.random.Generator, radiance: np.ndarray, night: bool) -> np.n
         signal = np.minimum(radiance[..., channel] * balance[channel], 1.3)
         noise = rng.standard_normal(signal.shape, np.float32)
         signal = signal + noise * np.sqrt(np.maximum(signal, 0) / full_well + (read / full_well) ** 2)
-        # The camera smooths noise before it stores the picture.
+        # The camera smooths noise before it stores the image.
         signal = blur(signal, 0.65 if night else 0.50)
         shadow_lift = 0.0002 if night else 0.0005
         signal = np.clip(signal + shadow_lift, 0.0, 1.0)

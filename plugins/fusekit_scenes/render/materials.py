@@ -1,4 +1,4 @@
-"""What surfaces are made of: reflectance, own light, heat, texture and class."""
+"""Materials of surfaces: reflectance, emitted light, heat, texture and class."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from fusekit_datasets.config import MSRS_TABLE
 
 MSRS_CLASSES = MSRS_TABLE.names
-"""Names of the nine classes; the position is the label value."""
+"""Names of the nine classes; the index is the label value."""
 
 CAR, PERSON, BIKE, CURVE, CAR_STOP, GUARDRAIL, CONE, BUMP = range(1, 9)
 
@@ -18,7 +18,7 @@ Colour = tuple[float, float, float]
 
 
 class Texture(IntEnum):
-    """Fine structure that is painted over a surface."""
+    """Kind of fine structure of a surface."""
 
     NONE = 0
     ASPHALT = 1
@@ -32,15 +32,15 @@ class Texture(IntEnum):
 
 @dataclass(frozen=True)
 class Material:
-    """One surface.
+    """Properties of a surface.
 
     Attributes:
         albedo: Linear reflectance per colour channel, 0..1.
         heat: Infrared level in grey values of a typical frame (road 10, skin 170), before camera gain.
         label: Class of the pixels, 0..8.
-        glow: Visible light that the surface sends out itself; 1 saturates the sensor.
+        glow: Visible light emitted by the surface; 1 saturates the sensor.
         texture: Fine structure.
-        gloss: Share of mirror-like reflection of the sky, 0..1.
+        gloss: Share of specular reflection of the sky, 0..1.
         ground: Whether cast shadows fall on it (flat surfaces on the street).
     """
 
@@ -69,7 +69,7 @@ STREET: dict[str, Material] = {
     "manhole": Material((0.06, 0.055, 0.05), 19.0, ground=True),
     "leaf_litter": Material((0.36, 0.20, 0.05), 11.5, ground=True),
 }
-"""Surfaces of the ground."""
+"""Materials of the ground."""
 
 FIXTURES: dict[str, Material] = {
     "concrete": Material((0.36, 0.35, 0.33), 17.0, CAR_STOP, texture=Texture.PLASTER),
@@ -93,16 +93,16 @@ FIXTURES: dict[str, Material] = {
     "trunk": Material((0.085, 0.062, 0.045), 27.0, texture=Texture.FOLIAGE),
     "trunk_light": Material((0.15, 0.115, 0.085), 29.0, texture=Texture.FOLIAGE),
 }
-"""Street furniture."""
+"""Materials of street furniture."""
 
 
 def tint(material: Material, gain: float = 1.0, heat: float = 0.0) -> Material:
-    """Varies a material a little.
+    """Vary a material slightly.
 
     Args:
-        material: Where to start from.
+        material: Original material.
         gain: Factor on the reflectance.
-        heat: Added to the infrared level, in grey values.
+        heat: Offset of the infrared level, in grey values.
 
     Returns:
         The changed material.
@@ -118,13 +118,13 @@ class Palette:
         self._numbers: dict[Material, int] = {}
 
     def add(self, material: Material) -> int:
-        """Numbers a material.
+        """Add a material.
 
         Args:
-            material: The surface.
+            material: The material.
 
         Returns:
-            Its number; the same number for an equal material.
+            Its index; equal materials have the same index.
         """
         return self._numbers.setdefault(material, len(self._numbers))
 
@@ -133,7 +133,7 @@ class Palette:
         return np.array([m.albedo for m in self._numbers], np.float32)
 
     def glow(self) -> np.ndarray:
-        """Own light, float32 ``(n, 3)``."""
+        """Emitted light, float32 ``(n, 3)``."""
         return np.array([m.glow for m in self._numbers], np.float32)
 
     def scalars(self, name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Pairs like MRI and PET of one head, from a brain that was never anyone's."""
+"""MRI-PET-like pairs of an artificial head."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fusekit_scenes.render.sensor import quantise
 _RESOLUTION = 6.5
 """Full width at half maximum of the PET image in millimetres."""
 _COARSE = 4
-"""Cells of the tissue grid along a cell of the PET grid."""
+"""Number of cells of the tissue grid along the side of a cell of the PET grid."""
 
 _ECHO: Mapping[Tissue, float] = {
     Tissue.SKIN: 0.34,
@@ -30,7 +30,7 @@ _ECHO: Mapping[Tissue, float] = {
     Tissue.RIM: 0.80,
     Tissue.OEDEMA: 0.50,
 }
-"""Brightness of tissues in the MRI, weighted as T1: fat and white matter bright, water dark."""
+"""Brightness of tissues in the T1-weighted MRI: fat and white matter bright, water dark."""
 
 _UPTAKE: Mapping[Tissue, float] = {
     Tissue.SKIN: 0.03,
@@ -42,11 +42,11 @@ _UPTAKE: Mapping[Tissue, float] = {
     Tissue.THALAMUS: 0.95,
     Tissue.OEDEMA: 0.20,
 }
-"""Use of sugar by tissues that are not ill, grey matter 1."""
+"""Glucose uptake of healthy tissues, relative to grey matter."""
 
 _COLD, _HOT, _HOT_RIM = 0.05, 1.15, 1.75
 _FULL_SCALE = 1.45
-"""Activity that is shown at full luminance."""
+"""Activity displayed at full luminance."""
 
 _RAMP = np.array(
     [
@@ -64,7 +64,7 @@ _RAMP = np.array(
 
 
 def join_chroma(luminance: np.ndarray, chroma: np.ndarray) -> np.ndarray:
-    """RGB of a luminance and a chroma (BT.601, full range); chroma shrinks as far as the colour demands.
+    """RGB of a luminance and a chroma (BT.601, full range); chroma is reduced if the colour would be out of range.
 
     Args:
         luminance: ``(H, W)`` in [0, 1].
@@ -76,15 +76,15 @@ def join_chroma(luminance: np.ndarray, chroma: np.ndarray) -> np.ndarray:
     blue, red = 1.772 * chroma[..., 0], 1.402 * chroma[..., 1]
     offset = np.stack([red, -(0.114 * blue + 0.299 * red) / 0.587, blue], axis=-1)
     y = luminance[..., None]
-    room = np.where(offset > 0, 1.0 - y, y) / np.maximum(np.abs(offset), 1e-9)
-    return np.clip(y + offset * np.minimum(room.min(axis=-1, keepdims=True), 1.0), 0.0, 1.0)
+    headroom = np.where(offset > 0, 1.0 - y, y) / np.maximum(np.abs(offset), 1e-9)
+    return np.clip(y + offset * np.minimum(headroom.min(axis=-1, keepdims=True), 1.0), 0.0, 1.0)
 
 
 def activity_chroma(activity: np.ndarray) -> np.ndarray:
-    """Chroma of the PET's colours.
+    """Chroma of the PET colour map.
 
-    The colour map has a luminance equal to the activity, so that equal steps of activity are equal steps of
-    luminance and a grey print of it is right; its hue runs from blue over red to yellow.
+    The luminance of the colour map equals the activity, so that equal steps of activity are equal steps of luminance
+    and a grey print is correct; the hue changes from blue over red to yellow.
 
     Args:
         activity: ``(H, W)`` in [0, 1].
@@ -96,7 +96,7 @@ def activity_chroma(activity: np.ndarray) -> np.ndarray:
 
 
 def _frame(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Scales a square map to the shorter side and centres it on black."""
+    """Scale a square map to the shorter side and centre it on black."""
     side = min(height, width)
     framed = np.zeros((height, width), np.float32)
     top, left = (height - side) // 2, (width - side) // 2
@@ -109,34 +109,34 @@ def _table(values: Mapping[Tissue, float]) -> np.ndarray:
 
 
 def _activity(rng: np.random.Generator, head: Slice) -> tuple[np.ndarray, np.ndarray]:
-    """Activity at the PET's resolution and its noise, on the coarse grid; 1 is full luminance."""
+    """Activity at the PET's resolution, without and with noise, on the coarse grid; 1 is full luminance."""
     table = _table(_UPTAKE)
     table[Tissue.LESION], table[Tissue.RIM] = (_HOT, _HOT_RIM) if head.hot else (_COLD, _COLD)
     uptake = table[head.tissue] * (1.0 + 0.07 * soft_noise(rng, GRID, GRID, 5))
     cells_per_mm = GRID / FIELD / _COARSE
-    seen = blur(shrink(uptake, _COARSE), _RESOLUTION / 2.355 * cells_per_mm) / _FULL_SCALE
-    # Counts are few: noise grows with the root of the activity, and has the grain of the reconstruction.
-    grain = blur(rng.standard_normal(seen.shape, np.float32), 1.0) * 3.5
-    return np.clip(seen, 0.0, 1.0), np.clip(seen + 0.035 * np.sqrt(np.maximum(seen, 0)) * grain, 0.0, 1.0)
+    clean = blur(shrink(uptake, _COARSE), _RESOLUTION / 2.355 * cells_per_mm) / _FULL_SCALE
+    # Counts are low: noise is proportional to the square root of the activity, and has the grain of the reconstruction.
+    grain = blur(rng.standard_normal(clean.shape, np.float32), 1.0) * 3.5
+    return np.clip(clean, 0.0, 1.0), np.clip(clean + 0.035 * np.sqrt(np.maximum(clean, 0)) * grain, 0.0, 1.0)
 
 
 def medical_pair(seed: int, index: int, *, height: int = 256, width: int = 256) -> Pair:
-    """Scans one invented head as MRI and as PET would.
+    """Render an MRI-like and a PET-like image of one artificial head.
 
-    The MRI-like image is sharp and grey, with slow shading of the coil and Rician noise. The PET-like image
-    shows the use of sugar at a resolution of 6.5 mm (of a field of 222 mm) in false colours, whose luminance is
-    the activity (:func:`activity_chroma`): grey matter high, white matter low, fluid none, a lesion more or
-    less than the brain around it. Outside the head it is black.
+    The MRI-like image is sharp and grey, with smooth coil shading and Rician noise. The PET-like image shows glucose
+    uptake at a resolution of 6.5 mm (of a field of 222 mm) in false colours, whose luminance is the activity
+    (:func:`activity_chroma`): high in grey matter, low in white matter, none in fluid, and in a lesion higher or lower
+    than in the surrounding brain. It is black outside of the head.
 
-    The ideal is a definition, not a ground truth: nobody can say what a fused image of two kinds of
-    measurement should look like. With M the noise-free, evenly lit MRI, A the luminance of the noise-free PET
-    and G a Gaussian blur of the PET's resolution, its luminance is::
+    The ideal is a definition, not a ground truth: there is no objective fused image of two kinds of measurement. With M
+    the noise-free MRI without shading, A the luminance of the noise-free PET and G a Gaussian blur with the PET's
+    resolution, its luminance is::
 
         Y = max(G M, A) + (M - G M)
 
-    clipped to [0, 1]: all fine structure that only the MRI resolves, upon the stronger of both at the
-    resolution that they share. Its chroma is that of the noise-free PET times ``min(1, A / Y)``, because
-    brightness that comes from the MRI has no colour, and less where the luminance leaves no room for it.
+    clipped to [0, 1]: the fine structure that only the MRI resolves, added to the maximum of both at their common
+    resolution. Its chroma is that of the noise-free PET times ``min(1, A / Y)``, because brightness from the MRI has no
+    colour, and is reduced further if the colour would be out of range.
 
     Args:
         seed: Number of the data set, 0 or more.

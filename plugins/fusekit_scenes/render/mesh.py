@@ -1,4 +1,4 @@
-"""Polygons in space, and the few shapes everything in the street is put together from."""
+"""Polygons in space, and the basic shapes of all objects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Layer(IntEnum):
-    """Coarse drawing order; within one layer the farthest is drawn first."""
+    """Coarse drawing order; within a layer the farthest object is drawn first."""
 
     GROUND = 0
     PAINT = 1
@@ -19,17 +19,17 @@ class Layer(IntEnum):
 
 
 class Mesh:
-    """Flat polygons with a material each, in drawing order."""
+    """Planar polygons, each with a material, in drawing order."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[np.ndarray, np.ndarray]] = []
 
     def add(self, points: np.ndarray, material: int | np.ndarray) -> None:
-        """Appends polygons.
+        """Append polygons.
 
         Args:
-            points: World points in metres, ``(k, 3)`` for one polygon or ``(n, k, 3)`` for n of them.
-            material: Number of the material, or an ``(n,)`` array of numbers.
+            points: World points in metres, ``(k, 3)`` for one polygon or ``(n, k, 3)`` for n polygons.
+            material: Index of the material, or an ``(n,)`` array of indices.
         """
         points = np.asarray(points, np.float64)
         if points.ndim == 2:
@@ -43,13 +43,13 @@ class Thing:
     """One object of the street.
 
     Attributes:
-        mesh: What is seen.
+        mesh: Visible polygons.
         depth: Distance in metres by which it is sorted within its layer.
         layer: Coarse drawing order.
-        shadow: Polygons that throw a sun shadow on the ground.
-        foot: Ground point ``(x, z)`` at which the object asks whether it stands in the sun; None for objects
-            that are taken to be sunlit.
-        contact: Ground polygon ``(k, 3)`` right under the object that no light reaches well.
+        shadow: Polygons that cast a shadow of the sun on the ground.
+        foot: Ground point ``(x, z)`` that determines whether the object is in the sun; None for objects that are
+            always sunlit.
+        contact: Ground polygon ``(k, 3)`` under the object that receives little light.
     """
 
     mesh: Mesh
@@ -61,7 +61,7 @@ class Thing:
 
 
 def quads(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Stacks four-cornered polygons from their coordinates.
+    """Combine coordinates to quadrilaterals.
 
     Args:
         x: Array ``(n, 4)`` or broadcastable.
@@ -75,7 +75,7 @@ def quads(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 
 def upright(x: float, z: float, outline: np.ndarray) -> np.ndarray:
-    """Stands a flat outline up so that it faces the camera.
+    """Place a flat outline upright, facing the camera.
 
     Args:
         x: Ground position.
@@ -94,8 +94,8 @@ def ellipse(cx: float, cy: float, rx: float, ry: float, corners: int = 14) -> np
     """Outline of an ellipse.
 
     Args:
-        cx: Centre, right.
-        cy: Centre, height.
+        cx: Horizontal position of the centre.
+        cy: Height of the centre.
         rx: Half width.
         ry: Half height.
         corners: Number of corners.
@@ -111,7 +111,7 @@ _CAP = np.linspace(-np.pi / 2, np.pi / 2, 6)
 
 
 def capsule(start: np.ndarray, end: np.ndarray, r_start: float, r_end: float) -> np.ndarray:
-    """Outline of a limb: two circles and what lies between them.
+    """Outline of a limb: two circles and the area between them.
 
     Args:
         start: First centre ``(2,)``.
@@ -134,12 +134,12 @@ def capsule(start: np.ndarray, end: np.ndarray, r_start: float, r_end: float) ->
 
 @dataclass(frozen=True)
 class Frame:
-    """Where an object stands and which way it looks.
+    """Position and heading of an object.
 
     Attributes:
         x: Ground position, right.
         z: Ground position, forward.
-        yaw: Heading in radians; 0 looks away from the camera, pi towards it, pi/2 to the right.
+        yaw: Heading in radians; 0 points away from the camera, pi towards it, pi/2 to the right.
     """
 
     x: float
@@ -147,7 +147,7 @@ class Frame:
     yaw: float
 
     def world(self, local: np.ndarray) -> np.ndarray:
-        """Moves points from the object's own axes into the world.
+        """Transform points from object coordinates to world coordinates.
 
         Args:
             local: Array ``(..., 3)`` of (forward, right, height) in metres.
@@ -176,12 +176,12 @@ class Frame:
 
 
 def box(frame: Frame, size: tuple[float, float, float], base: float = 0.0) -> np.ndarray:
-    """The five faces of a box that can be seen from above.
+    """The five faces of a box that are visible from above.
 
     Args:
         frame: Position of its centre on the ground and heading.
         size: Extents (length, width, height) in metres.
-        base: Height of its underside.
+        base: Height of the underside.
 
     Returns:
         Array ``(5, 4, 3)``: back, left, right, front, top. Faces are not culled.
@@ -201,7 +201,7 @@ def box(frame: Frame, size: tuple[float, float, float], base: float = 0.0) -> np
 
 
 def facing(faces: np.ndarray, centre: np.ndarray, eye: float) -> np.ndarray:
-    """Which faces of a convex body look at the camera.
+    """Faces of a convex body that face the camera.
 
     Args:
         faces: Array ``(n, k, 3)``; k at least 3.

@@ -1,4 +1,4 @@
-"""A pair of photographs of one scene, and the fused picture that there should be."""
+"""A pair of images of one scene with its ideal fused image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MIN_SIDE = 32
-"""Smallest image side in pixels."""
+"""Smallest side of an image in pixels."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Pair:
 
 
 def check_request(seed: int, index: int, height: int, width: int) -> None:
-    """Refuses what nothing can be rendered from.
+    """Refuse arguments for which nothing can be rendered.
 
     Raises:
         ValueError: If the image is too small or a number is negative.
@@ -36,15 +36,15 @@ def check_request(seed: int, index: int, height: int, width: int) -> None:
 
 
 def camera_rng(seed: int, index: int, purpose: str) -> np.random.Generator:
-    """The chance of one pair that is not in its street: focus, exposure, noise.
+    """Random generator for per-pair camera effects (focus, exposure, noise).
 
     Args:
         seed: Number of the data set, 0 or more.
         index: Number of the pair in it, 0 or more.
-        purpose: What the chance is for; different purposes share no numbers.
+        purpose: Use of the random numbers; different purposes have independent generators.
 
     Returns:
-        A generator that no scene generator shares.
+        A generator that is independent of those of the scenes.
     """
-    # Streets spawn children from (seed, index) alone; a longer key never meets those.
+    # Streets spawn children from (seed, index); a longer key never equals one of those.
     return np.random.default_rng(np.random.SeedSequence([seed, index, *purpose.encode()]))

@@ -1,4 +1,4 @@
-"""Persons: a skeleton in space, dressed with camera-facing limbs."""
+"""Persons: a skeleton in space with camera-facing limbs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Joints = Mapping[str, tuple[float, float, float]]
 
 @dataclass(frozen=True)
 class Outfit:
-    """Material numbers of one person's clothes and skin (``*_lit`` is the rounded middle of a limb)."""
+    """Material indices of a person's clothes and skin (``*_lit`` is the rounded middle of a limb)."""
 
     skin: int
     hair: int
@@ -53,12 +53,12 @@ def _shades(palette: Palette, colour: Colour, heat: float) -> tuple[int, int]:
 
 
 def dress(rng: np.random.Generator, palette: Palette, night: bool) -> Outfit:
-    """Draws clothes.
+    """Sample an outfit.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         palette: Materials of the scene.
-        night: Whether it is night; the air is colder then and clothes are thicker.
+        night: Whether it is night, when the air is colder and clothes are thicker.
 
     Returns:
         The outfit.
@@ -88,11 +88,11 @@ def walking(rng: np.random.Generator, height: float) -> dict[str, tuple[float, f
     """Joints of a walking or standing person.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         height: Body height in metres.
 
     Returns:
-        Joint name to (forward, right, height) in metres.
+        Joint name → (forward, right, height) in metres.
     """
     stride = rng.uniform(-0.17, 0.17) * height
     if rng.random() < 0.3:
@@ -120,7 +120,7 @@ def riding(height: float) -> dict[str, tuple[float, float, float]]:
         height: Body height in metres.
 
     Returns:
-        Joint name to (forward, right, height) in metres, relative to the middle of the bicycle.
+        Joint name → (forward, right, height) in metres, relative to the middle of the bicycle.
     """
     scale = height / 1.7
     pose = {"head": (0.16 * scale, 0.0, 0.93 + 0.66 * scale)}
@@ -135,7 +135,7 @@ def riding(height: float) -> dict[str, tuple[float, float, float]]:
 
 
 class _Body:
-    """Draws one posed body into a mesh."""
+    """Adds one posed body to a mesh."""
 
     def __init__(self, mesh: Mesh, frame: Frame, pose: Joints, height: float) -> None:
         self._mesh = mesh
@@ -148,13 +148,13 @@ class _Body:
         return self._joints[name]
 
     def outline(self, shape: np.ndarray, depth: float, material: int) -> None:
-        """Adds a camera-facing shape given in world X and Y."""
+        """Add a camera-facing shape given in world X and Y."""
         self._mesh.add(upright(0.0, depth, shape), material)
 
     def limb(self, names: tuple[str, str, str], radii: tuple[float, ...], rim: int, middle: int) -> None:
-        """Adds a rounded limb of two bones; the four radii are shares of the body height.
+        """Add a rounded limb of two bones; the four radii are relative to the body height.
 
-        Both rims come before both middles, so that no dark ring crosses knee or elbow.
+        Both rims are drawn before both middles, so that there is no dark ring at knee or elbow.
         """
         sizes = np.array(radii) * self._height
         for width, shift, material in ((1.0, 0.0, rim), (0.6, 0.18, middle)):
@@ -166,7 +166,7 @@ class _Body:
                 self.outline(shape, float(start[2] + end[2]) / 2, material)
 
     def leg(self, side: str, wear: Outfit) -> None:
-        """Adds one leg with its shoe."""
+        """Add one leg with its shoe."""
         foot = self.joint(f"foot_{side}")
         toe = foot + self._frame.world(np.array([0.12, 0.0, 0.0])) - self._frame.world(np.zeros(3))
         sole = capsule(foot[:2], toe[:2] - (0.0, 0.012), 0.024 * self._height, 0.020 * self._height)
@@ -175,7 +175,7 @@ class _Body:
         self.outline(sole, float(foot[2]), wear.shoes)
 
     def arm(self, side: str, wear: Outfit) -> None:
-        """Adds one arm with its hand."""
+        """Add one arm with its hand."""
         hand = self.joint(f"hand_{side}")
         bones = (f"shoulder_{side}", f"elbow_{side}", f"hand_{side}")
         self.limb(bones, (0.033, 0.027, 0.026, 0.021), wear.top, wear.top_lit)
@@ -183,11 +183,11 @@ class _Body:
         self.outline(ellipse(hand[0], hand[1], radius, radius * 1.2, 8), float(hand[2]), wear.skin)
 
     def torso(self, wear: Outfit, hem: float) -> None:
-        """Adds the trunk; ``hem`` is how far a coat reaches below the hips in metres."""
+        """Add the torso; ``hem`` is the length of a coat below the hips in metres."""
         shoulder = (self.joint("shoulder_l") + self.joint("shoulder_r")) / 2
         hip = (self.joint("hip_l") + self.joint("hip_r")) / 2
         spread = abs(self.joint("shoulder_l")[0] - self.joint("shoulder_r")[0]) / 2
-        # Seen from the side, the chest is still about 20 cm deep.
+        # Seen from the side, the chest is about 20 cm deep.
         chest = max(spread, 0.066 * self._height) + 0.012 * self._height
         waist = max(spread * 0.72, 0.060 * self._height)
         top, low = shoulder[1] + 0.052 * self._height, hip[1] - 0.03 * self._height - hem
@@ -207,7 +207,7 @@ class _Body:
             self.outline(shape, float(shoulder[2] + hip[2]) / 2, material)
 
     def head(self, wear: Outfit) -> None:
-        """Adds neck, face and hair; from behind only hair is seen."""
+        """Add neck, face and hair; from behind only hair is visible."""
         head, h = self.joint("head"), self._height
         depth = float(head[2])
         neck = np.array([head[0], head[1] - 0.09 * h])
@@ -220,7 +220,7 @@ class _Body:
             self.outline(face, depth, wear.skin)
 
     def bag(self, wear: Outfit, on_back: bool) -> None:
-        """Adds a rucksack or a hand bag."""
+        """Add a rucksack or a handbag."""
         h = self._height
         if on_back:
             middle = self._frame.world(np.array([-0.12 * h, 0.0, 0.69 * h]))
@@ -237,16 +237,16 @@ class _Body:
 def add_body(
     mesh: Mesh, frame: Frame, pose: Joints, height: float, wear: Outfit, extras: tuple[float, bool | None]
 ) -> None:
-    """Draws a posed and dressed body, far limbs first.
+    """Add a posed and dressed body to a mesh, far limbs first.
 
     Args:
-        mesh: Where to add it.
+        mesh: Mesh to add it to.
         frame: Position and heading.
         pose: Joints in metres.
         height: Body height in metres.
         wear: Clothes.
         extras: Length of the coat below the hips in metres, and the bag: True on the back, False in the hand,
-            None without.
+            None for no bag.
     """
     hem, carries_on_back = extras
     body = _Body(mesh, frame, pose, height)
@@ -265,10 +265,10 @@ def add_body(
 
 
 def person(rng: np.random.Generator, palette: Palette, frame: Frame, night: bool) -> Thing:
-    """Builds a walking or standing person.
+    """Build a walking or standing person.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         palette: Materials of the scene.
         frame: Position and heading.
         night: Whether it is night.

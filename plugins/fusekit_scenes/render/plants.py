@@ -1,4 +1,4 @@
-"""Trees and hedges, built from many small leaf clumps."""
+"""Trees and hedges of many small leaf clumps."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _LEAVES: tuple[Colour, ...] = (
 
 
 def _greens(rng: np.random.Generator, palette: Palette, heat: float) -> np.ndarray:
-    """Four leaf materials from shaded to sunlit, as numbers ``(4,)``."""
+    """Indices of four leaf materials from shaded to sunlit, ``(4,)``."""
     leaf = Material(_LEAVES[rng.choice(5, p=[0.3, 0.3, 0.2, 0.13, 0.07])], heat, texture=Texture.FOLIAGE)
     steps = ((0.28, 2.0), (0.6, 0.0), (1.05, -1.5), (1.7, -3.0))
     return np.array([palette.add(tint(leaf, gain, warmer)) for gain, warmer in steps])
 
 
 def clumps(rng: np.random.Generator, centres: np.ndarray, size: float) -> np.ndarray:
-    """Ragged leaf clumps that face the camera.
+    """Irregular leaf clumps that face the camera.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         centres: World points ``(n, 3)``.
         size: Mean radius in metres.
 
@@ -48,8 +48,8 @@ def clumps(rng: np.random.Generator, centres: np.ndarray, size: float) -> np.nda
 
 
 def _crown(rng: np.random.Generator, mesh: Mesh, middle: np.ndarray, radii: np.ndarray, greens: np.ndarray) -> None:
-    """Fills an ellipsoid with clumps, dark ones at the bottom and inside."""
-    # Far trees need fewer clumps: they are only a few pixels each.
+    """Fill an ellipsoid with clumps, with dark ones at the bottom and inside."""
+    # Distant trees need fewer clumps, because each covers only a few pixels.
     count = int(np.clip(9500 / middle[2], 130, 700))
     direction = rng.standard_normal((count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
@@ -62,7 +62,7 @@ def _crown(rng: np.random.Generator, mesh: Mesh, middle: np.ndarray, radii: np.n
     centres = middle + offset * radii
     centres[:, 2] = middle[2] + offset[:, 2] * radii[2] * 0.3
     mesh.add(clumps(rng, centres, 0.085 * float(radii[:2].mean()) * (700 / count) ** 0.40), greens[tone])
-    # Loose twigs around the crown let the sky shine through.
+    # Between separate twigs around the crown the sky is visible.
     count //= 3
     direction = rng.standard_normal((count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
@@ -72,10 +72,10 @@ def _crown(rng: np.random.Generator, mesh: Mesh, middle: np.ndarray, radii: np.n
 
 
 def tree(rng: np.random.Generator, palette: Palette, x: float, z: float, tall: float) -> Thing:
-    """Builds a tree.
+    """Build a tree.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         palette: Materials of the scene.
         x: Ground position.
         z: Distance.
@@ -128,10 +128,10 @@ def tree(rng: np.random.Generator, palette: Palette, x: float, z: float, tall: f
 def hedge(
     rng: np.random.Generator, palette: Palette, frame: Frame, size: tuple[float, float, float], eye: float
 ) -> Thing:
-    """Builds a piece of hedge.
+    """Build a section of a hedge.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         palette: Materials of the scene.
         frame: Middle on the ground and heading.
         size: (length, width, height) in metres.
@@ -146,7 +146,7 @@ def hedge(
     mesh = Mesh()
     mesh.add(faces[seen], greens[np.array([0, 0, 0, 0, 2])[seen]])
     count = int(np.clip(1500 * size[0] / max(frame.z, 3.0) / 4, 20, 260))
-    # Three shares of clumps: over the top, and on the flank that looks at the street.
+    # Clumps on the top, and on the side that faces the street.
     place = rng.uniform(-0.5, 0.5, (count, 3)) * (size[0], size[1], 0.0)
     place[:, 2] = size[2] * rng.uniform(0.15, 1.05, count)
     flank = -np.sign(frame.x) * size[1] / 2 * (1 if np.cos(frame.yaw) >= 0 else -1)

@@ -1,7 +1,7 @@
-"""Painter's algorithm into a buffer of face numbers.
+"""Painter's algorithm into a buffer of face indices.
 
-Everything else (colour, heat, class, distance, shading) is looked up from the face number afterwards, so that
-the visible image, the infrared image and the label agree in every pixel by construction.
+All other quantities (colour, heat, class, distance, shading) are looked up by face index afterwards, so that the
+visible image, the infrared image and the label agree in every pixel by construction.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Faces:
     """Tables with one row per face; row 0 is the sky.
 
     Attributes:
-        material: Number of the material, ``(n,)`` integers.
-        normal: Unit normals that look towards the camera, ``(n, 3)`` float32.
+        material: Index of the material, ``(n,)`` integers.
+        normal: Unit normals towards the camera, ``(n, 3)`` float32.
         plane: Inverse distance as a linear function of the ray slopes (right, up, 1), ``(n, 3)`` float32.
         near: Largest inverse distance of the face, ``(n,)`` float32.
         far: Smallest inverse distance of the face, ``(n,)`` float32.
-        thing: Position of the object in the drawn list, -1 for the sky, ``(n,)`` integers.
-        centre: Middle of the face, world coordinates, ``(n, 3)`` float32.
+        thing: Index of the object in the list of objects, -1 for the sky, ``(n,)`` integers.
+        centre: Centre of the face in world coordinates, ``(n, 3)`` float32.
     """
 
     material: np.ndarray
@@ -44,7 +44,7 @@ class Faces:
 
 @dataclass(frozen=True)
 class _Flat:
-    """Polygons of different corner counts, laid end to end."""
+    """Concatenated polygons with different numbers of corners."""
 
     points: np.ndarray
     start: np.ndarray
@@ -72,7 +72,7 @@ def _tables(flat: _Flat, eye: float) -> Faces:
     centre = np.add.reduceat(points, flat.start) / flat.count[:, None]
     following = np.arange(1, len(points) + 1)
     following[flat.start + flat.count - 1] = flat.start
-    # Newell's sum of cross products about the centre is robust for any flat polygon.
+    # Newell's sum of cross products about the centre is robust for any planar polygon.
     local = points - np.repeat(centre, flat.count, axis=0)
     normal = np.add.reduceat(np.cross(local, local[following]), flat.start)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
@@ -97,15 +97,15 @@ def _tables(flat: _Flat, eye: float) -> Faces:
 
 
 def draw_faces(things: Sequence[Thing], camera: Camera) -> tuple[np.ndarray, Faces]:
-    """Draws objects, nearest last.
+    """Draw objects, the nearest last.
 
     Args:
         things: Objects in any order.
         camera: The camera.
 
     Returns:
-        ``(numbers, faces)``: int32 face numbers ``(SUPERSAMPLE * height, SUPERSAMPLE * width)`` and the
-        tables they point into. ``faces.thing`` counts in the order of the given list.
+        ``(numbers, faces)``: int32 face indices ``(SUPERSAMPLE * height, SUPERSAMPLE * width)`` and the tables of the
+        faces. ``faces.thing`` are indices into the given list.
     """
     order = sorted(range(len(things)), key=lambda i: (things[i].layer, -things[i].depth))
     flat = _flatten([things[i] for i in order])
@@ -117,13 +117,13 @@ def draw_faces(things: Sequence[Thing], camera: Camera) -> tuple[np.ndarray, Fac
     depth = flat.points[:, 2]
     safe = flat.points.copy()
     safe[:, 2] = np.maximum(depth, NEAR)
-    # Pillow puts sample centres on whole numbers.
+    # In Pillow, sample centres are at integer coordinates.
     screen = camera.project(safe) * SUPERSAMPLE - 0.5
     low, high = np.minimum.reduceat(screen, flat.start), np.maximum.reduceat(screen, flat.start)
     behind = np.minimum.reduceat(depth, flat.start) < NEAR
     gone = np.maximum.reduceat(depth, flat.start) < NEAR
     outside = (high[:, 0] < 0) | (high[:, 1] < 0) | (low[:, 0] >= width) | (low[:, 1] >= height)
-    # A polygon thinner than a fraction of a sample would still be drawn one sample wide.
+    # Pillow would draw a polygon much smaller than a sample with the width of one sample.
     too_thin = (high - low).max(axis=1) < 0.35
     visible = np.flatnonzero(~gone & (behind | ~(outside | too_thin)))
     corners = screen.ravel().tolist()
@@ -143,7 +143,7 @@ def draw_faces(things: Sequence[Thing], camera: Camera) -> tuple[np.ndarray, Fac
 
 
 class GroundMask:
-    """A mask on the ground, as the camera sees it: cast shadows or dark contact areas."""
+    """A mask of the ground in image coordinates, for cast shadows or dark contact areas."""
 
     def __init__(self, camera: Camera) -> None:
         self._camera = camera
@@ -151,7 +151,7 @@ class GroundMask:
         self._pen = ImageDraw.Draw(self._image)
 
     def polygon(self, points: np.ndarray) -> None:
-        """Fills polygons that lie on the ground.
+        """Fill polygons on the ground.
 
         Args:
             points: World points ``(n, k, 3)``.
@@ -173,28 +173,28 @@ class GroundMask:
                 self._pen.polygon((self._camera.project(clipped) - 0.5).ravel().tolist(), fill=255)
 
     def cast(self, mesh: Mesh, sun: np.ndarray) -> None:
-        """Lets polygons throw their shadow.
+        """Add the shadow of polygons.
 
         Args:
-            mesh: What stands in the light.
+            mesh: Polygons that cast the shadow.
             sun: Unit vector to the sun ``(3,)``; its height must be positive.
         """
         for points, _ in mesh.batches:
-            fallen = points.copy()
-            fallen[..., 0] -= points[..., 1] * sun[0] / sun[1]
-            fallen[..., 2] -= points[..., 1] * sun[2] / sun[1]
-            fallen[..., 1] = 0.0
-            self.polygon(fallen)
+            projected = points.copy()
+            projected[..., 0] -= points[..., 1] * sun[0] / sun[1]
+            projected[..., 2] -= points[..., 1] * sun[2] / sun[1]
+            projected[..., 1] = 0.0
+            self.polygon(projected)
 
     def at(self, x: float, z: float) -> bool:
-        """Whether a point of the ground is covered.
+        """Whether a point of the ground is covered by the mask.
 
         Args:
             x: Position, right.
             z: Position, forward.
 
         Returns:
-            The mask there; False outside the picture.
+            The mask at this point; False outside of the image.
         """
         u, v = self._camera.project(np.array([x, 0.0, max(z, NEAR)]))
         column, row = int(u), int(min(v, self._camera.height - 1))

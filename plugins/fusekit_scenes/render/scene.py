@@ -1,4 +1,4 @@
-"""Renders one street scene as a registered pair of images with exact labels, or as the light before a camera."""
+"""Rendering of a street scene as a registered image pair with exact labels, or as the light at a camera."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Scene:
     Attributes:
         visible: ``(H, W, 3)`` uint8, sRGB-like.
         infrared: ``(H, W)`` uint8, white is hot.
-        label: ``(H, W)`` uint8, the class of every pixel, 0..8 (see ``MSRS_CLASSES``).
+        label: Label map ``(H, W)`` uint8 with classes 0..8 (see ``MSRS_CLASSES``).
         night: Whether it is night.
     """
 
@@ -37,7 +37,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class View:
-    """A street as its light arrives at the camera, before lens and sensor.
+    """Light of a street at the camera, before lens and sensor.
 
     Attributes:
         radiance: ``(H, W, 3)`` float32, linear, 0 and more; 1 saturates the camera of :func:`render_scene`.
@@ -53,12 +53,12 @@ class View:
 
 
 Furnish = Callable[[Street, Camera], None]
-"""Puts more things into a finished street."""
+"""Adds objects to a generated street."""
 
 
 @dataclass(frozen=True)
 class _Traced:
-    """What both modalities of one scene are made from."""
+    """Intermediate results of a scene, used by both modalities."""
 
     radiance: np.ndarray
     surface: Surface
@@ -78,8 +78,7 @@ def _ground_masks(
     """Shadows on the ground.
 
     Returns:
-        ``(shadow, contact, in_sun)``: two masks ``(height, width)`` and for every object whether it stands
-        in the sun.
+        ``(shadow, contact, in_sun)``: two masks ``(height, width)`` and, for every object, whether it is in the sun.
     """
     shadow, contact = GroundMask(camera), GroundMask(camera)
     in_sun = np.ones(len(things), np.float32)
@@ -100,7 +99,7 @@ def _ground_masks(
 
 
 def _trace(seed: int, index: int, height: int, width: int, night: bool | None, furnish: Furnish | None) -> _Traced:
-    """Lays a scene out, draws its faces and lights them."""
+    """Generate a scene, draw its faces and compute their light."""
     check_request(seed, index, height, width)
     time_rng, layout_rng, light_rng, sensor_rng = (
         np.random.default_rng(child) for child in np.random.SeedSequence([seed, index]).spawn(4)
@@ -148,15 +147,15 @@ def view_street(
     night: bool | None = None,
     furnish: Furnish | None = None,
 ) -> View:
-    """The light of a street scene and its depth, for cameras other than that of :func:`render_scene`.
+    """Light and depth of a street scene, for cameras other than that of :func:`render_scene`.
 
     Args:
         seed: Number of the data set, 0 or more.
         index: Number of the scene in it, 0 or more; the street is the one of :func:`render_scene`.
         height: Image height in pixels, at least 32.
         width: Image width in pixels, at least 32.
-        night: Night or day; None draws it from the seed, about half each.
-        furnish: Puts more things into the street before it is drawn.
+        night: Night or day; None samples it from the seed, about half each.
+        furnish: Adds objects to the street before it is drawn.
 
     Returns:
         The view.
@@ -169,9 +168,9 @@ def view_street(
 
 
 def render_scene(seed: int, index: int, *, height: int = 480, width: int = 640, night: bool | None = None) -> Scene:
-    """Renders one street scene.
+    """Render one street scene.
 
-    The content does not depend on the image size, only how finely it is drawn. The same arguments give the
+    The content does not depend on the image size, which only determines the resolution. The same arguments produce the
     same bytes in every process; the global random state is neither read nor changed.
 
     Args:
@@ -179,7 +178,7 @@ def render_scene(seed: int, index: int, *, height: int = 480, width: int = 640, 
         index: Number of the scene in it, 0 or more.
         height: Image height in pixels, at least 32.
         width: Image width in pixels, at least 32.
-        night: Night or day; None draws it from the seed, about half each.
+        night: Night or day; None samples it from the seed, about half each.
 
     Returns:
         The scene.

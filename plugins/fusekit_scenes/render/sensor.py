@@ -1,4 +1,4 @@
-"""From linear light to 8 bits: exposure meter, sensor noise, clipping and tone curve."""
+"""Conversion of linear light to 8 bits: exposure meter, sensor noise, clipping and tone curve."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True)
 class Sensor:
-    """How much a sensor holds and how much noise it adds.
+    """Saturation and noise of a sensor.
 
     Attributes:
-        full_well: Electrons at saturation; the fewer, the stronger the shot noise.
+        full_well: Number of electrons at saturation; the lower, the stronger the shot noise.
         read: Standard deviation of the read noise in electrons.
     """
 
@@ -26,26 +26,26 @@ class Sensor:
     read: float
 
     def expose(self, rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
-        """Takes a photograph.
+        """Take a photograph.
 
         Args:
-            rng: Source of randomness for shot and read noise.
+            rng: Random generator for shot and read noise.
             light: Linear light on the sensor, ``(H, W, 3)``, 0 and more; 1 saturates.
 
         Returns:
             uint8 image ``(H, W, 3)``, sRGB-like.
         """
-        # Light far above saturation would only make the noise overflow what is clipped anyhow.
+        # Light far above saturation is clipped anyway; the limit only keeps its noise bounded.
         signal = np.minimum(light, 4.0)
         spread = np.sqrt(signal / self.full_well + (self.read / self.full_well) ** 2)
         return encode(signal + spread * rng.standard_normal(signal.shape, np.float32))
 
 
 def encode(linear: np.ndarray) -> np.ndarray:
-    """The tone curve, noise-free.
+    """Apply the tone curve and quantise, without noise.
 
     Args:
-        linear: Linear light of any shape; what lies outside [0, 1] is clipped.
+        linear: Linear light of any shape; values outside [0, 1] are clipped.
 
     Returns:
         uint8 array of the same shape, sRGB-like.
@@ -54,7 +54,7 @@ def encode(linear: np.ndarray) -> np.ndarray:
 
 
 def quantise(image: np.ndarray) -> np.ndarray:
-    """Rounds an encoded image in [0, 1] to 8 bits; what lies outside is clipped.
+    """Round an encoded image in [0, 1] to 8 bits; values outside are clipped.
 
     Args:
         image: Floating point array of any shape.
@@ -66,7 +66,7 @@ def quantise(image: np.ndarray) -> np.ndarray:
 
 
 def log_mean(radiance: np.ndarray) -> float:
-    """Geometric mean of the luminance, what a light meter shows.
+    """Geometric mean of the luminance, as shown by a light meter.
 
     Args:
         radiance: Linear ``(H, W, 3)``, 0 and more.
@@ -74,5 +74,5 @@ def log_mean(radiance: np.ndarray) -> float:
     Returns:
         The mean, in units of the radiance.
     """
-    # The floor keeps black pixels from deciding for all the others.
+    # The lower bound prevents black pixels from dominating the mean.
     return float(np.exp(np.log(np.maximum(radiance @ LUMA, 1e-5)).mean()))

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Shape:
-    """Proportions of a vehicle; lengths in metres, positions along the body counted from its middle.
+    """Proportions of a vehicle; lengths in metres, positions along the body relative to its middle.
 
     Attributes:
         length: Overall length.
         width: Overall width.
         body: Lower body from the rear bumper over the top to the front bumper, (along, height) each.
         cabin: Rear base, rear roof, front roof and front base of the cabin, (along, height) each.
-        taper: How much narrower the roof is than the belt line on each side.
-        panes: Shares along the cabin at which side windows start and end.
+        taper: Difference of the half widths of belt line and roof.
+        panes: Start and end of the side windows as shares of the cabin length.
         wheel: Wheel radius.
     """
 

@@ -1,4 +1,4 @@
-"""Cars, vans and lorries: convex bodies with glass, lights, plates and wheels, seen from any side."""
+"""Cars, vans and lorries: convex bodies with glass, lights, plates and wheels, for any viewing direction."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PAINTS: tuple[Colour, ...] = (
 
 @dataclass(frozen=True)
 class _Finish:
-    """Material numbers of one vehicle."""
+    """Material indices of one vehicle."""
 
     body: int
     bonnet: int
@@ -81,13 +81,13 @@ def _finish(rng: np.random.Generator, palette: Palette, night: bool, running: bo
 
 
 def _rounded(profile: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
-    """Adds points 25 cm behind both bumpers, where the rounding in plan begins."""
+    """Add points 25 cm inside of both bumpers, where the rounding in plan view begins."""
     rear, front = profile[0], profile[-1]
     return [*profile, (front[0] - 0.25, front[1]), (rear[0] + 0.25, rear[1])]
 
 
 class _Builder:
-    """Puts one vehicle together; only faces that look at the camera are kept."""
+    """Builder of one vehicle; only faces that face the camera are kept."""
 
     def __init__(self, shape: Shape, frame: Frame, finish: _Finish, eye: float) -> None:
         self.mesh = Mesh()
@@ -95,7 +95,7 @@ class _Builder:
         self._centre = frame.world(np.array([0.0, 0.0, 0.7]))
 
     def _half(self, along: float) -> float:
-        """Half width at a place along the body: bumpers are rounded in plan."""
+        """Half width at a position along the body, with bumpers rounded in plan view."""
         return self._shape.width / 2 * (1.0 - 0.13 * abs(2 * along / self._shape.length) ** 8)
 
     def _seen(self, local: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -103,11 +103,11 @@ class _Builder:
         return world, bool(facing(world[None], self._centre, self._eye)[0])
 
     def _overlay(self, corners: tuple[np.ndarray, ...], material: int, spans: np.ndarray) -> None:
-        """Adds rectangles on a four-cornered face.
+        """Add rectangles on a quadrilateral face.
 
         Args:
             corners: Lower left, lower right, upper right, upper left of the face, ``(3,)`` each.
-            material: Number of the material.
+            material: Index of the material.
             spans: Rows of (left, right, bottom, top) as shares of the face, ``(n, 4)``.
         """
         a, b, c, d = corners
@@ -120,10 +120,10 @@ class _Builder:
         self.mesh.add(np.stack([at(left, bottom), at(right, bottom), at(right, top), at(left, top)], axis=1), material)
 
     def underside(self, belly: int) -> None:
-        """Adds the dark belly and the four tyres as they are seen below the bumpers."""
+        """Add the dark underbody and the four tyres, as visible below the bumpers."""
         shape, frame = self._shape, self._frame
         low = shape.body[0][1] + 0.02
-        # Rows of (along, right, length, width, base); the belly first, then the tyres.
+        # Rows of (along, right, length, width, base): the underbody first, then the tyres.
         rows = [(0.0, 0.0, 0.86 * shape.length, 0.86 * shape.width, 0.17)]
         for along in (0.30 * shape.length, -0.31 * shape.length):
             for right in (-1, 1):
@@ -137,7 +137,7 @@ class _Builder:
             self.mesh.add(faces[seen], self._finish.tyre if i else belly)
 
     def mirrors(self) -> None:
-        """Adds the wing mirrors."""
+        """Add the wing mirrors."""
         along, high = self._shape.cabin[3]
         for sign in (-1.0, 1.0):
             right = sign * (self._shape.width / 2 + 0.03)
@@ -148,7 +148,7 @@ class _Builder:
             self.mesh.add(faces[seen], np.array([self._finish.glass] + 4 * [self._finish.body])[seen])
 
     def strips(self) -> None:
-        """Adds bumpers, bonnet and boot: the profile swept over the width."""
+        """Add bumpers, bonnet and boot: the profile swept over the width."""
         profile, finish = self._shape.body, self._finish
         last = len(profile) - 2
         for i, ((l0, h0), (l1, h1)) in enumerate(pairwise(profile)):
@@ -176,7 +176,7 @@ class _Builder:
         self._plate(corners, 0.36, 0.50, 0.86)
 
     def _front(self, corners: tuple[np.ndarray, ...]) -> None:
-        # The front strip runs downwards: shares along it count from its upper edge.
+        # The front strip runs downwards: shares along it are relative to its upper edge.
         finish = self._finish
         self._overlay(corners, finish.grille, np.array([[0.30, 0.70, 0.12, 0.58]]))
         self._overlay(corners, finish.front_lamp, np.array([[0.02, 0.23, 0.06, 0.56], [0.77, 0.98, 0.06, 0.56]]))
@@ -193,12 +193,12 @@ class _Builder:
         self._overlay(corners, self._finish.plate_ink, ink)
 
     def sides(self) -> None:
-        """Adds the flanks with wheels."""
+        """Add the sides with wheels."""
         finish, shape = self._finish, self._shape
         for sign in (-1.0, 1.0):
             profile = _rounded(shape.body)
             outline = np.array([(along, sign * self._half(along), high) for along, high in profile])
-            # The flank bends inwards at both ends; its middle part decides whether it is seen.
+            # The side bends inwards at both ends; its middle part determines whether it is visible.
             half, reach = sign * shape.width / 2, 0.3 * shape.length
             plate = np.array([[-reach, half, 0.4], [reach, half, 0.4], [reach, half, 0.9]])
             if not self._seen(plate)[1]:
@@ -227,7 +227,7 @@ class _Builder:
         self.mesh.add(self._frame.world(local), material)
 
     def cabin(self) -> None:
-        """Adds the glass house."""
+        """Add the cabin with its windows."""
         shape, finish = self._shape, self._finish
         base, top = shape.width / 2 - 0.04, shape.width / 2 - shape.taper
         (l0, h0), (l1, h1), (l2, h2), (l3, h3) = shape.cabin
@@ -246,7 +246,7 @@ class _Builder:
                 self._overlay(tuple(world[i]), finish.side_glass, panes)
             elif i < 4:
                 self._overlay(tuple(world[i]), finish.glass, np.array([[0.06, 0.94, 0.08, 0.92]]))
-                # Through the lower half one looks into the dark inside, with seats.
+                # The lower half shows the dark interior with seats.
                 self._overlay(tuple(world[i]), finish.side_glass, np.array([[0.09, 0.91, 0.08, 0.46]]))
                 self._overlay(
                     tuple(world[i]),
@@ -255,7 +255,7 @@ class _Builder:
                 )
 
     def load(self, material: int, dark: int) -> None:
-        """Adds the box of a lorry."""
+        """Add the box of a lorry."""
         length = 4.4
         place = self._frame.world(np.array([-0.85, 0.0, 0.0]))
         frame = Frame(float(place[0]), float(place[2]), self._frame.yaw)
@@ -275,14 +275,14 @@ def car(
     running: bool,
     kind: str,
 ) -> Thing:
-    """Builds a vehicle.
+    """Build a vehicle.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         palette: Materials of the scene.
         frame: Position of its middle and heading.
-        eye: Height of the camera, for leaving out hidden faces.
-        night: Whether it is night; running vehicles have their lights on then.
+        eye: Height of the camera, for culling hidden faces.
+        night: Whether it is night, when running vehicles have their lights on.
         running: Whether engine, tyres and exhaust are warm.
         kind: Key of :data:`SHAPES`.
 

@@ -1,8 +1,8 @@
-"""Fusing folders: what is done is skipped, what fails is told at the end, and a kill loses nothing.
+"""Fusing folders: finished scenes are skipped, failures are reported at the end, and a killed run can be resumed.
 
-A scene is finished in three steps: its file is written under another name, its line is added to the manifest, and the
-file is given its name. So a file that has its name is whole and has a line; and a run that was killed between the last
-two steps is completed by the next one, which fuses nothing twice.
+A scene is finished in three steps: its file is written under a temporary name, its line is added to the manifest, and
+the file is renamed to its final name. So a file under its final name is complete and has a line. If a run was killed
+between the last two steps, the next run only renames the file.
 """
 
 from __future__ import annotations
@@ -26,29 +26,27 @@ from fusekit.data.image_writing import encode
 from fusekit.data.raster import Raster
 from fusekit.errors import FusekitError, RunError, UsageError
 from fusekit.files import file_digest, file_name, same_file
-from fusekit.fusing.manifest import Entry, Manifest, refused
 from fusekit.fusing.model import FusionModel
 from fusekit.fusing.pairs import Scene
 from fusekit.fusing.scenes import storable
+from fusekit.pipeline.manifest import Entry, Manifest, write_error
 from fusekit.progress import Advance
 from fusekit.recipe.fuse_options import FuseOptions
-
-SHEET = "contact-sheet.png"
-"""Name of the contact sheet of a folder, which no scene may take."""
+from fusekit.report.contact_sheet import SHEET
 
 Prepare = Callable[[list[Raster], Scene], tuple[list[Raster], tuple[str, ...]]]
-"""Looks at the sources of a scene before they are fused: gives them back, aligned perhaps, and notes about them."""
+"""Prepares the sources of a scene before fusion: returns them, possibly registered, and notes about them."""
 
 
 @dataclass
 class FolderResult:
-    """What became of the scenes.
+    """Result of a folder job.
 
     Attributes:
-        fused: Ids of those that were fused now.
-        skipped: Ids of those that were done before.
-        failed: Id and reason of those that failed.
-        notes: What was noticed, by id.
+        fused: Ids of the scenes that this run fused.
+        skipped: Ids of the scenes that were already finished.
+        failed: Ids of the scenes that failed, with the reason.
+        notes: Notes by scene id.
     """
 
     fused: list[str] = field(default_factory=list)
@@ -62,13 +60,13 @@ class FolderJob:
     """A job that fuses scenes into a folder.
 
     Attributes:
-        model: Fuses them.
-        name: What the user called the model: a name, or a file.
-        out: The folder; is made.
-        suffix: Of the files that are written: ``.png`` or ``.tif``.
-        options: Range, colour, depth and tiles.
-        overwrite: Whether files that are no results of this very job may be replaced.
-        prepare: Looks at the sources first; what it does must follow from `settings`.
+        model: The model that fuses the scenes.
+        name: The model as the user named it: a name, or a file.
+        out: Output folder; created if it does not exist.
+        suffix: Suffix of the output files: ``.png`` or ``.tif``.
+        options: Range, colour, bit depth and tiles.
+        overwrite: Whether files that are not results of this job may be replaced.
+        prepare: Prepares the sources before fusion; its effect must be determined by `settings`.
         settings: Further settings that change the results, plain data.
     """
 
@@ -90,29 +88,29 @@ class FolderJob:
         world: int = 1,
         advance: Advance | None = None,
     ) -> FolderResult:
-        """Fuses the scenes that are not done, this process's share of them.
+        """Fuses the unfinished scenes among this process's share.
 
         Args:
             scenes: All scenes.
-            jobs: Scenes at a time, each in a thread of its own.
-            rank: Number of this process.
+            jobs: Number of scenes fused in parallel, each in its own thread.
+            rank: Rank of this process.
             world: Number of processes that share the scenes.
-            advance: Told about every scene: done, total, id.
+            advance: Progress callback, called for each scene: done, total, id.
 
         Raises:
-            RunError: The disk is full or may not be written. What was done by then is kept.
-            UsageError: Another run writes into the folder.
+            RunError: The disk is full or not writable. Scenes finished until then are kept.
+            UsageError: Another run is writing into the folder.
         """
         try:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"{self.out}: cannot be made a folder ({error.strerror or error})") from error
+            raise UsageError(f"folder {self.out} cannot be created ({error.strerror or error})") from error
         share = scenes[rank::world]
         result = FolderResult()
         manifest = Manifest(self.out, rank)
         with manifest.writing():
             runner = _Runner(self, manifest)
-            for done, outcome in enumerate(_as_they_come(runner.finish, share, jobs), start=1):
+            for done, outcome in enumerate(_in_completion_order(runner.finish, share, jobs), start=1):
                 if outcome.failed:
                     result.failed[outcome.id] = outcome.failed
                 else:
@@ -124,13 +122,13 @@ class FolderJob:
         return result
 
     def plain_settings(self) -> dict[str, Any]:
-        """All settings that change results, as they stand in the manifest."""
+        """All settings that change results, as written to the manifest."""
         return {**self.options.model_dump(mode="json"), "suffix": self.suffix, **self.settings}
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of a scene: whether it was fused now, what was noticed, why it failed."""
+    """Result of one scene: whether this run fused it, notes, and the reason if it failed."""
 
     id: str
     fresh: bool = False
@@ -139,7 +137,7 @@ class _Outcome:
 
 
 class _Runner:
-    """Finishes scenes one by one; used by several threads."""
+    """Finishes single scenes; used by several threads."""
 
     def __init__(self, job: FolderJob, manifest: Manifest) -> None:
         self.job, self.manifest, self.model_sha256 = job, manifest, model_digest(job.model)
@@ -149,18 +147,18 @@ class _Runner:
         self.lock = threading.Lock()
 
     def finish(self, scene: Scene) -> _Outcome:
-        """Fuses a scene unless it is done.
+        """Fuses a scene unless it is finished.
 
         Raises:
-            RunError: The disk refuses it, which it would do for every scene.
+            RunError: The result cannot be written to the disk; this would fail for every scene.
         """
         start = time.monotonic()
         notes: tuple[str, ...] = ()
         try:
             sources = {role: {"file": str(path), "sha256": file_digest(path)} for role, path in scene.files.items()}
-            done = self._done(scene, sources)
-            if done is not None:
-                return _Outcome(scene.id, notes=tuple(done.notes))
+            finished = self._finished_entry(scene, sources)
+            if finished is not None:
+                return _Outcome(scene.id, notes=tuple(finished.notes))
             out = self.job.out / output_name(scene.id, self.job.suffix)
             self._check_may_write(out, scene)
             rasters = [read_raster(path) for path in scene.files.values()]
@@ -174,8 +172,8 @@ class _Runner:
         except FusekitError as error:
             return _Outcome(scene.id, failed=str(error).replace("\n", ". "))
         except MemoryError:
-            return _Outcome(scene.id, failed="memory does not suffice; fuse in smaller tiles or with fewer jobs")
-        except Exception as error:  # of a plugin's model, or of a decoder: the other scenes go on
+            return _Outcome(scene.id, failed="not enough memory; fuse in smaller tiles or with fewer jobs")
+        except Exception as error:  # raised by a plugin's model or a decoder; the other scenes are still fused
             return _Outcome(scene.id, failed=f"{type(error).__name__}: {error}")
         entry = Entry(
             id=scene.id,
@@ -193,8 +191,8 @@ class _Runner:
         self._place(out, body, entry)
         return _Outcome(scene.id, fresh=True, notes=notes)
 
-    def _done(self, scene: Scene, sources: Mapping[str, Mapping[str, str]]) -> Entry | None:
-        """The line that speaks of this very job, and whose file is there, or was about to be."""
+    def _finished_entry(self, scene: Scene, sources: Mapping[str, Mapping[str, str]]) -> Entry | None:
+        """The manifest entry of this job for a scene whose file exists, or only has to be renamed; else None."""
         hashes = {role: source["sha256"] for role, source in sources.items()}
         for entry in self.manifest.entries.get(scene.id, []):
             if entry.job != self.digest or {r: s.get("sha256") for r, s in entry.sources.items()} != hashes:
@@ -209,10 +207,10 @@ class _Runner:
         return None
 
     def _check_may_write(self, out: Path, scene: Scene) -> None:
-        """Refuses to replace a file that is no result of this job.
+        """Refuses to replace a file that is not a result of this job.
 
         Raises:
-            UsageError: It is somebody's, or one of the sources.
+            UsageError: The file has another origin, or is one of the sources.
         """
         if out.is_dir():
             raise UsageError(f"{out} is a folder", hint="move it away, or choose another folder for the results")
@@ -223,9 +221,9 @@ class _Runner:
             return
         known = [entry for entry in self.manifest.entries.get(scene.id, []) if entry.output == out.name]
         if any(entry.job == self.digest for entry in known):
-            return  # its sources have changed, or it was damaged
-        whose = "was made with another model or other settings" if known else "is no result of fusekit"
-        raise UsageError(f"{out} exists and {whose}", hint="--overwrite replaces it")
+            return  # the sources have changed, or the result was damaged
+        origin = "was made with another model or other settings" if known else "is not a result of fusekit"
+        raise UsageError(f"{out} exists and {origin}", hint="--overwrite replaces it")
 
     def _place(self, out: Path, body: bytes, entry: Entry) -> None:
         part = part_of(out)
@@ -236,7 +234,7 @@ class _Runner:
                 os.fsync(file.fileno())
         except OSError as error:
             part.unlink(missing_ok=True)
-            raise refused(out, error) from error
+            raise write_error(out, error) from error
         try:
             with self.lock:
                 self.manifest.add(entry)
@@ -247,7 +245,7 @@ class _Runner:
 
 
 def model_digest(model: FusionModel) -> str:
-    """SHA-256 of what a model is: its description, its weights, and fusekit's version."""
+    """SHA-256 of a model's description, its weights, and fusekit's version."""
     digest = hashlib.sha256(json.dumps([__version__, model.system.description], sort_keys=True).encode())
     for name, value in sorted(model.system.state_dict().items()):
         digest.update(name.encode())
@@ -256,17 +254,17 @@ def model_digest(model: FusionModel) -> str:
 
 
 def output_name(scene: str, suffix: str) -> str:
-    """File of a scene's result; never that of the contact sheet, which lies in the same folder."""
+    """File name of a scene's result; never that of the contact sheet in the same folder."""
     return file_name(scene, taken=(Path(SHEET).stem,)) + suffix
 
 
 def part_of(out: Path) -> Path:
-    """Where a result is written before it gets its name."""
+    """The temporary file to which a result is written before it is renamed."""
     return out.with_name(f".{out.name}.part")
 
 
-def _as_they_come(finish: Callable[[Scene], _Outcome], scenes: Sequence[Scene], jobs: int) -> Iterator[_Outcome]:
-    """Outcomes, in any order; a few scenes ahead at most, so that an error ends the job soon."""
+def _in_completion_order(finish: Callable[[Scene], _Outcome], scenes: Sequence[Scene], jobs: int) -> Iterator[_Outcome]:
+    """Outcomes as scenes are completed. Only a few scenes are queued, so that an error ends the job soon."""
     if jobs <= 1:
         yield from map(finish, scenes)
         return

@@ -1,4 +1,4 @@
-"""What a folder of results holds and how it was made: one JSON object a line, written as scenes are done."""
+"""Manifest of a results folder: which files it holds and how they were made, one JSON object per line and scene."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fusekit.errors import RunError, UsageError
 
 try:
     import fcntl
-except ImportError:  # not on Windows; two runs into one folder are then the user's own care
+except ImportError:  # not available on Windows, where the user must avoid two runs into one folder
     fcntl = None  # type: ignore[assignment]
 
 
@@ -23,17 +23,17 @@ class Entry:
     """One finished scene.
 
     Attributes:
-        id: Of the scene.
-        job: Digest of model and settings; see `fusekit.fusing.folder.FolderJob`.
+        id: Id of the scene.
+        job: Digest of model and settings; see `fusekit.pipeline.fuse_folder.FolderJob`.
         output: Name of the file in the folder.
-        output_sha256: Of that file.
-        sources: Of each role, ``file`` and ``sha256``.
+        output_sha256: Hash of that file.
+        sources: ``file`` and ``sha256`` for each role.
         size: Height and width.
-        seconds: Time it took, reading and writing included.
+        seconds: Time taken, including reading and writing.
         model: Name or file of the model.
-        model_sha256: Of the model's description and weights, and of fusekit's version.
-        settings: The options of fusing, plain data.
-        notes: What was noticed, such as sources that look shifted.
+        model_sha256: Hash of the model's description, its weights and fusekit's version.
+        settings: The fusion options, plain data.
+        notes: Notes, for example that sources look shifted.
     """
 
     id: str
@@ -52,12 +52,12 @@ class Entry:
 class Manifest:
     """``manifest.jsonl`` of a folder; under torchrun every process but the first has ``manifest.rankN.jsonl``.
 
-    Lines are only added; of several about one scene that one is true whose file is there. A line that a kill cut short
-    is dropped.
+    Lines are only appended. If a scene has several lines, the one whose file exists is valid. A line that was cut
+    short when a run was killed is dropped.
 
     Args:
-        folder: Of the results.
-        rank: Number of this process.
+        folder: Results folder.
+        rank: Rank of this process.
     """
 
     def __init__(self, folder: Path, rank: int = 0) -> None:
@@ -71,28 +71,28 @@ class Manifest:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Opens the file for `add`, and keeps other runs from it.
+        """Opens the file for `add` and locks it against other runs.
 
         Raises:
-            UsageError: Another run writes into this folder.
+            UsageError: Another run is writing into this folder.
             RunError: The file cannot be written.
         """
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise refused(self.path, error) from error
+            raise write_error(self.path, error) from error
         try:
             if fcntl is not None:
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     raise UsageError(
-                        f"{self.folder}: another run writes there at this moment",
-                        hint="wait for it, or take another folder",
+                        f"{self.folder}: another run is writing into this folder",
+                        hint="wait until it has finished, or choose another folder",
                     ) from None
                 except OSError:  # a file system without locks
                     pass
-            _drop_torn_line(descriptor)
+            _drop_incomplete_line(descriptor)
             self._descriptor = descriptor
             yield
         finally:
@@ -100,10 +100,10 @@ class Manifest:
             os.close(descriptor)
 
     def add(self, entry: Entry) -> None:
-        """Adds a line; it is on the disk when this returns.
+        """Appends a line and flushes it to the disk.
 
         Raises:
-            RunError: The disk refuses it.
+            RunError: The line cannot be written.
         """
         assert self._descriptor is not None, "within `writing` only"
         line = (json.dumps(asdict(entry), ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
@@ -117,35 +117,35 @@ class Manifest:
                 os.ftruncate(self._descriptor, start)
                 raise
         except OSError as error:
-            raise refused(self.path, error) from error
+            raise write_error(self.path, error) from error
         self.entries.setdefault(entry.id, []).append(entry)
 
 
-def refused(path: Path, error: OSError) -> RunError:
-    """The error of a disk that does not take a file of the folder."""
+def write_error(path: Path, error: OSError) -> RunError:
+    """The error for a file of the folder that cannot be written."""
     return RunError(
-        f"{path}: cannot be written ({error.strerror or error}); scenes that are done stay",
-        hint="make room or choose a folder that may be written, then run again: what is done is skipped",
+        f"{path}: cannot be written ({error.strerror or error}); finished scenes are kept",
+        hint="free disk space or choose a writable folder, then run again; finished scenes are skipped",
     )
 
 
 def _read(path: Path) -> Iterator[Entry]:
     try:
-        lines = path.read_text("utf-8", "replace").split("\n")  # U+2028 in a name ends no line
+        lines = path.read_text("utf-8", "replace").split("\n")  # splitlines would also split at U+2028 in a name
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error.strerror or error})") from error
     for line in lines:
         try:
             yield Entry(**json.loads(line))
-        except (ValueError, TypeError):  # cut short by a kill, or not ours: the scene is done again
+        except (ValueError, TypeError):  # cut short or not written by fusekit: the scene is fused again
             continue
 
 
-def _drop_torn_line(descriptor: int) -> None:
-    """Cuts off what stands behind the last line break."""
+def _drop_incomplete_line(descriptor: int) -> None:
+    """Truncates the file after the last line break."""
     with os.fdopen(os.dup(descriptor), "rb") as file:
         file.seek(0)
         content = file.read()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.ftruncate(descriptor, whole)
+    complete = content.rfind(b"\n") + 1
+    if complete < len(content):
+        os.ftruncate(descriptor, complete)

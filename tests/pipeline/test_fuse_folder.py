@@ -21,8 +21,8 @@ import pytest
 import fusekit
 from fusekit.data.decoding import read_raster
 from fusekit.errors import RunError, UsageError
-from fusekit.fusing.folder import FolderJob, FolderResult, file_digest, part_of
 from fusekit.fusing.pairs import Scene, pair_folders
+from fusekit.pipeline.fuse_folder import FolderJob, FolderResult, file_digest, part_of
 from fusekit.recipe.fuse_options import FuseOptions
 from tests.data.files import levels, save
 
@@ -86,7 +86,7 @@ def test_five_hundred_pairs_killed_five_times(tmp_path: Path) -> None:
         assert done < 500
     last = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
     assert last.returncode == 0, last.stderr
-    before = int(last.stderr.split(" done before")[0].split()[-1])
+    before = int(last.stderr.split(" already finished")[0].split()[-1])
     assert before >= done - 1, "what had a line was not fused again"
     # Threads come in any order, and so do lines.
     check_complete(out, pair_folders(folders)[0], roles=("a", "b"))
@@ -192,7 +192,7 @@ def test_a_second_run_into_the_same_folder_is_refused(tmp_path: Path, scenes: li
 
     def second(done: int, total: int, note: str) -> None:
         if done == 1:
-            with pytest.raises(UsageError, match="another run writes there") as caught:
+            with pytest.raises(UsageError, match="another run is writing into this folder") as caught:
                 job(out).run(scenes)
             refused.append(caught.value.message)
 
@@ -219,7 +219,7 @@ def test_one_scene_of_a_failing_model_costs_only_itself(
     result: FolderResult = job(tmp_path / "out").run(scenes)
     assert result.failed == {
         "002": "RuntimeError: a plugin's fault",
-        "004": "memory does not suffice; fuse in smaller tiles or with fewer jobs",
+        "004": "not enough memory; fuse in smaller tiles or with fewer jobs",
     }
     assert len(result.fused) == 6
 
@@ -227,7 +227,7 @@ def test_one_scene_of_a_failing_model_costs_only_itself(
 def test_notes_of_the_sources_stand_in_the_manifest(tmp_path: Path, scenes: list[Scene]) -> None:
     noting = job(tmp_path / "out", prepare=lambda pictures, scene: (pictures, (f"seen {scene.id}",)))
     assert noting.run(scenes).notes["003"] == ("seen 003",)
-    assert noting.run(scenes).notes["003"] == ("seen 003",), "also of scenes that were done before"
+    assert noting.run(scenes).notes["003"] == ("seen 003",), "also of scenes that were finished before"
 
 
 def test_stems_are_paired_as_they_read(tmp_path: Path) -> None:
@@ -238,4 +238,4 @@ def test_stems_are_paired_as_they_read(tmp_path: Path) -> None:
     assert ([scene.id for scene in found], odd) == (["W\u00e4rme"], {})
     (tmp_path / "a" / "W\u00e4rme.jpg").write_bytes(b"")
     found, odd = pair_folders({"a": tmp_path / "a", "b": tmp_path / "b"})
-    assert (found, list(odd.values())) == ([], [f"more than one image of this stem in {tmp_path / 'a'}"])
+    assert (found, list(odd.values())) == ([], [f"more than one image with this stem in {tmp_path / 'a'}"])

@@ -1,4 +1,4 @@
-"""Asking a network without leaving a trace on it."""
+"""Run a network in evaluation mode without changing its state."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import nn
 
 @contextmanager
 def undisturbed(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode and frozen weights inside; mode and flags are put back, whatever happens.
+    """Context manager: evaluation mode and frozen parameters inside; mode and flags are restored, also on errors.
 
-    In evaluation mode batch normalisation neither couples the images nor moves its statistics.
+    In evaluation mode batch normalisation neither couples the images of a batch nor updates its statistics.
     """
     modes = [(module, module.training) for module in network.modules()]
     flags = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
