@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import BaseModel, StringConstraints, ValidationError
-from safetensors import SafetensorError, safe_open
+from pydantic import ValidationError
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fusekit._version import __version__
 from fusekit.errors import DataError, UsageError
 from fusekit.files import write_atomically
 from fusekit.interfaces.context import ClassTable
@@ -24,55 +22,10 @@ from fusekit.model.bounded_build import build_checked
 from fusekit.model.system import FusionSystem
 from fusekit.plugin.registry import Registry, registry
 from fusekit.recipe.components import validate_components
-from fusekit.recipe.problems import RecipeProblems, dotted
+from fusekit.recipe.model_card import DAMAGED, FORMAT, ModelCard, first_problem, read_card
+from fusekit.recipe.problems import RecipeProblems
 from fusekit.recipe.schema import ModelSection
 from fusekit.recipe.tree import node_from_plain
-from fusekit.recipe.wiring import ROLE
-
-FORMAT = "fusekit-model-1"
-
-MODEL_FILE = "model.safetensors"
-"""Name of the model file in the folder of a run."""
-
-_DAMAGED = "the file is damaged; create it again from the checkpoints of its run, or import it again"
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """Metadata of a model file.
-
-    Attributes:
-        model: The ``model`` section of the recipe.
-        roles: Roles of the sources, in order.
-        classes: Plain class table, or None.
-        provenance: Origin of the weights (recipe, data, seed, steps, import), plain data.
-        version: Version of fusekit that wrote the file.
-    """
-
-    model: Mapping[str, Any]
-    roles: tuple[str, ...]
-    classes: Mapping[str, Any] | None = None
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-    version: str = __version__
-
-
-class _Classes(BaseModel):
-    """A class table in a model file."""
-
-    names: tuple[str, ...]
-    palette: tuple[tuple[int, int, int], ...]
-    ignore_index: int
-    unlabelled: int | None
-
-
-class _Content(BaseModel):
-    """Schema of a model file's metadata. It checks only types; the model section is validated when it is built."""
-
-    model: dict[str, Any]
-    roles: tuple[Annotated[str, StringConstraints(pattern=ROLE)], ...]
-    classes: _Classes | None
-    provenance: dict[str, Any]
-    version: str
 
 
 def save_state(path: Path, state: Mapping[str, Tensor], card: ModelCard) -> None:
@@ -108,39 +61,6 @@ def save_model(path: Path, system: FusionSystem, provenance: Mapping[str, Any] |
     classes = system.classes.to_plain() if system.classes is not None else None
     card = ModelCard(system.description, system.roles, classes, dict(provenance or {}))
     save_state(path, system.state_dict(), card)
-
-
-def read_card(path: Path) -> ModelCard:
-    """The metadata of a model file; reads no weights.
-
-    Raises:
-        DataError: The file does not exist, or it is not a model file of fusekit.
-    """
-    if not path.is_file():
-        raise DataError(f"no model file {path}", hint=f"a finished run has one at runs/NAME/{MODEL_FILE}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise DataError(
-            f"{path} is not a readable safetensors file: {error}",
-            hint="to convert third-party weights, use `fusekit weights import`",
-        ) from error
-    if metadata.get("format") != FORMAT:
-        raise DataError(
-            f"{path} is a safetensors file, but not a model file of fusekit",
-            hint="to convert third-party weights, use `fusekit weights import`",
-        )
-    try:
-        content = _Content.model_validate_json(metadata.get("fusekit", ""), strict=True)
-        classes = content.classes.model_dump(mode="json") if content.classes is not None else None
-        if classes is not None:
-            ClassTable.from_plain(classes)
-    except ValidationError as error:
-        raise DataError(f"{path}: damaged metadata: {_first(error)}", hint=_DAMAGED) from error
-    except ValueError as error:
-        raise DataError(f"{path}: damaged metadata: classes: {error}", hint=_DAMAGED) from error
-    return ModelCard(content.model, content.roles, classes, content.provenance, content.version)
 
 
 def load_system(
@@ -184,17 +104,11 @@ def _section(path: Path, card: ModelCard, components: Registry) -> ModelSection:
         section = model_section(card.model)
         validate_components(section, components, node_from_plain(card.model))
     except ValidationError as error:
-        raise DataError(f"{path}: its model section is not valid: {_first(error)}", hint=_DAMAGED) from error
+        raise DataError(f"{path}: its model section is not valid: {first_problem(error)}", hint=DAMAGED) from error
     except RecipeProblems as error:
         message = "\n".join(f"{path}: model.{line}" for line in error.message.splitlines()[:5])
         raise DataError(message, hint="the file is damaged, or belongs to another version of these plugins") from error
     return section
-
-
-def _first(error: ValidationError) -> str:
-    """The first problem, with its path."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return f"{dotted(first['loc'])}: {first['msg']}" if first["loc"] else str(first["msg"])
 
 
 def load_strictly(system: FusionSystem, state: Mapping[str, Tensor], what: str) -> None:

@@ -70,7 +70,7 @@ def train_stage(
             assert scenes is not None
             trainer = _train_phase(phase, section, recipe, system, scenes, folder, device, resume, display, notify)
             steps[phase] = trainer.steps_done
-            if trainer.validator is not None:
+            if trainer.validation is not None:
                 validation[phase] = _outcome(trainer)
     if not distributed.is_first():
         return
@@ -161,12 +161,12 @@ def _train_phase(
 
 def _outcome(trainer: Trainer) -> dict[str, Any]:
     """Result of a phase's validation, plain data for ``run.json`` and the model file."""
-    validator, settings, state = trainer.validator, trainer.section.validation, trainer.validation_state
-    assert validator is not None
-    assert settings is not None
+    validation = trainer.validation
+    assert validation is not None
+    settings, state = validation.settings, validation.state
     return {
-        "measure": validator.name,
-        "scenes": len(validator),
+        "measure": validation.validator.name,
+        "scenes": len(validation.validator),
         "best_step": state.step,
         "best": state.value,
         "weights": "best" if settings.weights == "best" and state.step is not None else "last",
@@ -175,7 +175,7 @@ def _outcome(trainer: Trainer) -> dict[str, Any]:
 
 
 def _report_validation(trainer: Trainer, display: Display) -> None:
-    if trainer.validator is None:
+    if trainer.validation is None:
         return
     outcome, steps = _outcome(trainer), trainer.steps_done
     if outcome["ended_early"]:

@@ -17,6 +17,7 @@ from fusekit.plugin.loader import DISTRIBUTION
 from fusekit.plugin.registry import Registry
 from fusekit.recipe.components import Component, call_config, with_position
 from fusekit.recipe.fields import field_kind, fields_of
+from fusekit.recipe.model_card import ROLE
 from fusekit.recipe.problems import Problem, RecipeProblems, TreePath, dotted
 from fusekit.recipe.schema import ModelSection, RecipeModel, TrainSection
 from fusekit.recipe.tree import Node
@@ -28,9 +29,6 @@ LABELS = "labels"
 
 SEGMENTATION = "segmentation"
 """Task of a network that assigns a class to every pixel."""
-
-ROLE = r"^[^/\\\x00-\x1f]{1,100}$"
-"""Pattern of a valid role: files are named after it, so it must not be a path."""
 
 _NOUNS = {
     "backbone": "a fusion backbone",

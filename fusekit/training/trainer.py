@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,17 +18,17 @@ from fusekit.interfaces.guidance import Guidance
 from fusekit.interfaces.strategy import StepPlan, Strategy, UpdateRule
 from fusekit.interfaces.types import Batch
 from fusekit.model.system import FusionSystem
-from fusekit.recipe.schema import TrainSection, ValidationSection
+from fusekit.recipe.schema import TrainSection
 from fusekit.seeds import stream_seed
 from fusekit.training import distributed
 from fusekit.training.averaging import AveragedWeights
-from fusekit.training.best import BestWeights
 from fusekit.training.checkpoint import CheckpointFolder, Position
 from fusekit.training.events import Notify, ignore_event
 from fusekit.training.guidance_cache import GuidanceCache
 from fusekit.training.log import TrainingLog
+from fusekit.training.phase_validation import PhaseValidation
 from fusekit.training.updater import GradientUpdater, NonFiniteError, scheduled_learning_rate
-from fusekit.training.validation import Validator, measure_all
+from fusekit.training.validation import Validator
 from fusekit.training.validation_state import ValidationState
 
 
@@ -64,7 +62,7 @@ class Trainer:
     stored beside the checkpoints and loaded at the end of the phase, unless the section chooses the last weights.
 
     Attributes:
-        validation_state: Result of the validations so far.
+        validation: Validation of the phase; None if the section has no ``validate``.
         steps_done: Number of finished steps of the phase.
 
     Args:
@@ -115,10 +113,13 @@ class Trainer:
             CheckpointFolder(folder / "checkpoints" / phase, section.keep) if folder is not None else None
         )
         self.log = TrainingLog(folder / "metrics.jsonl") if folder is not None else None
-        self.validator = validator
-        self.validation_state = ValidationState()
+        self.validation: PhaseValidation | None = None
+        if validator is not None and section.validation is not None:
+            best = self.checkpoints.folder / "best" if self.checkpoints is not None else None
+            self.validation = PhaseValidation(
+                validator, section.validation, self.system, best, seed=seed, phase=phase, device=self.device
+            )
         self.steps_done = 0
-        self.best = BestWeights(self.checkpoints.folder / "best" if self.checkpoints is not None else None)
         self.average = AveragedWeights(self.system, section.ema) if section.ema is not None else None
         self.updaters: dict[str, GradientUpdater] = {}
         self._guidance = GuidanceCache(lambda batch: self.system.guidance(batch.sources, batch.labels))
@@ -157,6 +158,11 @@ class Trainer:
     # Steps ------------------------------------------------------------------------------------------------
 
     @property
+    def validation_state(self) -> ValidationState:
+        """Result of the validations so far."""
+        return self.validation.state if self.validation is not None else ValidationState()
+
+    @property
     def total_steps(self) -> int:
         """Steps of the whole phase, unless validation ends it earlier."""
         steps = self.section.epochs * len(self.plan)
@@ -192,13 +198,15 @@ class Trainer:
             while step < last and not self.validation_state.stopped:
                 self._one_step(step)
                 step += 1
-                if self.validator is not None and self._validates(step):
-                    self._validate(step, self.validator)
+                if self.validation is not None and self.validation.due(
+                    step, steps_per_epoch=len(self.plan), total_steps=self.total_steps
+                ):
+                    self._validate(step, self.validation)
                 if step % every == 0 and step < last:
                     self._save(step)
             self._save(step)
             if self._over(step):
-                self._take_best()
+                self._load_result()
         self.system.eval()
         self.steps_done = step
         return step
@@ -256,42 +264,17 @@ class Trainer:
         if self.progress is not None:
             self.progress(self.phase, step + 1, self.total_steps, losses)
 
-    # Validation -------------------------------------------------------------------------------------------
+    # Validation and the end of a phase ---------------------------------------------------------------------
 
-    @property
-    def _validation(self) -> ValidationSection:
-        assert self.section.validation is not None
-        return self.section.validation
-
-    def _validates(self, step: int) -> bool:
-        """Whether to validate after a step: at the interval and after the last step of the phase.
-
-        A stop through `stop_after` does not cause a validation.
-        """
-        return step % (self._validation.every or len(self.plan)) == 0 or step == self.total_steps
-
-    def _validate(self, step: int, validator: Validator) -> None:
-        """Measures the weights after a step, and stores them if they are the best so far."""
-
-        def measure(number: int) -> float:
-            with self._guidance.step():
-                return validator.measure(number)
-
-        with self.average.applied() if self.average is not None else contextlib.nullcontext():
-            self._validate_weights(step, validator, measure)
-
-    def _validate_weights(self, step: int, validator: Validator, measure: Callable[[int], float]) -> None:
-        """Measures the weights that the system has now."""
+    def _validate(self, step: int, validation: PhaseValidation) -> None:
+        """Measures the weights after a step: the averaged ones, if the recipe asks for an average."""
         began = time.perf_counter()
-        values = measure_all(len(validator), measure, self.system, seed=self.seed, phase=self.phase, device=self.device)
-        value = validator.mean(values)
-        self.validation_state = self.validation_state.after(step, value, validator.higher_is_better, self._validation)
+        with self.average.applied() if self.average is not None else contextlib.nullcontext():
+            outcome = validation.measure(step, self._guidance.step, self._state)
         if not distributed.is_first():
             return
-        best, finite = self.validation_state.step == step, math.isfinite(value)
-        if best:
-            self.best.keep(step, self.system.state_dict(), self._state())
         seconds = round(time.perf_counter() - began, 4)
+        name = validation.validator.name
         if self.log is not None:
             self.log.append(
                 {
@@ -299,13 +282,13 @@ class Trainer:
                     "step": step,
                     "epoch": (step - 1) // len(self.plan),
                     "name": "validation",
-                    "losses": {f"validation {validator.name}": value if finite else None},
+                    "losses": {f"validation {name}": outcome.value},
                     "validation": {
-                        "metric": validator.is_metric,
-                        "best": best,
-                        "finite": finite,
-                        "scenes": len(values),
-                        "undefined": sum(math.isnan(v) for v in values),
+                        "metric": validation.validator.is_metric,
+                        "best": outcome.best,
+                        "finite": outcome.value is not None,
+                        "scenes": outcome.scenes,
+                        "undefined": outcome.undefined,
                     },
                     "seconds": seconds,
                 }
@@ -314,26 +297,21 @@ class Trainer:
             "validated",
             phase=self.phase,
             step=step,
-            measure=validator.name,
-            value=value if finite else None,
-            best=best,
-            higher_is_better=validator.higher_is_better,
-            scenes=len(values),
+            measure=name,
+            value=outcome.value,
+            best=outcome.best,
+            higher_is_better=validation.validator.higher_is_better,
+            scenes=outcome.scenes,
             seconds=seconds,
         )
 
     def _over(self, step: int) -> bool:
         return step >= self.total_steps or self.validation_state.stopped
 
-    def _take_best(self) -> None:
-        """Loads the best weights into the parts, if the recipe chooses them and there are any; else the averaged ones."""
-        if self.validation_state.step is None or self._validation.weights == "last":
-            if self.average is not None:
-                self.average.apply()
-            return
-        if distributed.is_first():
-            self.system.load_state_dict(self.best.weights(self.validation_state.step))
-        distributed.copy_from_first([*self.system.parameters(), *self.system.buffers()])
+    def _load_result(self) -> None:
+        """Loads the weights that the phase ends with: the best, else the averaged, else the last ones."""
+        if (self.validation is None or not self.validation.load_best()) and self.average is not None:
+            self.average.apply()
 
     # Batches and checkpoints -------------------------------------------------------------------------------
 
@@ -356,7 +334,7 @@ class Trainer:
         return {
             "updaters": {name: updater.state_dict() for name, updater in self.updaters.items()},
             "strategy": self.strategy.state_dict(),
-            "validation": asdict(self.validation_state),
+            **({"validation": self.validation.state_dict()} if self.validation is not None else {}),
             **({"average": self.average.state_dict()} if self.average is not None else {}),
         }
 
@@ -364,8 +342,9 @@ class Trainer:
         if self.checkpoints is not None and distributed.is_first():
             position = Position(step, finished=self._over(step), best=self.validation_state.step)
             self.checkpoints.save(position, self.system.state_dict(), self._state())
-            # The best weights of older checkpoints are kept too, because training may be resumed from one of them.
-            self.best.keep_only([kept.best for kept in self.checkpoints.positions()])
+            if self.validation is not None:
+                # Those of older checkpoints are kept too, because training may be resumed from one of them.
+                self.validation.keep_only([kept.best for kept in self.checkpoints.positions()])
 
     def _restore(self) -> int:
         distributed.wait_for_all()  # the first process may still be writing the checkpoint
@@ -382,8 +361,8 @@ class Trainer:
             for name, updater in self.updaters.items():
                 updater.load_state_dict(checkpoint.state["updaters"][name])
             self.strategy.load_state_dict(checkpoint.state["strategy"])
-            if self.validator is not None:
-                self.validation_state = ValidationState(**checkpoint.state["validation"])
+            if self.validation is not None:
+                self.validation.load_state_dict(checkpoint.state["validation"])
             if self.average is not None:
                 self.average.load_state_dict(checkpoint.state["average"])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -391,8 +370,6 @@ class Trainer:
                 f"the checkpoint of phase {self.phase!r} does not match this recipe: {error}",
                 hint="resume a run with the recipe with which it was started",
             ) from error
-        if self.validation_state.step is not None:
-            self.best.check(self.validation_state.step)
         return checkpoint.position.step
 
     def _diverged(
