@@ -33,7 +33,7 @@ import torch
 from times import TIMES_HEAD, times_beside
 
 import fusekit
-from fusekit.fusing.model import FusionModel
+from fusekit.fusing.fusion_model import FusionModel
 from fusekit.interfaces import FusionBackbone
 from fusekit.memory import KEPT, described
 from fusekit.model.system import FusionSystem

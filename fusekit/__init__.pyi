@@ -1,8 +1,8 @@
 from ._version import API_VERSION as API_VERSION
 from ._version import __version__ as __version__
 from .errors import FusekitError as FusekitError
-from .fusing.model import FusionModel as FusionModel
-from .fusing.model import load as load
+from .fusing.fusion_model import FusionModel as FusionModel
+from .fusing.fusion_model import load as load
 from .memory import keep_memory as keep_memory
 from .model.assembly import assemble as assemble
 from .model.model_file import save_model as save_model

@@ -23,7 +23,7 @@ def explain(
     Example: fusekit explain runs/uaafusion-msrs infrared.png visible.png -o explained
     """
     add_local_files(with_)
-    from fusekit.fusing.model import load
+    from fusekit.fusing.fusion_model import load
     from fusekit.pipeline.explain import explain_scene
 
     written = explain_scene(load(model, device=device), images, out, label=label)

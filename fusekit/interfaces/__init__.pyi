@@ -23,13 +23,15 @@ from .dataset import Sample as Sample
 from .dataset_config import DatasetConfig as DatasetConfig
 from .dataset_config import Provenance as Provenance
 from .evaluation_mode import undisturbed as undisturbed
+from .global_statistics import Sums as Sums
+from .global_statistics import image_sums as image_sums
+from .global_statistics import in_parts as in_parts
 from .guidance import Guidance as Guidance
 from .guidance import GuidanceMaker as GuidanceMaker
 from .guidance import RegionAttribution as RegionAttribution
 from .importer import ImportedWeights as ImportedWeights
 from .importer import WeightsImporter as WeightsImporter
 from .kinds import KINDS as KINDS
-from .loss import LossProposer as LossProposer
 from .loss_term import LossTerm as LossTerm
 from .metric import Metric as Metric
 from .metric import MetricValue as MetricValue
@@ -38,6 +40,7 @@ from .objective import Objective as Objective
 from .observer import Observer as Observer
 from .pathway import AttributionPath as AttributionPath
 from .pathway import Pathway as Pathway
+from .proposer import LossProposer as LossProposer
 from .reconstruction import ReconstructionHead as ReconstructionHead
 from .stage import UnfoldingStage as UnfoldingStage
 from .strategy import StepPlan as StepPlan
@@ -54,6 +57,3 @@ from .types import LossProposal as LossProposal
 from .types import LossTerms as LossTerms
 from .types import Sources as Sources
 from .types import UnfoldingState as UnfoldingState
-from .whole_image import Sums as Sums
-from .whole_image import image_sums as image_sums
-from .whole_image import in_parts as in_parts

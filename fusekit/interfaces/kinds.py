@@ -4,7 +4,7 @@ from __future__ import annotations
 
 KINDS: dict[str, str] = {
     "backbone": "fusekit.interfaces.backbone:FusionBackbone",
-    "loss-proposer": "fusekit.interfaces.loss:LossProposer",
+    "loss-proposer": "fusekit.interfaces.proposer:LossProposer",
     "reconstruction": "fusekit.interfaces.reconstruction:ReconstructionHead",
     "task": "fusekit.interfaces.task:TaskNetwork",
     "stage": "fusekit.interfaces.stage:UnfoldingStage",

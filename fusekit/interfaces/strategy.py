@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fusekit.interfaces.backbone import FusionBackbone
 from fusekit.interfaces.component import Component
 from fusekit.interfaces.guidance import Guidance
-from fusekit.interfaces.loss import LossProposer
+from fusekit.interfaces.proposer import LossProposer
 from fusekit.interfaces.reconstruction import ReconstructionHead
 from fusekit.interfaces.task import TaskNetwork
 from fusekit.interfaces.types import Batch, LossTerms

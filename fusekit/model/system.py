@@ -11,7 +11,7 @@ from fusekit.errors import UsageError
 from fusekit.interfaces.backbone import FusionBackbone
 from fusekit.interfaces.context import ClassTable
 from fusekit.interfaces.guidance import Guidance, GuidanceMaker
-from fusekit.interfaces.loss import LossProposer
+from fusekit.interfaces.proposer import LossProposer
 from fusekit.interfaces.reconstruction import ReconstructionHead
 from fusekit.interfaces.task import TaskNetwork
 from fusekit.interfaces.types import FusionOutput, Sources

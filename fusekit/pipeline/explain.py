@@ -12,13 +12,13 @@ from PIL import Image
 from fusekit.data.image_io import read_image, read_label, write_image
 from fusekit.errors import UsageError
 from fusekit.files import write_atomically, write_text
-from fusekit.fusing.model import FusionModel
+from fusekit.fusing.fusion_model import FusionModel
 from fusekit.interfaces.guidance import RegionAttribution
 from fusekit.interfaces.task import SegmentationNetwork
 from fusekit.pipeline.scene_pictures import SceneAnalysis, segment
 from fusekit.report.data import Picture
+from fusekit.report.picture_grid import picture_grid
 from fusekit.report.pictures import colour_labels, heat, to_uint8
-from fusekit.report.sheet import contact_sheet
 
 
 def explain_scene(model: FusionModel, images: Sequence[Path], out: Path, *, label: Path | None = None) -> list[Path]:
@@ -96,7 +96,7 @@ def _write(pictures: Sequence[Picture], scores: str, out: Path) -> list[Path]:
         path = out / f"{picture.title}.png"
         write_image(path, array[None] if array.ndim == 2 else array.permute(2, 0, 1))
         written.append(path)
-    sheet: Image.Image = contact_sheet([(p.title, p.image) for p in pictures], columns=3)
+    sheet: Image.Image = picture_grid([(p.title, p.image) for p in pictures], columns=3)
     write_atomically(out / "explained.png", lambda temporary: sheet.save(temporary, format="PNG"))
     write_text(out / "attribution.json", scores)
     return [*written, out / "explained.png", out / "attribution.json"]

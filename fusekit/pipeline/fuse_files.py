@@ -16,7 +16,7 @@ from fusekit.data.image_writing import check_suffix, write_raster
 from fusekit.data.raster import Raster
 from fusekit.errors import UsageError
 from fusekit.files import file_name, same_file
-from fusekit.fusing.model import FusionModel, load, raster_of
+from fusekit.fusing.fusion_model import FusionModel, load, raster_of
 from fusekit.fusing.pairs import Scene, pair_folders
 from fusekit.fusing.scenes import storable
 from fusekit.launch import launch

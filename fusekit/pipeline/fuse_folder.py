@@ -26,7 +26,7 @@ from fusekit.data.image_writing import encode
 from fusekit.data.raster import Raster
 from fusekit.errors import FusekitError, RunError, UsageError
 from fusekit.files import file_digest, file_name, same_file
-from fusekit.fusing.model import FusionModel
+from fusekit.fusing.fusion_model import FusionModel
 from fusekit.fusing.pairs import Scene
 from fusekit.fusing.scenes import storable
 from fusekit.pipeline.manifest import Entry, Manifest, write_error

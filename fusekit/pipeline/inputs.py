@@ -9,7 +9,7 @@ from typing import Literal
 from fusekit.data.image_io import IMAGE_SUFFIXES
 from fusekit.errors import DataError, UsageError
 from fusekit.files import same_file
-from fusekit.video.streams import VIDEO_SUFFIXES
+from fusekit.video.video_fusion import VIDEO_SUFFIXES
 from fusekit.words import did_you_mean
 
 InputKind = Literal["images", "folders", "videos"]

@@ -14,7 +14,7 @@ from fusekit.model.model_file import save_model
 from fusekit.model.system import FusionSystem
 from fusekit.pipeline.display import Display, format_losses
 from fusekit.pipeline.run_folder import RunFolder
-from fusekit.pipeline.validation import TrainingScenes, make_validator, split_scenes
+from fusekit.pipeline.validators import TrainingScenes, make_validator, split_scenes
 from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.schema import SamplingSection, TrainSection
 from fusekit.training import distributed

@@ -15,7 +15,7 @@ from fusekit.recipe.overrides import apply_overrides, merge
 from fusekit.recipe.problems import Problem, RecipeProblems
 from fusekit.recipe.schema import RecipeModel
 from fusekit.recipe.tree import Node
-from fusekit.recipe.yaml12 import describe, read_yaml
+from fusekit.recipe.yaml_reader import describe, read_yaml
 
 MAX_PARENTS = 8
 _NOT_IN_FALLBACK = ("extends", "schema", "when_missing")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from fusekit.recipe.fields import field_at, field_paths, fields_of, model_at
 from fusekit.recipe.problems import Problem, TreePath, dotted
 from fusekit.recipe.tree import Mark, Node
-from fusekit.recipe.yaml12 import describe
+from fusekit.recipe.yaml_reader import describe
 from fusekit.words import nearest
 
 _WANTED = {

@@ -9,7 +9,7 @@ from fusekit.recipe.fields import ANY, fields_of, is_list, is_mapping, is_model,
 from fusekit.recipe.problems import Problem, RecipeProblems, TreePath, dotted
 from fusekit.recipe.schema import RecipeModel
 from fusekit.recipe.tree import Mark, Node, node_from_plain
-from fusekit.recipe.yaml12 import parse_scalar, parse_yaml
+from fusekit.recipe.yaml_reader import parse_scalar, parse_yaml
 from fusekit.words import nearest
 
 

@@ -26,7 +26,7 @@ from fusekit.recipe.schema import RecipeModel
 from fusekit.recipe.strict import validate_plain
 from fusekit.recipe.tree import Node, node_from_plain
 from fusekit.recipe.wiring import check_requirements, check_wiring
-from fusekit.recipe.yaml12 import describe, dump_yaml
+from fusekit.recipe.yaml_reader import describe, dump_yaml
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from fusekit.recipe.model_card import ROLE
 from fusekit.recipe.problems import Problem, RecipeProblems, TreePath, dotted
 from fusekit.recipe.schema import ModelSection, RecipeModel, TrainSection
 from fusekit.recipe.tree import Node
-from fusekit.recipe.validating import validation_problems
+from fusekit.recipe.validate_section import validation_problems
 from fusekit.words import nearest
 
 LABELS = "labels"

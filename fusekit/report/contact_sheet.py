@@ -12,7 +12,7 @@ from fusekit.data.decoding import read_raster
 from fusekit.errors import DataError
 from fusekit.files import write_atomically
 from fusekit.fusing.pairs import Scene
-from fusekit.report.sheet import contact_sheet
+from fusekit.report.picture_grid import picture_grid
 
 SHEET = "contact-sheet.png"
 """Name of the contact sheet of a folder; no scene may use it."""
@@ -42,7 +42,7 @@ def write_contact_sheet(scenes: Sequence[Scene], folder: Path, output: Callable[
     for scene in chosen:
         pictures += [(f"{scene.id}  {path.parent.name}", _small(path)) for path in scene.files.values()]
         pictures.append((f"{scene.id}  fused", _small(folder / output(scene.id))))
-    sheet = contact_sheet(pictures, columns=len(chosen[0].files) + 1, width=_WIDTH)
+    sheet = picture_grid(pictures, columns=len(chosen[0].files) + 1, width=_WIDTH)
     path = folder / SHEET
     write_atomically(path, lambda temporary: sheet.save(temporary, format="PNG"))
     return path

@@ -9,8 +9,8 @@ from unittest import SkipTest
 import torch
 from torch import Tensor
 
+from fusekit.interfaces.global_statistics import Sums, sums_from
 from fusekit.interfaces.types import FusionOutput
-from fusekit.interfaces.whole_image import Sums, sums_from
 from fusekit.plugin.imports import one_line
 from fusekit.testing.expect import expect, expect_image, expect_shape, expect_within
 from fusekit.testing.samples import images

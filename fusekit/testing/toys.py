@@ -16,7 +16,7 @@ from fusekit.interfaces.config import ComponentConfig, ComponentRef
 from fusekit.interfaces.context import BuildContext, ClassTable
 from fusekit.interfaces.evaluation_mode import undisturbed
 from fusekit.interfaces.guidance import Guidance, GuidanceMaker, RegionAttribution
-from fusekit.interfaces.loss import LossProposer
+from fusekit.interfaces.proposer import LossProposer
 from fusekit.interfaces.reconstruction import ReconstructionHead
 from fusekit.interfaces.strategy import Updater, UpdateRule
 from fusekit.interfaces.task import SegmentationNetwork, TaskNetwork

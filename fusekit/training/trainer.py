@@ -27,7 +27,8 @@ from fusekit.training.events import Notify, ignore_event
 from fusekit.training.guidance_cache import GuidanceCache
 from fusekit.training.log import TrainingLog
 from fusekit.training.phase_validation import PhaseValidation
-from fusekit.training.updater import GradientUpdater, NonFiniteError, scheduled_learning_rate
+from fusekit.training.schedule import scheduled_learning_rate
+from fusekit.training.updater import GradientUpdater, NonFiniteError
 from fusekit.training.validation import Validator
 from fusekit.training.validation_state import ValidationState
 

@@ -1,4 +1,4 @@
-"""Updaters: backward, finite check, clipping, optimiser step; and the learning-rate schedule."""
+"""Updaters: backward pass, check for non-finite values, clipping, optimiser step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fusekit.errors import RunError, UsageError
 from fusekit.interfaces.strategy import UpdateRule
 from fusekit.interfaces.types import LossTerms
-from fusekit.recipe.schema import OptimiserSection, ScheduleSection
+from fusekit.recipe.schema import OptimiserSection
 from fusekit.training.distributed import any_rank, mean_gradients
 
 
@@ -39,28 +39,6 @@ def make_optimiser(groups: list[dict[str, Any]], section: OptimiserSection) -> t
         return torch.optim.SGD(groups, momentum=section.momentum, **common)
     kind = torch.optim.Adam if section.name == "adam" else torch.optim.AdamW
     return kind(groups, betas=section.betas, eps=section.eps, **common)
-
-
-def scheduled_learning_rate(
-    base: float, section: ScheduleSection, *, step: int, total_steps: int, steps_per_epoch: int
-) -> float:
-    """Learning rate of a step; a pure function of its arguments.
-
-    Args:
-        base: Initial learning rate.
-        section: The schedule.
-        step: Number of finished steps.
-        total_steps: Steps of the whole phase.
-        steps_per_epoch: Steps of one epoch.
-    """
-    if step < section.warmup:
-        return base * (step + 1) / section.warmup
-    if section.name == "step":
-        return float(base * section.gamma ** (step // steps_per_epoch // section.every))
-    if section.name == "cosine":
-        done = (step - section.warmup) / max(1, total_steps - section.warmup)
-        return base * (section.final + (1 - section.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
-    return base
 
 
 class GradientUpdater:

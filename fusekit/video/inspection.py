@@ -18,7 +18,7 @@ import numpy as np
 
 from fusekit.data.raster import check_size, upright_size
 from fusekit.errors import DataError
-from fusekit.video.container import codec_name, load_av, open_container, remux_hint, video_stream
+from fusekit.video.opening import codec_name, load_av, open_container, remux_hint, video_stream
 from fusekit.video.pixels import chroma_of
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ import numpy as np
 
 from fusekit.data.raster import upright, upright_size
 from fusekit.errors import DataError
-from fusekit.video.container import cause_of, load_av, open_container, remux_hint, start_of, video_stream
 from fusekit.video.inspection import CHROMA_NOISE, VideoInfo
+from fusekit.video.opening import cause_of, load_av, open_container, remux_hint, start_of, video_stream
 from fusekit.video.pixels import Pixels, chroma_of, luma_of, rgb_of
 
 if TYPE_CHECKING:

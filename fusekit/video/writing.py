@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusekit.errors import DataError, RunError, UsageError
-from fusekit.video.container import VIDEO_EXTRA, codec_name, load_av, open_container, start_of, video_stream
+from fusekit.video.opening import VIDEO_EXTRA, codec_name, load_av, open_container, start_of, video_stream
 from fusekit.video.pixels import Pixels, matrix_of
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from PIL import Image
 import fusekit
 from fusekit.data.colour import luminance
 from fusekit.errors import DataError, UsageError
-from fusekit.fusing.model import FusionModel
+from fusekit.fusing.fusion_model import FusionModel
 from fusekit.interfaces.context import ClassTable
 from fusekit.model.system import FusionSystem
 from fusekit_uaafusion.attribution import AttributionGuidance

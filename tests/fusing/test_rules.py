@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fusekit.data.decoding import read_raster
-from fusekit.fusing.model import FusionModel
+from fusekit.fusing.fusion_model import FusionModel
 from fusekit.interfaces import FusionBackbone, FusionOutput
 from fusekit.model.system import FusionSystem
 from tests.data.files import save

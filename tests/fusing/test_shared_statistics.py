@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fusekit.fusing.tiling.boxes import Box, sample_boxes, tiles_of, widened
 from fusekit.fusing.tiling.shared_statistics import SharedSums
 from fusekit.interfaces import Sums, image_sums, in_parts
-from fusekit.interfaces.whole_image import sums_from
+from fusekit.interfaces.global_statistics import sums_from
 from fusekit_refusion.config import NetworkConfig
 from fusekit_refusion.network import FusionNetwork
 

@@ -21,8 +21,8 @@ from fusekit.pipeline.evaluate_stage import IDEAL
 from fusekit.plugin.registry import Registry
 from fusekit.report.data import Picture
 from fusekit.report.render import _layout
-from fusekit_metrics.against_ideal import fusekit_components
 from fusekit_metrics.ideal import IdealSignalToNoise, IdealSimilarity, psnr
+from fusekit_metrics.ideal_plugin import fusekit_components
 from fusekit_metrics.information import Entropy
 from fusekit_metrics.structure import StructuralSimilarity, ssim
 from tests.evaluation.toy import toy_registry, toy_run
@@ -54,7 +54,7 @@ class TestDeclaration:
 
     def test_the_entry_module_loads_without_torch(self) -> None:
         script = (
-            "import sys, fusekit_metrics.against_ideal as entry\n"
+            "import sys, fusekit_metrics.ideal_plugin as entry\n"
             "entry.fusekit_components()\n"
             "print('torch' in sys.modules)"
         )

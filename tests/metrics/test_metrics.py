@@ -23,7 +23,7 @@ from fusekit_metrics.statistics import (
     SumOfCorrelationsOfDifferences,
     pearson,
 )
-from fusekit_metrics.strict import fusekit_components
+from fusekit_metrics.strict_plugin import fusekit_components
 from fusekit_metrics.structure import StructuralSimilarity, VisualInformationFidelity, ssim, vif
 
 ALL: tuple[type[Metric], ...] = (
@@ -117,7 +117,8 @@ class TestDeclaration:
 
     def test_the_entry_module_loads_without_torch(self) -> None:
         script = (
-            "import sys, fusekit_metrics.strict as entry\nentry.fusekit_components()\nprint('torch' in sys.modules)"
+            "import sys, fusekit_metrics.strict_plugin as entry\n"
+            "entry.fusekit_components()\nprint('torch' in sys.modules)"
         )
         shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert shown.stdout.strip() == "False"

@@ -19,8 +19,8 @@ from fusekit.pipeline.display import Display
 from fusekit.pipeline.run_folder import fingerprints
 from fusekit.recipe.problems import RecipeProblems
 from fusekit.training.log import TrainingLog
-from tests.observers.watched import watched_recipe
-from tests.observers.watchers import Meddler, Recorder, Throws
+from tests.observers.observed_run import watched_recipe
+from tests.observers.recording_observers import Meddler, Recorder, Throws
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ import fusekit
 from fusekit.errors import PluginError
 from fusekit.training.log import TrainingLog
 from fusekit_tensorboard.config import ScalarsConfig
-from tests.observers.watched import watched_recipe
+from tests.observers.observed_run import watched_recipe
 
 pytest.importorskip("tensorboard")
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

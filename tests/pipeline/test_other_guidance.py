@@ -18,7 +18,7 @@ from PIL import Image
 
 import fusekit
 from fusekit.errors import UsageError
-from fusekit.fusing.model import FusionModel
+from fusekit.fusing.fusion_model import FusionModel
 from fusekit.model.system import FusionSystem
 from fusekit.pipeline.explain import explain_scene
 from fusekit.plugin.registry import registry

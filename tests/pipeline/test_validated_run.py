@@ -21,7 +21,7 @@ from fusekit.pipeline.display import Display
 from fusekit.pipeline.report_stage import stamps, training_curves
 from fusekit.pipeline.run import Run
 from fusekit.pipeline.train_stage import phases
-from fusekit.pipeline.validation import split_scenes
+from fusekit.pipeline.validators import split_scenes
 from fusekit.training.checkpoint import CheckpointFolder
 from fusekit.training.log import TrainingLog
 from fusekit.training.validation import LossValidator

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft7Validator  # type: ignore[import-untyped]
 
 from fusekit.authoring.recipe_schema import recipe_schema
-from fusekit.recipe.yaml12 import parse_recipe
+from fusekit.recipe.yaml_reader import parse_recipe
 from tests.recipe.fakes import MINIMAL, fake_registry
 
 SCHEMA, NOTES = recipe_schema(fake_registry())

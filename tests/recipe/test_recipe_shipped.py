@@ -16,7 +16,7 @@ from fusekit.plugin.loader import PluginPolicy, load_plugins
 from fusekit.plugin.registry import Registry
 from fusekit.recipe.library import SCHEMA_FILE, ShippedRecipe, list_recipes, recipes_folder
 from fusekit.recipe.recipe import Recipe
-from fusekit.recipe.yaml12 import parse_recipe
+from fusekit.recipe.yaml_reader import parse_recipe
 from tests.plugin.distributions import install
 
 RECIPES = list_recipes()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fusekit.errors import RecipeError
 from fusekit.recipe.tree import node_from_plain
-from fusekit.recipe.yaml12 import MAX_BYTES, dump_yaml, parse_recipe, parse_scalar, parse_yaml, read_yaml
+from fusekit.recipe.yaml_reader import MAX_BYTES, dump_yaml, parse_recipe, parse_scalar, parse_yaml, read_yaml
 
 
 def test_positions_of_keys_and_values() -> None:

@@ -26,9 +26,10 @@ from fusekit.model.assembly import Builder
 from fusekit.model.system import FusionSystem
 from fusekit.recipe.schema import OptimiserSection, TrainSection
 from fusekit.training.checkpoint import CheckpointFolder
+from fusekit.training.schedule import scheduled_learning_rate
 from fusekit.training.trainer import Trainer
 from fusekit.training.tree_file import load_tree, save_tree
-from fusekit.training.updater import GradientUpdater, NonFiniteError, scheduled_learning_rate
+from fusekit.training.updater import GradientUpdater, NonFiniteError
 from fusekit_baselines.rules import Mean
 from fusekit_tasks.config import SmpConfig
 from fusekit_tasks.segmentation import SmpSegmenter

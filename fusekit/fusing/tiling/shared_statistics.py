@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from torch import Tensor
 
 from fusekit.fusing.tiling.boxes import Box
-from fusekit.interfaces.whole_image import Sums, sums_from
+from fusekit.interfaces.global_statistics import Sums, sums_from
 
 
 class SharedSums:

@@ -12,7 +12,7 @@ _MARGIN, _CAPTION = 12, 26
 _PAPER, _INK = (250, 250, 250), (30, 30, 30)
 
 
-def contact_sheet(
+def picture_grid(
     pictures: Sequence[tuple[str, Image.Image | npt.NDArray[Any]]], *, columns: int, width: int = 400
 ) -> Image.Image:
     """Arrange pictures in rows, all scaled to the same width, with their titles above them.

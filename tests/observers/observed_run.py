@@ -6,7 +6,7 @@ import fusekit
 from fusekit.plugin.loader import PluginReport
 from fusekit.plugin.registry import Registry, registry
 from fusekit.plugin.specs import component
-from tests.observers import watchers
+from tests.observers import recording_observers
 
 PLAIN = {
     "schema": 1,
@@ -30,10 +30,12 @@ PLAIN = {
 
 
 def with_watchers() -> Registry:
-    """What is installed, and the observers of `watchers` as ``watch.NAME``."""
+    """What is installed, and the observers of `recording_observers` as ``watch.NAME``."""
     classes = ["Recorder", "Meddler", "Throws", "Unmarked", "Misspelt", "Curious", "Deaf", "Quitting"]
     specs = tuple(
-        component("observer", f"watch.{name.lower()}", target=f"{watchers.__name__}:{name}", summary="a test's")
+        component(
+            "observer", f"watch.{name.lower()}", target=f"{recording_observers.__name__}:{name}", summary="a test's"
+        )
         for name in classes
     )
     toys = PluginReport("watch", "fusekit-watch", "1.0", "tests.testing.entry", components=specs)
