@@ -35,6 +35,6 @@ def show(file: Annotated[Path, typer.Argument(help="A model file.")]) -> None:
     import json
     from dataclasses import asdict
 
-    from fusekit.model.model_file import read_card
+    from fusekit.recipe.model_card import read_card
 
     typer.echo(json.dumps(asdict(read_card(file)), indent=2))

@@ -22,11 +22,12 @@ from fusekit.fusing.scenes import RasterScene, TensorScene
 from fusekit.fusing.stream import FusionStream
 from fusekit.interfaces.backbone import FusionBackbone
 from fusekit.interfaces.task import TaskNetwork
-from fusekit.model.model_file import MODEL_FILE, ModelCard, load_system
+from fusekit.model.model_file import load_system
 from fusekit.model.rules import rule_system, rules
 from fusekit.model.system import FusionSystem
 from fusekit.progress import Advance
 from fusekit.recipe.fuse_options import FuseOptions, fuse_options
+from fusekit.recipe.model_card import MODEL_FILE, ModelCard
 
 Image = str | Path | np.ndarray[Any, Any] | Tensor
 

@@ -13,13 +13,20 @@ from fusekit.interfaces.context import BuildContext, ClassTable
 from fusekit.interfaces.dataset import FusionDataset, Split
 from fusekit.interfaces.strategy import Strategy
 from fusekit.interfaces.task import SegmentationNetwork, TaskNetwork
+from fusekit.model.parts import check_origin, freeze, load_part
 from fusekit.model.system import FusionSystem
-from fusekit.plugin.registry import Registry, registry
+from fusekit.plugin.registry import Registry
+from fusekit.plugin.registry import registry as installed
 from fusekit.recipe.components import configure
+from fusekit.recipe.part_files import parts_from_files
 from fusekit.recipe.recipe import Recipe
-from fusekit.recipe.schema import ModelSection, TrainSection
+from fusekit.recipe.schema import ModelSection, PartComponentRef, TrainSection
 from fusekit.recipe.strict import validate_plain
 from fusekit.seeds import stream_seed
+
+_PART = {"weights_from", "freeze"}
+_NOT_DESCRIBED = {"backbone": _PART, "proposer": _PART, "reconstruction": _PART, "task": _PART}
+"""A model file has all weights, so it does not say where they came from."""
 
 
 class Builder:
@@ -40,7 +47,7 @@ class Builder:
         *,
         pretrained: bool = True,
     ) -> None:
-        self.registry = components or registry()
+        self.registry = components or installed()
         self.context = BuildContext(roles=roles, classes=classes, pretrained=pretrained, builder=self.build)
 
     def build(self, kind: str, ref: ComponentRef) -> Any:
@@ -86,19 +93,20 @@ def build_system(
         components: Registry in which names are looked up (default: the registry of the process).
         pretrained: Whether parts may start from pretrained weights; False if other weights will replace them.
     """
-    builder = Builder(roles, classes, components, pretrained=pretrained)
+    registry = components or installed()
 
     def part(kind: str, ref: ComponentRef | None) -> Any:
         if ref is None:
             return None
         # One random stream per part: swapping one part does not change the initial parameters of the others.
         torch.manual_seed(stream_seed(seed, "init", kind))
-        return builder.build(kind, ref)
+        replaced = isinstance(ref, PartComponentRef) and ref.weights_from is not None
+        return Builder(roles, classes, registry, pretrained=pretrained and not replaced).build(kind, ref)
 
     with torch.random.fork_rng():
         task = part("task", section.task)
         if section.task is not None:
-            check_solves(configure("task", section.task, builder.registry), section.task.use, task)
+            check_solves(configure("task", section.task, registry), section.task.use, task)
         return FusionSystem(
             part("backbone", section.backbone),
             proposer=part("loss-proposer", section.proposer),
@@ -107,25 +115,34 @@ def build_system(
             guidance=part("guidance", section.guidance),
             roles=roles,
             classes=classes,
-            description=section.model_dump(mode="json", exclude_none=True),
+            description=section.model_dump(mode="json", exclude_none=True, exclude=_NOT_DESCRIBED),
         )
 
 
 def assemble(recipe: Recipe) -> FusionSystem:
-    """Builds the system that a recipe describes, untrained.
+    """Builds the system that a recipe describes: untrained, but for the parts that come from a model file.
+
+    If the data has no labels, the class table is that of the file from which the task network comes.
 
     Raises:
         PluginError: A component is missing or broken.
         UsageError: The parts do not fit together.
+        DataError: A part from a model file does not fit the component, the roles or the classes of the recipe.
     """
-    config = recipe.data_config
-    return build_system(
-        recipe.model.model,
-        roles=config.roles(),
-        classes=config.classes(),
-        seed=recipe.model.seed,
-        components=recipe.registry,
+    config, section = recipe.data_config, recipe.model.model
+    files = parts_from_files(section)
+    classes = config.classes()
+    for name, path in files.items():
+        classes = check_origin(name, path, config.roles(), classes)
+    system = build_system(
+        section, roles=config.roles(), classes=classes, seed=recipe.model.seed, components=recipe.registry
     )
+    for name, part in system.parts().items():
+        if name in files:
+            load_part(part, name, files[name])
+        if getattr(section, name).freeze:
+            freeze(part)
+    return system
 
 
 def build_dataset(recipe: Recipe, split: Split) -> FusionDataset:

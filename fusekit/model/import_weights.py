@@ -14,9 +14,11 @@ from fusekit.interfaces.config import ComponentRef
 from fusekit.interfaces.context import ClassTable
 from fusekit.interfaces.importer import WeightsImporter
 from fusekit.model.assembly import Builder, build_system, model_section
-from fusekit.model.model_file import ModelCard, load_strictly, save_state
+from fusekit.model.model_file import save_state
+from fusekit.model.strict_loading import load_strictly
 from fusekit.plugin.imports import one_line
 from fusekit.plugin.registry import Registry, registry
+from fusekit.recipe.model_card import ModelCard
 from fusekit.words import did_you_mean
 
 

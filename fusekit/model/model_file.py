@@ -19,10 +19,12 @@ from fusekit.files import write_atomically
 from fusekit.interfaces.context import ClassTable
 from fusekit.model.assembly import build_system, model_section
 from fusekit.model.bounded_build import build_checked
+from fusekit.model.strict_loading import check_shapes, load_strictly, shapes_of
 from fusekit.model.system import FusionSystem
 from fusekit.plugin.registry import Registry, registry
 from fusekit.recipe.components import validate_components
 from fusekit.recipe.model_card import DAMAGED, FORMAT, ModelCard, first_problem, read_card
+from fusekit.recipe.part_files import parts_from_files
 from fusekit.recipe.problems import RecipeProblems
 from fusekit.recipe.schema import ModelSection
 from fusekit.recipe.tree import node_from_plain
@@ -86,7 +88,7 @@ def load_system(
         try:
             system = build_checked(
                 build,
-                lambda on_meta: _check_shapes(_shapes(on_meta.state_dict()), shapes, str(path)),
+                lambda on_meta: check_shapes(shapes_of(on_meta.state_dict()), shapes, str(path)),
                 tensors=len(names),
                 size=path.stat().st_size,
                 what=str(path),
@@ -108,49 +110,6 @@ def _section(path: Path, card: ModelCard, components: Registry) -> ModelSection:
     except RecipeProblems as error:
         message = "\n".join(f"{path}: model.{line}" for line in error.message.splitlines()[:5])
         raise DataError(message, hint="the file is damaged, or belongs to another version of these plugins") from error
+    if parts_from_files(section):
+        raise DataError(f"{path}: a model file cannot take parts from other files", hint=DAMAGED)
     return section
-
-
-def load_strictly(system: FusionSystem, state: Mapping[str, Tensor], what: str) -> None:
-    """Loads a state dict that must match exactly; only the precision of floating point tensors may differ.
-
-    Raises:
-        DataError: Names, shapes or number types differ; the message lists them.
-    """
-    own = system.state_dict()
-    _check_shapes(_shapes(own), _shapes(state), what)
-    kinds = [
-        f"{name} is {_kind(state[name])}, the model has {_kind(value)}"
-        for name, value in sorted(own.items())
-        if not (value.dtype == state[name].dtype or (value.is_floating_point() and state[name].is_floating_point()))
-    ]
-    _refuse(kinds, what)
-    system.load_state_dict(dict(state))
-
-
-def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in state.items()}
-
-
-def _kind(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
-
-
-def _check_shapes(own: Mapping[str, torch.Size], given: Mapping[str, torch.Size], what: str) -> None:
-    """Refuses tensors whose names or shapes are not those of the model."""
-    missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
-    shapes = [
-        f"{name} is {tuple(given[name])}, the model has {tuple(own[name])}"
-        for name in own.keys() & given.keys()
-        if own[name] != given[name]
-    ]
-    _refuse([f"missing {n}" for n in missing] + [f"unknown {n}" for n in unknown] + sorted(shapes), what)
-
-
-def _refuse(problems: list[str], what: str) -> None:
-    if problems:
-        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise DataError(
-            f"{what} does not fit the model: {'; '.join(problems[:5])}{more}",
-            hint="the weights belong to a model with other parts or parameters, or to another version",
-        )

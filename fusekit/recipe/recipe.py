@@ -21,6 +21,7 @@ from fusekit.recipe.compose import as_written, read_with_parents, with_fallback,
 from fusekit.recipe.dataroot import DataRoot, expand_root, missing_data, root_path
 from fusekit.recipe.diagnose import problems_of
 from fusekit.recipe.library import find_recipe
+from fusekit.recipe.part_files import expand_parts
 from fusekit.recipe.problems import Problem, RecipeProblems
 from fusekit.recipe.schema import RecipeModel
 from fusekit.recipe.strict import validate_plain
@@ -185,6 +186,7 @@ class _Variant:
     @classmethod
     def validate(cls, tree: Node, registry: Registry) -> _Variant:
         tree, given = expand_root(tree)
+        tree = expand_parts(tree)
         try:
             frame = validate_plain(RecipeModel, tree.plain())
         except ValidationError as error:

@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from fusekit.interfaces.config import (
     BackboneRef,
@@ -16,16 +25,13 @@ from fusekit.interfaces.config import (
     GuidanceRef,
     NestedKind,
     ObserverRef,
-    ProposerRef,
     StrategyRef,
-    TaskRef,
 )
 from fusekit.recipe.fuse_options import FuseOptions
 
 # Names of runs and phases become names of folders, so they must not contain path separators.
 _FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
-ReconstructionRef = Annotated[ComponentRef, NestedKind("reconstruction")]
 PhaseName = Annotated[str, StringConstraints(pattern=_FILE_NAME)]
 MetricName = Annotated[str, NestedKind("metric")]
 
@@ -46,17 +52,43 @@ class DataSection(Section):
     params: dict[str, Any] = Field(default_factory=dict, description="parameters of the dataset")
 
 
+class PartComponentRef(ComponentRef):
+    """A part of the model: a component, and optionally the model file that has its weights."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    weights_from: str | None = Field(
+        None,
+        alias="from",
+        description="model file, or folder of a run, that the part comes from: its weights and, without `use`, its "
+        "component and parameters",
+    )
+    freeze: bool = Field(False, description="keep the weights of the part unchanged; no phase may train it")
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Most parts are neither taken from a file nor frozen; a resolved recipe shows the others."""
+        plain: dict[str, Any] = serialise(self)
+        return {key: value for key, value in plain.items() if key in ("use", "params") or value}
+
+
+BackbonePart = Annotated[PartComponentRef, NestedKind("backbone")]
+ProposerPart = Annotated[PartComponentRef, NestedKind("loss-proposer")]
+ReconstructionPart = Annotated[PartComponentRef, NestedKind("reconstruction")]
+TaskPart = Annotated[PartComponentRef, NestedKind("task")]
+
+
 class ModelSection(Section):
     """The parts of the model."""
 
-    backbone: BackboneRef = Field(description="fusion backbone: fuses the sources")
-    proposer: ProposerRef | None = Field(
+    backbone: BackbonePart = Field(description="fusion backbone: fuses the sources")
+    proposer: ProposerPart | None = Field(
         None, description="loss proposer: proposes the per-pixel weights of the fusion loss"
     )
-    reconstruction: ReconstructionRef | None = Field(
+    reconstruction: ReconstructionPart | None = Field(
         None, description="reconstruction head: recovers the sources from the fused image"
     )
-    task: TaskRef | None = Field(
+    task: TaskPart | None = Field(
         None, description="task network: solves the recognition task for which images are fused"
     )
     guidance: GuidanceRef | None = Field(

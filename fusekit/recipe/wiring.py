@@ -19,7 +19,7 @@ from fusekit.recipe.components import Component, call_config, with_position
 from fusekit.recipe.fields import field_kind, fields_of
 from fusekit.recipe.model_card import ROLE
 from fusekit.recipe.problems import Problem, RecipeProblems, TreePath, dotted
-from fusekit.recipe.schema import ModelSection, RecipeModel, TrainSection
+from fusekit.recipe.schema import ModelSection, PartComponentRef, RecipeModel, TrainSection
 from fusekit.recipe.tree import Node
 from fusekit.recipe.validate_section import validation_problems
 from fusekit.words import nearest
@@ -174,6 +174,22 @@ def _untrainable_parts(strategy: Component, components: Sequence[Component]) -> 
     ]
 
 
+def _frozen_parts(strategy: Component, frame: RecipeModel, tree: Node) -> list[Problem]:
+    """Parts that a strategy trains although the recipe freezes them."""
+    problems = []
+    for kind in sorted(call_config(strategy, "trains")):
+        name = part_fields().get(kind, "")
+        part = getattr(frame.model, name, None)
+        if isinstance(part, PartComponentRef) and part.freeze:
+            place = ("model", name, "freeze")
+            message = (
+                f"{strategy.label} trains {_NOUNS.get(kind, kind)}, but model.{name} is frozen; choose options of the "
+                "strategy that do not train it, or remove freeze"
+            )
+            problems.append(Problem(dotted(place), message, str(tree.where(place))))
+    return problems
+
+
 def _problems_of_phase(strategy: Component, frame: RecipeModel, dataset: Component, tree: Node) -> list[Problem]:
     """Problems of a training phase with its strategy and the data."""
     if strategy.reference.kind != "strategy":
@@ -182,6 +198,7 @@ def _problems_of_phase(strategy: Component, frame: RecipeModel, dataset: Compone
     section = frame.train if place == ("train",) else frame.pretrain[str(place[-1])]
     assert section is not None
     return [
+        *_frozen_parts(strategy, frame, tree),
         *_unknown_streams(strategy, section, place, tree),
         *validation_problems(strategy, section, dataset, place, tree),
     ]

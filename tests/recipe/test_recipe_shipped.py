@@ -68,7 +68,7 @@ def test_a_broken_one_is_told_so_field_by_field() -> None:
     broken = text.replace("seed: 1\n", "seed: one\n").replace("  use: data.msrs", "  use: data.mrss")
     broken = broken.replace("\ntrain:\n", "\ntrain:\n  epoch: 3\n")
     data, seed, train = complaints(broken, schema())
-    assert data.startswith("data.use: 'data.mrss' is not one of ['data.msrs'")
+    assert data.startswith("data.use: 'data.mrss' is not one of ['data.collection', 'data.msrs'")
     assert seed == "seed: 'one' is not of type 'integer'"
     assert train == "train: Additional properties are not allowed ('epoch' was unexpected)"
 

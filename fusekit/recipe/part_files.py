@@ -1,0 +1,77 @@
+"""Parts of a model that come from a model file: ``from`` in the sections of a recipe's parts. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fusekit.errors import DataError
+from fusekit.recipe.fields import fields_of
+from fusekit.recipe.model_card import MODEL_FILE, ModelCard, read_card
+from fusekit.recipe.problems import Problem, RecipeProblems, dotted
+from fusekit.recipe.schema import ModelSection, PartComponentRef
+from fusekit.recipe.tree import Node, node_from_plain
+
+
+def part_file(given: str) -> Path:
+    """The model file that ``from`` names: a file, or the folder of a run; relative to the working directory."""
+    path = Path(given).expanduser()
+    return path / MODEL_FILE if path.is_dir() else path
+
+
+def parts_from_files(section: ModelSection) -> dict[str, Path]:
+    """Name of each part that comes from a model file → the file."""
+    refs = {name: getattr(section, name) for name in fields_of(ModelSection)}
+    return {
+        name: part_file(ref.weights_from)
+        for name, ref in refs.items()
+        if isinstance(ref, PartComponentRef) and ref.weights_from is not None
+    }
+
+
+def expand_parts(tree: Node) -> Node:
+    """Fills in the component and the parameters of each part that comes ``from`` a model file.
+
+    A part that names a component (``use``) keeps it and its parameters; its weights must fit.
+
+    Raises:
+        RecipeProblems: A file is missing or not a model file, or it has no such part, or another component.
+    """
+    model = tree.child("model")
+    if model is None or not isinstance(model.value, dict):
+        return tree
+    parts: dict[str, Node] = dict(model.value)
+    problems = []
+    for name, part in model.value.items():
+        source = part.child("from")
+        if source is None or not isinstance(source.value, str):
+            continue
+        try:
+            parts[name] = _expanded(name, part, source.value)
+        except DataError as error:
+            problems.append(Problem(dotted(("model", name, "from")), error.message, str(source.at)))
+    if problems:
+        raise RecipeProblems(problems)
+    return tree.with_value({**tree.value, "model": model.with_value(parts)})
+
+
+def _expanded(name: str, part: Node, given: str) -> Node:
+    card = read_card(part_file(given))
+    stored = _stored_part(card, name, given)
+    written = part.child("use")
+    if written is not None:
+        if written.value != stored["use"]:
+            raise DataError(f"the {name} of {given} is {stored['use']!r}, not {written.value!r}")
+        return part
+    if part.child("params") is not None:
+        raise DataError(f"params cannot be set without use; {given} defines the parameters of its {name}")
+    added = node_from_plain({"use": stored["use"], "params": stored.get("params", {})}, part.at)
+    return part.with_value({**added.value, **part.value})
+
+
+def _stored_part(card: ModelCard, name: str, given: str) -> dict[str, Any]:
+    stored = card.model.get(name)
+    if not isinstance(stored, dict) or not isinstance(stored.get("use"), str):
+        names = ", ".join(key for key in fields_of(ModelSection) if key in card.model) or "no parts"
+        raise DataError(f"{given} has no {name}; it has {names}")
+    return stored
