@@ -156,7 +156,7 @@ def test_pairs_match_stems_whatever_the_extension(tmp_path: Path) -> None:
     assert tuple(data.ids) == ("scene2", "scene10")
     assert [image.shape[0] for image in data[0].images] == [3, 1, 3]
     assert data[0].label is None
-    with pytest.raises(DataError, match="there is no train split"):
+    with pytest.raises(DataError, match="the recipe has no train split"):
         PairsDataset(config, tmp_path, "train")
 
 
