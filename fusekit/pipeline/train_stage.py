@@ -15,6 +15,8 @@ from fusekit.model.system import FusionSystem
 from fusekit.pipeline.display import Display, format_losses
 from fusekit.pipeline.run_folder import RunFolder
 from fusekit.pipeline.validators import TrainingScenes, make_validator, split_scenes
+from fusekit.recipe.model_card import read_card
+from fusekit.recipe.part_files import parts_from_files
 from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.schema import SamplingSection, TrainSection
 from fusekit.training import distributed
@@ -75,6 +77,8 @@ def train_stage(
     if not distributed.is_first():
         return
     provenance = recipe.data_config.provenance()
+    files = parts_from_files(recipe.model.model)
+    parts = {name: {"from": str(path), **read_card(path).provenance} for name, path in files.items()}
     save_model(
         folder.model,
         system,
@@ -86,6 +90,7 @@ def train_stage(
             "synthetic": provenance.synthetic,
             "labels": provenance.labels,
             **({"validation": validation} if validation else {}),
+            **({"parts": parts} if parts else {}),
         },
     )
     folder.update(

@@ -156,8 +156,10 @@ def _missing(component: Component, frame: RecipeModel, task: Component | None, *
 
 
 def _needs_of_kind(component: Component) -> set[str]:
-    """Needs that follow from the kind of a component: a segmentation network needs labels."""
-    if component.reference.kind == "task" and SEGMENTATION in call_config(component, "solves"):
+    """Needs that follow from the kind of a component: a segmentation network needs labels, unless it is trained."""
+    ref = component.reference.ref
+    trained = isinstance(ref, PartComponentRef) and ref.weights_from is not None
+    if component.reference.kind == "task" and not trained and SEGMENTATION in call_config(component, "solves"):
         return {LABELS}
     return set()
 
