@@ -16,7 +16,7 @@ from fusekit.errors import FusekitError
 from fusekit.interfaces.config import ComponentRef
 from fusekit.plugin.registry import Registry
 from fusekit.recipe.fields import field_kind, fields_of, held_kind
-from fusekit.recipe.schema import RecipeModel
+from fusekit.recipe.schema import PartComponentRef, RecipeModel
 
 Schema = dict[str, Any]
 
@@ -89,7 +89,7 @@ class _Builder:
         self.registry = registry
         self.definitions: dict[str, Schema] = {}
         self.notes: list[str] = []
-        self.wanted: set[tuple[str, bool]] = set()
+        self.wanted: set[tuple[str, bool, bool]] = set()  # kind, partial, whether it is a part of the model
 
     def frame(self, *, partial: bool) -> str:
         """Adds the definitions of a recipe's own sections; returns the name of the outermost."""
@@ -106,9 +106,10 @@ class _Builder:
 
     def kinds(self) -> None:
         """Adds a definition for each kind that is referred to, also by parameters of other components."""
-        done: set[tuple[str, bool]] = set()
+        done: set[tuple[str, bool, bool]] = set()
+        own = self.value("properties", PartComponentRef.model_json_schema(by_alias=True)["properties"], False)
         while todo := sorted(self.wanted - done):
-            kind, partial = todo[0]
+            kind, partial, part = todo[0]
             done.add(todo[0])
             definition: Schema = {
                 "type": _NULLABLE,
@@ -116,10 +117,15 @@ class _Builder:
                 "required": [] if partial else ["use"],
                 "properties": {"use": self.names(kind), "params": {"type": _NULLABLE}},
             }
+            if part:
+                definition["properties"] |= {key: own[key] for key in ("from", "freeze")}
+                if not partial:
+                    del definition["required"]
+                    definition["anyOf"] = [{"required": ["use"]}, {"required": ["from"]}, {"type": "null"}]
             choices = self.choices(kind, partial=partial)
             if choices:  # draft 7 forbids an empty `allOf`, and some kinds may have no installed component
                 definition["allOf"] = choices
-            self.definitions[_kind_name(kind, partial)] = definition
+            self.definitions[_kind_name(kind, partial, part)] = definition
 
     def names(self, kind: str) -> Schema:
         specs = self.registry.specs(kind)
@@ -201,8 +207,9 @@ class _Builder:
         if not isinstance(schema, dict):
             return schema
         if str(schema.get("$ref", "")).endswith(ComponentRef.__name__):
-            self.wanted.add((kind, partial))
-            return {**schema, "$ref": _ROOT + _kind_name(kind, partial)}
+            part = str(schema["$ref"]).endswith(PartComponentRef.__name__)
+            self.wanted.add((kind, partial, part))
+            return {**schema, "$ref": _ROOT + _kind_name(kind, partial, part)}
         if schema.get("type") == "string":
             return {**schema, **self.names(kind)}
         return {
@@ -211,8 +218,9 @@ class _Builder:
         }
 
 
-def _kind_name(kind: str, partial: bool) -> str:
-    return f"partial.kind.{kind}" if partial else f"kind.{kind}"
+def _kind_name(kind: str, partial: bool, part: bool) -> str:
+    name = f"part.{kind}" if part else f"kind.{kind}"
+    return f"partial.{name}" if partial else name
 
 
 def _flat(schema: Schema) -> Schema:

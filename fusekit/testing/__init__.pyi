@@ -3,6 +3,7 @@ from .component import ComponentContract as ComponentContract
 from .dataset import DatasetContract as DatasetContract
 from .guidance import GuidanceContract as GuidanceContract
 from .importer import ImporterContract as ImporterContract
+from .loss_term import LossTermContract as LossTermContract
 from .metric import MetricContract as MetricContract
 from .objective import ObjectiveContract as ObjectiveContract
 from .observer import ObserverContract as ObserverContract

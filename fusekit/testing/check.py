@@ -27,6 +27,7 @@ CONTRACTS: dict[str, str] = {
     "strategy": "fusekit.testing.strategy:StrategyContract",
     "objective": "fusekit.testing.objective:ObjectiveContract",
     "guidance": "fusekit.testing.guidance:GuidanceContract",
+    "loss-term": "fusekit.testing.loss_term:LossTermContract",
     "pathway": "fusekit.testing.pathway:PathwayContract",
     "importer": "fusekit.testing.importer:ImporterContract",
     "observer": "fusekit.testing.observer:ObserverContract",

@@ -145,6 +145,15 @@ _STARTS: dict[str, _Start] = {
         "How well the blurred sources are recovered from the fused image",
         "train.strategy.params.objective",
     ),
+    "loss-term": _Start(
+        "charbonnier",
+        "charbonnier",
+        "Charbonnier",
+        "LossTermContract",
+        '{"epsilon": 0.01}',
+        "Charbonnier distance to the mean of the sources, an L1 distance that is smooth at zero",
+        "train.strategy.params.loss",
+    ),
     "observer": _Start(
         "lines",
         "lines",
