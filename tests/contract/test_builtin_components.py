@@ -141,12 +141,60 @@ class TestMetaLearningByTheTask(kit.StrategyContract):
     params = {"objective": {"use": "refusion.task"}, "outer_rule": "normalised", "evaluator_batches": "own"}
 
 
+class TestFixedLoss(kit.StrategyContract):
+    name = "baselines.fixed"
+    params = {"loss": [{"use": "losses.intensity"}, {"use": "losses.ssim", "params": {"weight": 0.5}}]}
+
+
+class TestFixedLossWithAFixedProposer(kit.StrategyContract):
+    name = "baselines.fixed"
+    model = {"proposer": {"use": "baselines.equal"}}
+
+
 class TestSourcesObjective(kit.ObjectiveContract):
     name = "refusion.sources"
 
 
 class TestTaskObjective(kit.ObjectiveContract):
     name = "refusion.task"
+
+
+class TestProposedIntensity(kit.LossTermContract):
+    name = "losses.intensity"
+
+
+class TestProposedIntensityByAbsoluteDifference(kit.LossTermContract):
+    name = "losses.intensity"
+    params = {"norm": "l1"}
+
+
+class TestBrightestIntensity(kit.LossTermContract):
+    name = "losses.brightest"
+
+
+class TestStrongestGradient(kit.LossTermContract):
+    name = "losses.gradient"
+
+
+class TestStrongestSignedGradient(kit.LossTermContract):
+    name = "losses.gradient"
+    params = {"form": "signed", "norm": "l2", "gain": 1.05}
+
+
+class TestEdgeTransfer(kit.LossTermContract):
+    name = "losses.edges"
+
+
+class TestDissimilarity(kit.LossTermContract):
+    name = "losses.ssim"
+
+
+class TestLostInformation(kit.LossTermContract):
+    name = "losses.vif"
+
+
+class TestLostDifferences(kit.LossTermContract):
+    name = "losses.scd"
 
 
 class TestImporterOfUaaFusion(kit.ImporterContract):
@@ -192,6 +240,20 @@ class TestPairs(kit.DatasetContract):
 
     def write_files(self, folder: Path) -> None:
         write_scenes(folder, "ir", "vi", "classes")
+
+
+class TestCollection(kit.DatasetContract):
+    name = "data.collection"
+    params = {
+        "members": [
+            {"folder": folder, "labels": "{split}/classes", "class_names": ["sky", "road", "car"]}
+            for folder in ("first", "second")
+        ]
+    }
+
+    def write_files(self, folder: Path) -> None:
+        for member in ("first", "second"):
+            write_scenes(folder / member, "ir", "vi", "classes")
 
 
 class RenderedOnce(kit.DatasetContract):

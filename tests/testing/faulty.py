@@ -891,6 +891,84 @@ class Unaware(good.Recovery):
             return frozenset({"reconstruction", "labels"})
 
 
+# Loss terms -------------------------------------------------------------------------------------------------
+
+
+@fault("loss-term", "options_have_a_weight")
+class Weightless(good.ToTheMean):
+    class Config(ComponentConfig):
+        pass
+
+
+@fault("loss-term", "value_is_a_number")
+class ValueOfEachImage(good.ToTheMean):
+    def __call__(self, image: Tensor, sources: Any, proposal: LossProposal | None) -> Tensor:
+        return (image - sources[0]).square().mean(dim=(1, 2, 3))
+
+
+@fault("loss-term", "gradient_reaches_the_image")
+class DetachedTerm(good.ToTheMean):
+    def __call__(self, image: Tensor, sources: Any, proposal: LossProposal | None) -> Tensor:
+        return super().__call__(image.detach(), sources, proposal)
+
+
+@fault("loss-term", "gradient_reaches_the_weights")
+class DetachedWeights(good.ToTheProposed):
+    def __call__(self, image: Tensor, sources: Any, proposal: LossProposal | None) -> Tensor:
+        assert proposal is not None
+        return super().__call__(image, sources, LossProposal(proposal.weights.detach()))
+
+
+@fault("loss-term", "can_be_differentiated_twice")
+class OnceDifferentiable(good.ToTheMean):
+    def __call__(self, image: Tensor, sources: Any, proposal: LossProposal | None) -> Tensor:
+        return super().__call__(once(image), sources, proposal)
+
+
+@fault("loss-term", "flat_images_have_a_gradient")
+class RootOfContrast(good.ToTheMean):
+    def __call__(self, image: Tensor, sources: Any, proposal: LossProposal | None) -> Tensor:
+        variance = (image - image.mean(dim=(1, 2, 3), keepdim=True)).square().mean(dim=(1, 2, 3))
+        return super().__call__(image, sources, proposal) - variance.sqrt().mean()
+
+
+@fault("loss-term", "takes_any_number_of_sources")
+class PairsOnly(good.ToTheMean):
+    def __call__(self, image: Tensor, sources: Any, proposal: LossProposal | None) -> Tensor:
+        first, second = sources
+        return super().__call__(image, (first, second), proposal)
+
+
+@fault("loss-term", "value_is_the_mean_over_the_batch")
+class SumOverTheBatch(good.ToTheMean):
+    def __call__(self, image: Tensor, sources: Any, proposal: LossProposal | None) -> Tensor:
+        return len(image) * super().__call__(image, sources, proposal)
+
+
+@fault("loss-term", "undeclared_weights_are_not_used")
+class UndeclaredProposer(good.ToTheMean):
+    def __call__(self, image: Tensor, sources: Any, proposal: LossProposal | None) -> Tensor:
+        value = super().__call__(image, sources, proposal)
+        return value if proposal is None else value * proposal.weights[:, 0].mean()
+
+
+@fault("loss-term", "inputs_are_not_changed")
+class OverwritingTerm(good.ToTheMean):
+    def __call__(self, image: Tensor, sources: Any, proposal: LossProposal | None) -> Tensor:
+        sources[0].clamp_(max=0.5)
+        return super().__call__(image, sources, proposal)
+
+
+@fault("loss-term", "results_are_reproducible")
+class GrowingTerm(good.ToTheMean):
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        super().__init__(config, context)
+        self.factor = float(next(_builds))
+
+    def __call__(self, image: Tensor, sources: Any, proposal: LossProposal | None) -> Tensor:
+        return self.factor * super().__call__(image, sources, proposal)
+
+
 # Importers --------------------------------------------------------------------------------------------------
 
 

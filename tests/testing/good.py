@@ -18,6 +18,8 @@ from fusekit.interfaces import (
     FusionDataset,
     Guidance,
     ImportedWeights,
+    LossProposal,
+    LossTerm,
     LossTerms,
     Metric,
     MetricValue,
@@ -39,7 +41,15 @@ from fusekit.interfaces import (
 from fusekit.interfaces.config import ComponentConfig
 from fusekit.plugin import hookimpl
 from fusekit.testing import toys
-from tests.testing.good_configs import AsksASegmenter, Classifies, Plain, SceneConfig, TrainsBackbone
+from tests.testing.good_configs import (
+    AsksASegmenter,
+    Classifies,
+    Plain,
+    SceneConfig,
+    Term,
+    TrainsBackbone,
+    WeightedTerm,
+)
 
 
 class Backbone(toys.ToyBackbone):
@@ -189,6 +199,22 @@ class Recovery(Objective):
         return LossTerms(total, {"recovery": total})
 
 
+class ToTheMean(LossTerm):
+    Config: Any = Term
+
+    def __call__(self, image: Tensor, sources: Sources, proposal: LossProposal | None) -> Tensor:
+        return (image - torch.stack(sources).mean(dim=0)).square().mean()
+
+
+class ToTheProposed(LossTerm):
+    Config: Any = WeightedTerm
+
+    def __call__(self, image: Tensor, sources: Sources, proposal: LossProposal | None) -> Tensor:
+        assert proposal is not None
+        target = (proposal.weights * torch.cat(sources, dim=1)).sum(dim=1, keepdim=True)
+        return (image - target).square().mean()
+
+
 class Release(WeightsImporter):
     Config = Plain
 
@@ -224,6 +250,7 @@ GOOD: dict[str, type] = {
     "dataset": Noise,
     "strategy": Towards,
     "objective": Recovery,
+    "loss-term": ToTheMean,
     "importer": Release,
     "observer": Diary,
 }

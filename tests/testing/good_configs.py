@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fusekit.interfaces.config import ComponentConfig, Field
+from fusekit.interfaces.config import ComponentConfig, Field, LossTermConfig
 from fusekit.interfaces.context import ClassTable
 from fusekit.interfaces.dataset_config import DatasetConfig, Provenance
 
@@ -23,6 +23,15 @@ class AsksASegmenter(ComponentConfig):
 
     def needs(self) -> frozenset[str]:
         return frozenset({"task:segmentation"})
+
+
+class Term(LossTermConfig):
+    pass
+
+
+class WeightedTerm(LossTermConfig):
+    def needs(self) -> frozenset[str]:
+        return frozenset({"loss-proposer"})
 
 
 class SceneConfig(DatasetConfig):
