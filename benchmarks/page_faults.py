@@ -35,8 +35,8 @@ from times import TIMES_HEAD, times_beside
 import fusekit
 from fusekit.fusing.fusion_model import FusionModel
 from fusekit.interfaces import FusionBackbone
-from fusekit.memory import KEPT, described
 from fusekit.model.system import FusionSystem
+from fusekit.pipeline.memory import KEPT, described
 
 WAYS = ("C library", "kept")
 MEBI = 2**20

@@ -3,11 +3,11 @@ from ._version import __version__ as __version__
 from .errors import FusekitError as FusekitError
 from .fusing.fusion_model import FusionModel as FusionModel
 from .fusing.fusion_model import load as load
-from .memory import keep_memory as keep_memory
 from .model.assembly import assemble as assemble
 from .model.model_file import save_model as save_model
 from .model.system import FusionSystem as FusionSystem
 from .pipeline.fuse_files import fuse as fuse
+from .pipeline.memory import keep_memory as keep_memory
 from .pipeline.run import run as run
 from .recipe.recipe import Recipe as Recipe
 from .training.trainer import Trainer as Trainer

@@ -8,7 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NO_COLOR", "1")
 
 from fusekit.compat.torchvision_ops import import_torchvision
-from fusekit.memory import keep_memory
+from fusekit.pipeline.memory import keep_memory
 
 keep_memory()
 import_torchvision()

@@ -14,7 +14,7 @@ from rich.markup import escape
 from fusekit._version import __version__
 from fusekit.cli import doctor, explain, fuse, plugins, recipes, run, weights
 from fusekit.errors import FusekitError
-from fusekit.memory import keep_memory
+from fusekit.pipeline.memory import keep_memory
 from fusekit.plugin.discovery import discover, unreadable
 from fusekit.plugin.loader import PluginPolicy
 from fusekit.plugin.registry import registry, set_policy

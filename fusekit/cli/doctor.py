@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from fusekit._version import API_VERSION, __version__
 from fusekit.errors import FusekitError
-from fusekit.memory import described
+from fusekit.pipeline.memory import described
 from fusekit.plugin.imports import one_line
 from fusekit.plugin.registry import registry
 

@@ -8,26 +8,6 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = [
-    "BackboneRef",
-    "ComponentConfig",
-    "ComponentRef",
-    "DatasetRef",
-    "Field",
-    "GuidanceRef",
-    "LossTermConfig",
-    "LossTermRef",
-    "NestedKind",
-    "ObjectiveRef",
-    "ObserverRef",
-    "PathwayRef",
-    "ProposerRef",
-    "StageRef",
-    "StrategyRef",
-    "TaskRef",
-    "term_names",
-]
-
 
 class ComponentConfig(BaseModel):
     """Base class of every component's ``Config``: frozen, no unknown keys, every field described.

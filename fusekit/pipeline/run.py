@@ -12,10 +12,10 @@ from rich.console import Console
 
 from fusekit.devices import choose_device
 from fusekit.errors import UsageError
-from fusekit.memory import release
 from fusekit.pipeline.display import Display
 from fusekit.pipeline.evaluate_stage import evaluate_stage
 from fusekit.pipeline.fuse_stage import fuse_stage
+from fusekit.pipeline.memory import release
 from fusekit.pipeline.observers import Observers
 from fusekit.pipeline.report_stage import report_stage
 from fusekit.pipeline.run_folder import STAGES, RunFolder, Stage

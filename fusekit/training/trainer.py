@@ -239,29 +239,10 @@ class Trainer:
         if not distributed.is_first():
             return
         seconds = round(time.perf_counter() - began, 4)
+        facts = {"phase": self.phase, "step": step + 1, "epoch": epoch, "losses": losses, "seconds": seconds}
         if self.log is not None:
-            self.log.append(
-                {
-                    "phase": self.phase,
-                    "step": step + 1,
-                    "epoch": epoch,
-                    "name": planned.name,
-                    "lr": rate,
-                    "losses": losses,
-                    "seconds": seconds,
-                }
-            )
-        self.notify(
-            "step_finished",
-            phase=self.phase,
-            step=step + 1,
-            total_steps=self.total_steps,
-            epoch=epoch,
-            step_name=planned.name,
-            losses=losses,
-            learning_rate=rate,
-            seconds=seconds,
-        )
+            self.log.append({**facts, "name": planned.name, "lr": rate})
+        self.notify("step_finished", **facts, total_steps=self.total_steps, step_name=planned.name, learning_rate=rate)
         if self.progress is not None:
             self.progress(self.phase, step + 1, self.total_steps, losses)
 
@@ -274,36 +255,27 @@ class Trainer:
             outcome = validation.measure(step, self._guidance.step, self._state)
         if not distributed.is_first():
             return
-        seconds = round(time.perf_counter() - began, 4)
-        name = validation.validator.name
+        validator = validation.validator
+        facts = {"phase": self.phase, "step": step, "seconds": round(time.perf_counter() - began, 4)}
         if self.log is not None:
+            counts = {"scenes": outcome.scenes, "undefined": outcome.undefined, "finite": outcome.value is not None}
             self.log.append(
                 {
-                    "phase": self.phase,
-                    "step": step,
+                    **facts,
                     "epoch": (step - 1) // len(self.plan),
                     "name": "validation",
-                    "losses": {f"validation {name}": outcome.value},
-                    "validation": {
-                        "metric": validation.validator.is_metric,
-                        "best": outcome.best,
-                        "finite": outcome.value is not None,
-                        "scenes": outcome.scenes,
-                        "undefined": outcome.undefined,
-                    },
-                    "seconds": seconds,
+                    "losses": {f"validation {validator.name}": outcome.value},
+                    "validation": {"metric": validator.is_metric, "best": outcome.best, **counts},
                 }
             )
         self.notify(
             "validated",
-            phase=self.phase,
-            step=step,
-            measure=name,
+            **facts,
+            measure=validator.name,
             value=outcome.value,
             best=outcome.best,
-            higher_is_better=validation.validator.higher_is_better,
+            higher_is_better=validator.higher_is_better,
             scenes=outcome.scenes,
-            seconds=seconds,
         )
 
     def _over(self, step: int) -> bool:

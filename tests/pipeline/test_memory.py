@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 import fusekit
-from fusekit import memory
+from fusekit.pipeline import memory
 from tests.command_line import Call
 
 glibc = pytest.mark.skipif(not memory.is_glibc(), reason="the C library is not glibc")
 
 BLOCKS = f"""
 import resource, sys, threading
-from fusekit.memory import keep_memory, release
+from fusekit.pipeline.memory import keep_memory, release
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
