@@ -11,11 +11,10 @@ from pydantic import ValidationError
 
 from fusekit.errors import PluginError, UsageError
 from fusekit.interfaces.backbone import FusionBackbone
-from fusekit.interfaces.config import ComponentRef
 from fusekit.model.assembly import build_system
 from fusekit.model.system import FusionSystem
 from fusekit.plugin.registry import Registry, registry
-from fusekit.recipe.schema import ModelSection
+from fusekit.recipe.schema import ModelSection, PartComponentRef
 from fusekit.words import did_you_mean
 
 
@@ -54,7 +53,7 @@ def rule_system(name: str, components: Registry | None = None) -> FusionSystem:
             f"there is no model {name!r}: neither a model file, nor the folder of a run, nor a method{near}",
             hint=f"methods that need no training: {', '.join(sorted(known))}",
         )
-    section = ModelSection(backbone=ComponentRef(use=component))
+    section = ModelSection(backbone=PartComponentRef(use=component))
     found: type[FusionBackbone] = (components or registry()).component_class("backbone", component)
     roles = tuple(ascii_lowercase[: found.source_count or 0])
     return build_system(section, roles=roles, classes=None, components=components).eval()
