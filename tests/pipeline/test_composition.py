@@ -38,6 +38,7 @@ WITHOUT_WEIGHTS = {
     "uaafusion.attribution",
 }
 STRATEGIES: dict[str, dict[str, Any]] = {
+    "baselines.fixed": {},
     "uaafusion.joint": {},
     "tasks.supervised": {},
     "refusion.meta": {"rounds": 1},
