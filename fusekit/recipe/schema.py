@@ -126,8 +126,19 @@ class SamplingSection(Section):
     swap: bool = Field(False, description="append a copy of every batch with its sources in reversed order")
 
 
+class UpdaterSection(Section):
+    """Options of one updater of a strategy, where they differ from those of the phase."""
+
+    name: Literal["adam", "adamw", "sgd"] | None = Field(None, description="name of the optimiser")
+    lr: float | None = Field(None, gt=0, description="initial learning rate; the schedule applies to it too")
+    betas: tuple[float, float] | None = Field(None, description="decay rates of Adam's moments")
+    eps: float | None = Field(None, gt=0, description="Adam's epsilon")
+    weight_decay: float | None = Field(None, ge=0, description="weight decay")
+    momentum: float | None = Field(None, ge=0, lt=1, description="momentum of SGD")
+
+
 class OptimiserSection(Section):
-    """The optimiser of every updater of a phase."""
+    """The optimiser of the updaters of a phase."""
 
     name: Literal["adam", "adamw", "sgd"] = Field("adam", description="name of the optimiser")
     lr: float = Field(1e-4, gt=0, description="initial learning rate")
@@ -135,6 +146,15 @@ class OptimiserSection(Section):
     eps: float = Field(1e-8, gt=0, description="Adam's epsilon")
     weight_decay: float = Field(0.0, ge=0, description="weight decay")
     momentum: float = Field(0.0, ge=0, lt=1, description="momentum of SGD")
+    updaters: dict[str, UpdaterSection] = Field(
+        default_factory=dict,
+        description="options of single updaters of the strategy by name, such as `{proposer: {eps: 1e-10}}`",
+    )
+
+    def of(self, updater: str) -> OptimiserSection:
+        """The options of an updater."""
+        own = self.updaters.get(updater)
+        return self if own is None else self.model_copy(update=own.model_dump(exclude_none=True))
 
 
 class ScheduleSection(Section):

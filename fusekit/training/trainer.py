@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from fusekit.devices import generators_of
-from fusekit.errors import RunError
+from fusekit.errors import RunError, UsageError
 from fusekit.interfaces.guidance import Guidance
 from fusekit.interfaces.strategy import StepPlan, Strategy, UpdateRule
 from fusekit.interfaces.types import Batch
@@ -142,7 +143,7 @@ class Trainer:
             raise ValueError(f"updater {name!r} was requested twice")
         pairs = [part if isinstance(part, tuple) else (part, 1.0) for part in parts]
         parameters = [(parameter, factor) for module, factor in pairs for parameter in module.parameters()]
-        updater = GradientUpdater(name, parameters, self.section.optimiser, self.section.clip, rule)
+        updater = GradientUpdater(name, parameters, self.section.optimiser.of(name), self.section.clip, rule)
         self.updaters[name] = updater
         return updater
 
@@ -186,6 +187,12 @@ class Trainer:
         first = distributed.is_first()
         with torch.random.fork_rng(devices=generators_of(self.device)):
             self.strategy.setup(self)
+            unknown = sorted(set(self.section.optimiser.updaters) - set(self.updaters))
+            if unknown:
+                raise UsageError(
+                    f"phase {self.phase!r}: optimiser.updaters names {unknown[0]!r}, but the strategy has no such updater",
+                    hint=f"its updaters are: {', '.join(self.updaters)}",
+                )
             step = self._restore() if resume else 0
             distributed.copy_from_first([*self.system.parameters(), *self.system.buffers()])
             if self.average is not None and step == 0:
@@ -216,15 +223,16 @@ class Trainer:
         epoch, within = divmod(step, len(self.plan))
         planned = self.plan[within]
         batches = self._batches(planned, epoch, within)
-        rate = scheduled_learning_rate(
-            self.section.optimiser.lr,
-            self.section.schedule,
+        scheduled = partial(
+            scheduled_learning_rate,
+            section=self.section.schedule,
             step=step,
             total_steps=self.total_steps,
             steps_per_epoch=len(self.plan),
         )
+        rate = scheduled(self.section.optimiser.lr)
         for updater in self.updaters.values():
-            updater.set_lr(rate)
+            updater.set_lr(scheduled(updater.initial_lr))
         torch.manual_seed(stream_seed(self.seed, self.phase, "step", step, *_rank_stream()))
         began = time.perf_counter()
         try:

@@ -49,7 +49,7 @@ class GradientUpdater:
     Args:
         name: Name of the updater in checkpoints and errors.
         parameters: Parameters to train, each with a learning-rate factor; frozen ones are left out.
-        optimiser: The recipe's section.
+        optimiser: The options of this updater.
         clip: Largest norm of the gradient, or None.
         rule: How a gradient is turned into an update; see `fusekit.interfaces.TrainingContext.updater`.
     """
@@ -64,6 +64,7 @@ class GradientUpdater:
     ) -> None:
         self.name = name
         self.rule = rule
+        self.initial_lr = optimiser.lr
         by_factor: dict[float, list[nn.Parameter]] = {}
         for parameter, factor in parameters:
             if parameter.requires_grad:

@@ -38,6 +38,12 @@ class NetworkConfig(TransformerConfig):
 class ProposerConfig(TransformerConfig):
     """Options of the loss proposal module."""
 
+    centred: bool = Field(
+        False,
+        description="subtract each score map's mean over the image before the softmax, so that the weights can choose "
+        "a source place by place but never for a whole image; an addition of ours",
+    )
+
 
 class ReconstructionConfig(TransformerConfig):
     """Options of the reconstruction module."""
@@ -71,12 +77,26 @@ class MetaConfig(ComponentConfig):
     rounds: int = Field(
         200,
         ge=0,
-        description="rounds of inner and outer update before each pass over the data; 0 freezes the proposer: use it "
-        "in a `pretrain` phase to warm up the fusion and evaluator networks",
+        description="rounds of inner and outer update in each epoch; 0 freezes the proposer: use it in a `pretrain` "
+        "phase to warm up the fusion and evaluator networks",
     )
-    inner_steps: int = Field(1, ge=1, description="number of differentiable steps of the fusion module per round")
+    order: Literal["block", "alternated"] = Field(
+        "block",
+        description="`block`: all rounds of an epoch before its pass over the data; `alternated`: spread evenly over "
+        "the pass, an addition of ours",
+    )
+    inner: Literal["network", "image", "minimiser"] = Field(
+        "network",
+        description="what the inner update changes: `network`, the fusion module (the paper). Ours: `image`, every "
+        "pixel of the fused image by itself; `minimiser`: no step from a fused image, but the image for which the "
+        "proposed intensity loss is smallest. Both leave the fusion module out of the round, which makes it cheaper, "
+        "and the outer loss is that of the same images",
+    )
+    inner_steps: int = Field(1, ge=1, description="number of differentiable inner steps per round")
     inner_rate: float | None = Field(
-        None, gt=0, description="learning rate η of the inner steps; default: the current learning rate"
+        None,
+        gt=0,
+        description="learning rate η of the inner steps; default: the current learning rate, or .3 with `inner: image`",
     )
     outer_rule: Literal["recipe", "normalised"] = Field(
         "recipe",
@@ -92,6 +112,20 @@ class MetaConfig(ComponentConfig):
         description="`shared`: the evaluator is trained with the batches of the fusion module; `own`: with the stream "
         "`evaluator`, for which the recipe may set another sampling (train.streams)",
     )
+    evaluator_rate: float = Field(
+        1.0, gt=0, description="learning rate of the evaluator as a multiple of the current one"
+    )
+    mixtures: Literal["none", "whole", "local"] = Field(
+        "none",
+        description="train the evaluator also on random mixtures of the sources, so that it knows images other than "
+        "the fusion module's: `whole`: one share of each source per image; `local`: shares that vary smoothly over "
+        "the image. An addition of ours",
+    )
+    exchange: bool = Field(
+        False,
+        description="show every batch also with its sources exchanged, as the paper does; the evaluator's targets "
+        "keep the order of the roles",
+    )
     loss: list[LossTermRef] = Field(
         [ComponentRef(use="losses.intensity"), ComponentRef(use="losses.gradient")],
         min_length=1,
@@ -105,9 +139,9 @@ class MetaConfig(ComponentConfig):
         return frozenset({"backbone", "loss-proposer"})
 
     def streams(self) -> frozenset[str]:
-        return frozenset(
-            {"meta_train", "meta_test", "fusion"} | ({"evaluator"} if self.evaluator_batches == "own" else set())
-        )
+        meta_test = {"meta_test"} if self.inner == "network" else set()
+        evaluator = {"evaluator"} if self.evaluator_batches == "own" else set()
+        return frozenset({"meta_train", "fusion"} | meta_test | evaluator)
 
     def losses(self) -> frozenset[str]:
         return frozenset({"fusion", *term_names(self.loss), "evaluator"})

@@ -35,4 +35,6 @@ class LossProposalModule(LossProposer):
     def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> LossProposal:
         features = [encode(source) for encode, source in zip(self.encoders, sources, strict=True)]
         scores: Tensor = self.head(torch.cat(features, dim=1))
+        if self.config.centred:
+            scores = scores - scores.mean(dim=(2, 3), keepdim=True)
         return LossProposal(scores.softmax(dim=1).contiguous())

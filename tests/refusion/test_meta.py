@@ -16,10 +16,13 @@ from fusekit.interfaces import Batch, BuildContext, TaskNetwork
 from fusekit.model.system import FusionSystem
 from fusekit.training.checkpoint import CheckpointFolder
 from fusekit.training.updater import NonFiniteError
+from fusekit_refusion.config import ProposerConfig
+from fusekit_refusion.meta import Shown, mixture
+from fusekit_refusion.proposer import LossProposalModule
 from fusekit_tasks.config import SmpConfig
 from fusekit_tasks.segmentation import SmpSegmenter
 from tests.networks import ROLES, class_table
-from tests.refusion.tiny import Scenes, system, trainer
+from tests.refusion.tiny import SIZE, Scenes, context, system, trainer
 
 TASK = {"objective": {"use": "refusion.task"}}
 
@@ -47,6 +50,12 @@ def test_an_epoch_is_rounds_and_then_a_pass() -> None:
     assert [step.draws for step in own.plan[1:3]] == [("meta_train", "meta_test", "evaluator"), ("fusion", "evaluator")]
 
 
+def test_rounds_alternate_with_the_pass() -> None:
+    made, _ = trainer(system(), options={"order": "alternated", "inner": "minimiser"})
+    assert [step.name for step in made.plan] == ["fusion", "round", "fusion", "round", "fusion"]
+    assert made.plan[1].draws == ("meta_train",)
+
+
 def test_streams_go_on_where_they_were() -> None:
     data, evaluated = Scenes(size=16), Scenes(size=24)
     made, _ = trainer(system(), data, options={"evaluator_batches": "own"}, streams={"evaluator": evaluated})
@@ -62,7 +71,10 @@ def test_streams_go_on_where_they_were() -> None:
     }
 
 
-@pytest.mark.parametrize("options", [{}, TASK, {"inner_steps": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, TASK, {"inner_steps": 2}, {"inner": "image"}, {"inner": "minimiser", "mixtures": "local", "exchange": True}],
+)
 def test_a_round_changes_the_proposer_alone(options: dict[str, Any]) -> None:
     parts = system(task=segmenter())
     before = state(parts)
@@ -109,7 +121,15 @@ def test_the_normalised_rule_moves_the_largest_weight_by_the_rate() -> None:
         assert min(moves) < 0.5 * rate * outer
 
 
-@pytest.mark.parametrize("options", [{}, TASK, {"outer_rule": "normalised", "inner_steps": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        TASK,
+        {"outer_rule": "normalised", "inner_steps": 2},
+        {"inner": "minimiser", "mixtures": "local", "order": "alternated", "exchange": True},
+    ],
+)
 def test_resume_is_bit_exact(options: dict[str, Any], tmp_path: Path) -> None:
     common: dict[str, Any] = {"options": options, "checkpoint_every": 2, "seed": 5, "clip": 1.0}
     straight = system(task=segmenter())
@@ -173,3 +193,70 @@ def test_black_images_do_no_harm() -> None:
     parts = system()
     trainer(parts, Black(), options={"inner_steps": 2})[0].fit()
     assert all(bool(torch.isfinite(weight).all()) for weight in parts.parameters())
+
+
+def test_targets_keep_the_order_of_the_roles() -> None:
+    """Sources are exchanged in the copy of a batch, what the evaluator is to recover from it is not."""
+    batch = Scenes().batch("x", 0, 0)
+    shown = Shown.both_ways(batch)
+    first, second = batch.sources
+    assert torch.equal(shown.sources[0], torch.cat([first, second]))
+    assert torch.equal(shown.sources[1], torch.cat([second, first]))
+    assert torch.equal(shown.targets.sources[0], torch.cat([first, first]))
+    assert torch.equal(shown.targets.sources[1], torch.cat([second, second]))
+    assert shown.batch.labels is not None
+    assert shown.batch.ids == 2 * batch.ids
+
+
+@pytest.mark.parametrize("kind", ["whole", "local"])
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_mixture_lies_between_its_sources(kind: Any, count: int) -> None:
+    torch.manual_seed(2)
+    sources = tuple(torch.rand(4, 1, 32, 40) for _ in range(count))
+    mixed, stacked = mixture(sources, kind), torch.stack(sources)
+    assert bool((mixed >= stacked.amin(dim=0) - 1e-6).all() and (mixed <= stacked.amax(dim=0) + 1e-6).all())
+    # The share of a black source among white ones is what a mixture lacks.
+    black = (torch.zeros(4, 1, 32, 40), *(torch.ones(4, 1, 32, 40) for _ in range(count - 1)))
+    within = mixture(black, kind).flatten(1).std(dim=1)
+    assert bool((within < 1e-6).all()) if kind == "whole" else bool((within > 0.05).all())
+
+
+def test_the_minimiser_is_where_the_intensity_loss_is_smallest() -> None:
+    """Gradient descent on the pixels ends there; many steps of `inner: image` come close."""
+    parts, batch = system(), Scenes().batch("x", 0, 0)
+    assert parts.proposer is not None
+    proposal = parts.proposer(batch.sources)
+    found = []
+    for options in ({"inner": "minimiser"}, {"inner": "image", "inner_steps": 60}):
+        made, strategy = trainer(system(), options=options)
+        strategy.setup(made)
+        found.append(strategy.step_of_image(Shown(batch, batch), proposal)[1])
+    assert torch.allclose(found[0], found[1], atol=1e-4)
+    pixels = found[0].detach().requires_grad_()
+    weights = proposal.weights.detach()
+    loss = (weights * (torch.cat(batch.sources, dim=1) - pixels)).square().sum()
+    assert float(torch.autograd.grad(loss, pixels)[0].abs().max()) < 1e-5
+
+
+def test_the_evaluator_learns_from_the_image_after_the_fusion_update() -> None:
+    parts = system()
+    made, strategy = trainer(parts, optimiser={"lr": 1e-2})
+    strategy.setup(made)
+    made.updaters["fusion"].set_lr(1e-2)
+    made.updaters["evaluator"].set_lr(0.0)
+    batch = made.data.batch("x", 0, 0)
+    record = strategy.step(made.plan[-1], [batch])
+    with torch.no_grad():
+        assert parts.reconstruction is not None
+        parts.reconstruction.train()
+        after = strategy.objective.loss(parts.reconstruction, parts.backbone(batch.sources).image, batch)
+    assert record.losses["reconstruction"] == pytest.approx(after.total.item(), rel=1e-6)
+
+
+def test_centred_scores_choose_no_source_for_a_whole_image() -> None:
+    torch.manual_seed(1)
+    proposer = LossProposalModule(ProposerConfig(centred=True, **SIZE), context())
+    with torch.no_grad():
+        proposer.head[-1].bias.copy_(torch.tensor([5.0, -5.0]))  # a preference for the first source everywhere
+        weights = proposer((torch.rand(2, 1, 24, 24), torch.rand(2, 1, 24, 24))).weights
+    assert (weights.log()[:, 0] - weights.log()[:, 1]).mean(dim=(1, 2)).abs().max() < 1e-5

@@ -335,3 +335,30 @@ def test_a_rule_of_a_strategy_changes_the_gradients_of_all_weights_together() ->
     update(sum((weight.square().sum() for weight in weights), torch.zeros(())))
     assert seen == [[6.0, -8.0, 24.0]]
     assert torch.cat(weights).tolist() == [2.0, -5.0, 11.0]
+
+
+@pytest.mark.parametrize(
+    ("own", "kind", "lr"),
+    [
+        ({}, torch.optim.Adam, 1e-3),
+        ({"joint": {"name": "sgd", "lr": 4e-3, "momentum": 0.5}}, torch.optim.SGD, 4e-3),
+        ({"joint": {"eps": 1e-12}}, torch.optim.Adam, 1e-3),
+    ],
+)
+def test_an_updater_has_its_own_options(own: dict[str, Any], kind: type, lr: float) -> None:
+    """Rule, learning rate and epsilon of one updater; the schedule applies to every rate."""
+    changes = {"optimiser": {"lr": 1e-3, "updaters": own}, "schedule": {"warmup": 4}, "max_steps": 2}
+    strategy = JointTraining(JointConfig(), Builder(ROLES, None).context)
+    trainer = Trainer(joint_system(), strategy, Scenes(), section(**changes))
+    trainer.fit()
+    optimiser = trainer.updaters["joint"].optimiser
+    assert isinstance(optimiser, kind)
+    assert optimiser.param_groups[0]["lr"] == pytest.approx(lr * 2 / 4)
+    if kind is torch.optim.Adam:
+        assert optimiser.param_groups[0]["eps"] == own.get("joint", {}).get("eps", 1e-8)
+
+
+def test_options_of_an_unknown_updater_are_refused() -> None:
+    with pytest.raises(UsageError, match="'proposer', but the strategy has no such updater") as caught:
+        train(joint_system(), None, optimiser={"updaters": {"proposer": {"eps": 1e-10}}})
+    assert "joint" in (caught.value.hint or "")
