@@ -190,7 +190,7 @@ class Trainer:
             unknown = sorted(set(self.section.optimiser.updaters) - set(self.updaters))
             if unknown:
                 raise UsageError(
-                    f"phase {self.phase!r}: optimiser.updaters names {unknown[0]!r}, but the strategy has no such updater",
+                    f"phase {self.phase!r}: optimiser.updaters names {unknown[0]!r}, which the strategy does not have",
                     hint=f"its updaters are: {', '.join(self.updaters)}",
                 )
             step = self._restore() if resume else 0

@@ -359,6 +359,6 @@ def test_an_updater_has_its_own_options(own: dict[str, Any], kind: type, lr: flo
 
 
 def test_options_of_an_unknown_updater_are_refused() -> None:
-    with pytest.raises(UsageError, match="'proposer', but the strategy has no such updater") as caught:
+    with pytest.raises(UsageError, match="'proposer', which the strategy does not have") as caught:
         train(joint_system(), None, optimiser={"updaters": {"proposer": {"eps": 1e-10}}})
     assert "joint" in (caught.value.hint or "")
