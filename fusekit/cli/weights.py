@@ -21,7 +21,7 @@ def import_(
 
     Example: fusekit weights import uaafusion released.pth -o uaafusion.safetensors
     """
-    from fusekit.model.import_weights import import_weights
+    from fusekit.weights.importing import import_weights
 
     card = import_weights(name, file, out, overwrite=overwrite)
     typer.echo(f"{out}: {card.model['backbone']['use']}")

@@ -17,11 +17,11 @@ from fusekit.data.raster import Raster
 from fusekit.errors import UsageError
 from fusekit.files import file_name, same_file
 from fusekit.fusing.fusion_model import FusionModel, load, raster_of
-from fusekit.fusing.pairs import Scene, pair_folders
 from fusekit.fusing.scenes import storable
 from fusekit.launch import launch
 from fusekit.pipeline.fuse_folder import FolderJob, Prepare, output_name
 from fusekit.pipeline.inputs import InputKind, assign_roles, kind_of, repeated_sources
+from fusekit.pipeline.pairs import Scene, pair_folders
 from fusekit.progress import Advance
 from fusekit.recipe.fuse_options import FuseOptions, fuse_options
 from fusekit.registration.registration import AlignChoice, Registration
@@ -182,7 +182,8 @@ class _Request:
         if contact_sheet and process.world > 1:
             notes.append("no contact sheet is written under torchrun; run the same command without torchrun to add it")
         elif contact_sheet and done.fused + done.skipped:
-            sheet = write_contact_sheet(scenes, self.out, lambda scene: output_name(scene, job.suffix))
+            files = {scene.id: scene.files for scene in scenes}
+            sheet = write_contact_sheet(files, self.out, lambda scene: output_name(scene, job.suffix))
         failed = {**done.failed, **(unpaired if process.rank == 0 else {})}
         return FuseResult(
             self.out, "folders", tuple(done.fused), tuple(done.skipped), failed, tuple(notes), contact_sheet=sheet
