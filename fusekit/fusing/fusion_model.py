@@ -26,7 +26,7 @@ from fusekit.model.model_file import load_system
 from fusekit.model.rules import rule_system, rules
 from fusekit.model.system import FusionSystem
 from fusekit.plugin.registry import registry
-from fusekit.plugin.weights import find_weights
+from fusekit.plugin.shipped import find_weights
 from fusekit.progress import Advance
 from fusekit.recipe.fuse_options import FuseOptions, fuse_options
 from fusekit.recipe.model_card import ModelCard

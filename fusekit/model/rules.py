@@ -14,7 +14,7 @@ from fusekit.interfaces.backbone import FusionBackbone
 from fusekit.model.assembly import build_system
 from fusekit.model.system import FusionSystem
 from fusekit.plugin.registry import Registry, registry
-from fusekit.plugin.weights import shipped_weights
+from fusekit.plugin.shipped import shipped_weights
 from fusekit.recipe.schema import ModelSection, PartComponentRef
 from fusekit.words import did_you_mean
 

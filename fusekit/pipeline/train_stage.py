@@ -23,6 +23,7 @@ from fusekit.training import distributed
 from fusekit.training.checkpoint import CheckpointFolder
 from fusekit.training.events import Notify, ignore_event
 from fusekit.training.trainer import Trainer
+from fusekit.weights.release import plain, scene_list, without_release
 from fusekit.words import some
 
 
@@ -78,7 +79,12 @@ def train_stage(
         return
     provenance = recipe.data_config.provenance()
     files = parts_from_files(recipe.model.model)
-    parts = {name: {"from": str(path), **read_card(path).provenance} for name, path in files.items()}
+    parts = {
+        name: {"from": getattr(recipe.model.model, name).weights_from, **without_release(read_card(path).provenance)}
+        for name, path in files.items()
+    }
+    seconds = round(folder.record().get("training_seconds", 0) + time.monotonic() - began, 1)
+    trained = scene_list(scenes.trained.ids) if scenes is not None else None
     save_model(
         folder.model,
         system,
@@ -89,6 +95,8 @@ def train_stage(
             "data": provenance.name,
             "synthetic": provenance.synthetic,
             "labels": provenance.labels,
+            "training": {"seconds": seconds, "device": str(device), "processes": processes},
+            **({"scenes": plain(trained)} if trained is not None else {}),
             **({"validation": validation} if validation else {}),
             **({"parts": parts} if parts else {}),
         },
@@ -96,7 +104,7 @@ def train_stage(
     folder.update(
         {
             "steps": steps,
-            "training_seconds": round(folder.record().get("training_seconds", 0) + time.monotonic() - began, 1),
+            "training_seconds": seconds,
             "training_scenes": len(scenes.trained) if scenes is not None else 0,
             "held_out": list(scenes.held_out) if scenes is not None else [],
             "validation": validation,

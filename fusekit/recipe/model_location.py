@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fusekit.errors import UsageError
 from fusekit.plugin.registry import Registry, registry
-from fusekit.plugin.weights import find_weights, resolve_address, weights_file
+from fusekit.plugin.shipped import find_weights, resolve_address, weights_file
 from fusekit.recipe.model_card import MODEL_FILE
 
 

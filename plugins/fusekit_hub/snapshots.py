@@ -55,7 +55,9 @@ def _snapshot(address: str, repository: str, revision: str) -> Path:
         raise DataError(f"{address} is not in the local cache of the hub", hint=hint) from None
     except (HfHubHTTPError, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise DataError(f"{address} cannot be downloaded: {reason}", hint="check the address and the network") from error
+        raise DataError(
+            f"{address} cannot be downloaded: {reason}", hint="check the address and the network"
+        ) from error
     path = Path(folder) / MODEL
     if not path.is_file():
         raise DataError(f"{address} has no file {MODEL}" + ("" if online else " in the local cache"), hint=hint)
