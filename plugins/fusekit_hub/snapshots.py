@@ -46,18 +46,14 @@ def _snapshot(address: str, repository: str, revision: str) -> Path:
             f"{address} needs the package huggingface_hub", hint="pip install 'image-fusekit[hub]'"
         ) from None
     online = os.environ.get("FUSEKIT_ALLOW_DOWNLOAD") == "1"
-    hint = None if online else "set FUSEKIT_ALLOW_DOWNLOAD=1 to allow downloading it once"
+    hint = "check the address and the network" if online else "FUSEKIT_ALLOW_DOWNLOAD=1 allows downloading it once"
     try:
-        folder = snapshot_download(
-            repository, revision=revision, allow_patterns=FILES, local_files_only=not online, token=False
-        )
+        folder = snapshot_download(repository, revision=revision, allow_patterns=FILES, local_files_only=not online)
     except LocalEntryNotFoundError:
         raise DataError(f"{address} is not in the local cache of the hub", hint=hint) from None
     except (HfHubHTTPError, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise DataError(
-            f"{address} cannot be downloaded: {reason}", hint="check the address and the network"
-        ) from error
+        raise DataError(f"{address} cannot be downloaded: {reason}", hint=hint) from error
     path = Path(folder) / MODEL
     if not path.is_file():
         raise DataError(f"{address} has no file {MODEL}" + ("" if online else " in the local cache"), hint=hint)
