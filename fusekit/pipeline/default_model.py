@@ -59,7 +59,7 @@ def choose_model(
     if spec is None:
         return Choice(PYRAMID, f"no weights for {wanted} are installed: {_PYRAMID_USED}" if task is not None else "")
     card = read_card(weights_file(spec, known))
-    if count != len(card.roles):
+    if count > len(card.roles):
         return Choice(PYRAMID, f"{spec.short} fuses {len(card.roles)} sources, not {count}: {_PYRAMID_USED}")
     unknown = [role for role in roles if role not in card.roles]
     if unknown:

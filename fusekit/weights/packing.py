@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -121,7 +122,7 @@ def pack(
     pair = synthetic_pair(description.task, system.roles, known)
     metrics = [spec.name for spec in known.for_tables("metric")]
     state = _state(run.model_file, kept, half)
-    facts = {
+    facts: dict[str, Any] = {
         "summary": description.summary,
         "task": description.task,
         "licence": description.licence,
@@ -174,7 +175,12 @@ def kept_parts(system: FusionSystem, keep: Sequence[str] = ()) -> list[str]:
 def _state(file: Path, kept: Sequence[str], half: bool) -> dict[str, Tensor]:
     prefixes = tuple("guidance_maker." if name == "guidance" else f"{name}." for name in kept)
     state = {name: value for name, value in load_file(file).items() if name.startswith(prefixes)}
-    return {name: value.half() if half and value.dtype == torch.float32 else value for name, value in state.items()}
+    if not half:
+        return state
+    for name, value in state.items():
+        if value.dtype == torch.float32 and float(value.abs().max()) > torch.finfo(torch.float16).max:
+            raise RunError(f"{name} has values beyond the range of 16 bits", hint="leave out --half")
+    return {name: value.half() if value.dtype == torch.float32 else value for name, value in state.items()}
 
 
 def _metric_keys(names: Sequence[str], tables: Sequence[Table]) -> list[str]:
@@ -200,8 +206,9 @@ def _check_same(before: Results, after: Results, half: bool) -> None:
         wrong = float((before.labels != after.labels).float().mean())
     if levels <= HALF_LEVELS and wrong <= HALF_LABELS:
         return
+    classes = f", the predicted class of {wrong:.2%} of the pixels ({HALF_LABELS:.1%} accepted)" if wrong else ""
     raise RunError(
         f"packing changes the results: the fused image by up to {levels:.2f} levels of 8 bits ({HALF_LEVELS} accepted)"
-        f", the predicted class of {wrong:.2%} of the pixels ({HALF_LABELS:.1%} accepted)",
+        f"{classes}",
         hint="leave out --half" if half else "the model needs a part that was left out; name it with --keep",
     )

@@ -60,12 +60,15 @@ def results_of(
         components: Registry that provides the metrics.
 
     Raises:
+        DataError: The fused image has values that are not finite.
         PluginError: A metric is not installed.
     """
     system = system.to("cpu").eval()
     images = [sources[role] for role in system.roles]
     fused = Engine(system).fuse(TensorScene(images), measure=True).measured
     assert fused is not None
+    if not bool(torch.isfinite(fused).all()):
+        raise DataError("the model gives values that are not finite for the pair on which weights are verified")
     builder = Builder(system.roles, system.classes, components)
     built: dict[str, Metric] = {name: builder.build("metric", ComponentRef(use=name)) for name in metrics}
     benchmark = Benchmark([Method("weights", is_model=True)], built)

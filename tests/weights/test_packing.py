@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import fusekit
@@ -59,7 +60,7 @@ def facts_params(recipe: str) -> dict[str, Any]:
 
 def test_the_hash_of_a_scene_list_depends_on_the_names_only() -> None:
     assert scene_list(["b", "a"]) == scene_list(["a", "b"])
-    assert scene_list(["a", "b"]).sha256 == "4bc453b53cb3d914b45f4b250294236adba2c0e09ff6f03793949e7e39fd4cc1"
+    assert scene_list(["a", "b"]).sha256 == "7e18f737311b2dc3b2f269dd78396b0351f14fb66efa879f768cb23181883c78"
 
 
 def test_paths_of_the_machine_are_not_in_the_file(tmp_path: Path) -> None:
@@ -136,20 +137,30 @@ def test_a_segmenter_is_kept_and_verified(tmp_path: Path) -> None:
     assert again.task is not None
 
 
-def test_16_bits_that_change_the_result_are_refused(tmp_path: Path) -> None:
-    run = finished_run(tmp_path / "run")
+def changed_run(folder: Path, change: Callable[[torch.Tensor], torch.Tensor]) -> Path:
+    """A run whose every tensor is changed."""
+    run = finished_run(folder)
     file = run / "model.safetensors"
-    state = load_file(file)
-    largest = max(state, key=lambda name: float(state[name].abs().max()) * state[name].numel())
-    state[largest] = state[largest] * 1e6  # beyond the largest number of 16 bits
-    from safetensors import safe_open
-
     with safe_open(file, framework="pt") as opened:
         metadata = opened.metadata()
-    save_file(state, file, metadata)
+    save_file({name: change(value) for name, value in load_file(file).items()}, file, metadata)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda value: value * 1e7, "has values beyond the range of 16 bits"),
+        (lambda value: value * 4, "packing changes the results: the fused image by up to"),
+        (lambda value: value * float("nan"), "values that are not finite"),
+    ],
+)
+def test_16_bits_that_change_the_result_are_refused(
+    tmp_path: Path, change: Callable[[torch.Tensor], torch.Tensor], message: str
+) -> None:
     out = tmp_path / "out.safetensors"
-    with pytest.raises((RunError, DataError, fusekit.FusekitError)):
-        pack(run, out, DESCRIPTION, half=True)
+    with pytest.raises((RunError, DataError), match=message):
+        pack(changed_run(tmp_path / "run", change), out, DESCRIPTION, half=True)
     assert not out.exists()
     assert not list(tmp_path.glob(".*safetensors*"))
 
@@ -169,7 +180,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     assert taken.read_text() == "mine"
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**record, "training_scenes": 3}))
-    with pytest.raises(DataError, match="the data has 4 training scenes, but the run .* was trained on 3"):
+    with pytest.raises(DataError, match=r"the data has 4 training scenes, but the run .* was trained on 3"):
         pack(run, tmp_path / "out.safetensors", DESCRIPTION)
 
 
