@@ -16,7 +16,7 @@ from fusekit.pipeline.display import Display, format_losses
 from fusekit.pipeline.run_folder import RunFolder
 from fusekit.pipeline.validators import TrainingScenes, make_validator, split_scenes
 from fusekit.recipe.model_card import read_card
-from fusekit.recipe.part_files import parts_from_files
+from fusekit.recipe.part_files import part_origins, parts_from_files
 from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.schema import SamplingSection, TrainSection
 from fusekit.training import distributed
@@ -78,10 +78,9 @@ def train_stage(
     if not distributed.is_first():
         return
     provenance = recipe.data_config.provenance()
-    files = parts_from_files(recipe.model.model)
+    files, origins = parts_from_files(recipe.model.model), part_origins(recipe.model.model)
     parts = {
-        name: {"from": getattr(recipe.model.model, name).weights_from, **without_release(read_card(path).provenance)}
-        for name, path in files.items()
+        name: {"from": origins[name], **without_release(read_card(path).provenance)} for name, path in files.items()
     }
     seconds = round(folder.record().get("training_seconds", 0) + time.monotonic() - began, 1)
     trained = scene_list(scenes.trained.ids) if scenes is not None else None

@@ -16,9 +16,14 @@ from fusekit.recipe.tree import Node, node_from_plain
 
 def parts_from_files(section: ModelSection) -> dict[str, Path]:
     """Name of each part that comes from a model file → the file."""
+    return {name: locate_model(given) for name, given in part_origins(section).items()}
+
+
+def part_origins(section: ModelSection) -> dict[str, str]:
+    """Name of each part that comes from a model file → the file as the recipe names it."""
     refs = {name: getattr(section, name) for name in fields_of(ModelSection)}
     return {
-        name: locate_model(ref.weights_from)
+        name: ref.weights_from
         for name, ref in refs.items()
         if isinstance(ref, PartComponentRef) and ref.weights_from is not None
     }
