@@ -80,7 +80,8 @@ def _words(report: PluginReport) -> tuple[str, str, str]:
     parts = (
         [f"{count} component{'' if count == 1 else 's'}"] if count or not (report.weights or report.locations) else []
     )
-    parts += [f"{len(report.weights)} weights"] if report.weights else []
+    sets = len(report.weights)
+    parts += [f"{sets} set{'' if sets == 1 else 's'} of weights"] if sets else []
     parts += [f"{scheme}:// addresses" for scheme in report.locations]
     provides = f", {', '.join(parts)}" if report.state == "loaded" else ""
     return report.namespace, report.state, f"{report.distribution} {report.version}{provides}"

@@ -24,6 +24,7 @@ from fusekit.training.checkpoint import CheckpointFolder
 from fusekit.training.events import Notify, ignore_event
 from fusekit.training.trainer import Trainer
 from fusekit.weights.release import plain, scene_list, without_release
+from fusekit.weights.run_facts import logged_seconds
 from fusekit.words import some
 
 
@@ -82,7 +83,9 @@ def train_stage(
     parts = {
         name: {"from": origins[name], **without_release(read_card(path).provenance)} for name, path in files.items()
     }
-    seconds = round(folder.record().get("training_seconds", 0) + time.monotonic() - began, 1)
+    # After an interruption, the steps before it are in the log only.
+    seconds = folder.record().get("training_seconds", 0) + time.monotonic() - began
+    seconds = round(max(seconds, logged_seconds(folder.log)), 1)
     trained = scene_list(scenes.trained.ids) if scenes is not None else None
     save_model(
         folder.model,

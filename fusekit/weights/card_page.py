@@ -55,8 +55,8 @@ def _lines(
     yield from _list(
         ("Task", text(release.task)),
         ("Sources, in this order", text(", ".join(card.roles))),
-        *((part, code(str(card.model[part].get("use")))) for part in release.kept if part in card.model),
-        ("Parts that were trained and are not in this file", text(", ".join(release.dropped) or "none")),
+        *((_part(name), code(str(card.model[name].get("use")))) for name in release.kept if name in card.model),
+        ("Parts that were trained and are not in this file", ", ".join(map(_part, release.dropped)) or "none"),
         ("Size", f"{size / 1e6:.2f} MB, {parameters:,} parameters, stored in {storage} bits"),
         ("Licence", text(release.licence)),
     )
@@ -149,6 +149,11 @@ def _best(table: Table, column: MetricColumn) -> float | None:
     if not values:
         return None
     return max(values) if column.higher_is_better else min(values)
+
+
+def _part(name: str) -> str:
+    names = {"proposer": "loss proposer", "reconstruction": "reconstruction head", "task": "task network"}
+    return names.get(name, text(name))
 
 
 def _value(value: float | None, best: float | None) -> str:

@@ -178,7 +178,7 @@ def _state(file: Path, kept: Sequence[str], half: bool) -> dict[str, Tensor]:
     if not half:
         return state
     for name, value in state.items():
-        if value.dtype == torch.float32 and float(value.abs().max()) > torch.finfo(torch.float16).max:
+        if value.dtype == torch.float32 and value.numel() and float(value.abs().max()) > torch.finfo(torch.float16).max:
             raise RunError(f"{name} has values beyond the range of 16 bits", hint="leave out --half")
     return {name: value.half() if value.dtype == torch.float32 else value for name, value in state.items()}
 

@@ -17,6 +17,7 @@ from fusekit.recipe.library import header_comment
 from fusekit.recipe.model_card import MODEL_FILE, ModelCard, first_problem, read_card
 from fusekit.recipe.schema import ModelSection
 from fusekit.recipe.yaml_reader import dump_yaml, parse_recipe
+from fusekit.training.log import TrainingLog
 from fusekit.weights.release import Table, TrainingFacts, without_release
 
 _VERSION = re.compile(r"^([a-z]\w*): (\S+ \S+)$", re.MULTILINE)
@@ -76,11 +77,13 @@ class FinishedRun:
             for phase, outcome in record.get("validation", {}).items()
             if outcome.get("weights") == "best"
         }
-        seconds = record.get("training_seconds", recorded.get("seconds"))
+        # The log also has the steps before an interruption, which the record of a resumed run lacks.
+        logged = logged_seconds(self.folder / "metrics.jsonl")
+        seconds = max(float(record.get("training_seconds", recorded.get("seconds", 0.0))), logged)
         return TrainingFacts(
             seed=int(self.recipe.get("seed", 0)),
             steps=dict(record.get("steps", provenance.get("steps", {}))),
-            seconds=float(seconds) if seconds is not None else None,
+            seconds=round(seconds, 1) or None,
             device=device or record.get("device", recorded.get("device")),
             processes=int(record.get("processes", 1)),
             versions={"fusekit": self.card.version, **self.versions},
@@ -135,6 +138,11 @@ def kept_section(run: FinishedRun, kept: Sequence[str]) -> dict[str, Any]:
                 )
             section[name] = {"use": part["use"], "params": part.get("params", {})}
     return section
+
+
+def logged_seconds(log: Path) -> float:
+    """Duration of all training steps and validations in the log of a run; 0 without a log."""
+    return sum(float(record.get("seconds", 0.0)) for record in TrainingLog(log).read())
 
 
 def read_table(path: Path) -> Table:

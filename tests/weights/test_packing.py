@@ -17,6 +17,7 @@ from fusekit.errors import DataError, RunError, UsageError
 from fusekit.recipe.model_card import read_card
 from fusekit.weights.packing import kept_parts, pack
 from fusekit.weights.release import require_release, scene_list
+from fusekit.weights.run_facts import FinishedRun
 from tests.pipeline.small import small_recipe
 from tests.weights.runs import DESCRIPTION, FUSION, finished_run
 
@@ -56,6 +57,13 @@ def facts_params(recipe: str) -> dict[str, Any]:
 
     plain: dict[str, Any] = parse_recipe(recipe, "facts").plain()
     return dict(plain["model"]["backbone"]["params"])
+
+
+def test_the_duration_includes_steps_before_an_interruption(tmp_path: Path) -> None:
+    run = finished_run(tmp_path / "run", training_seconds=5.0)
+    assert FinishedRun.read(run).training().seconds == 5.0
+    (run / "metrics.jsonl").write_text('{"step": 1, "seconds": 4.5}\n{"step": 2, "seconds": 3.25}\n{"step"')
+    assert FinishedRun.read(run).training().seconds == 7.8
 
 
 def test_the_hash_of_a_scene_list_depends_on_the_names_only() -> None:

@@ -42,7 +42,7 @@ def test_the_name_works_wherever_a_model_is_named(fusekit: Call, ship: Ship, tmp
     (row,) = [row for row in json.loads(listed.out) if row["full_name"] == "ship.tiny"]
     assert (row["name"], row["task"], row["default"], row["problem"]) == ("tiny", "infrared-visible", True, "")
     assert row["bytes"] == (package / "files" / "tiny.safetensors").stat().st_size
-    assert "1 weights" in fusekit("plugins", "list").out
+    assert "1 set of weights" in fusekit("plugins", "list").out
     assert "ship.tiny" in fusekit("plugins", "show", "ship").out
     for name in ("tiny", "ship.tiny"):
         assert json.loads(fusekit("weights", "show", name).out)["roles"] == ["infrared", "visible"]
