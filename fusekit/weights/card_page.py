@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from fusekit.recipe.model_card import ModelCard
 from fusekit.weights.release import DataFacts, MetricColumn, Release, Table, TrainingFacts, Verification
@@ -33,9 +34,9 @@ def card_page(
 
     Args:
         name: How a user names the weights: the name of shipped weights, or the name of the file.
-        title: Title of the page.
         card: Metadata of the model file.
         release: The facts that it holds.
+        title: Title of the page.
         size: Size of the file in bytes.
         parameters: Number of parameters.
         picture: File name of a picture of the verification pair, relative to the page; None without a picture.
@@ -49,7 +50,7 @@ def _lines(
     storage = "16" if release.storage == "float16" else "32"
     yield f"# {text(title)}\n\n{text(release.summary)}\n"
     if picture is not None:
-        yield f"![Sources and fused image of the verification pair]({picture})\n"
+        yield f"![Sources and fused image of the verification pair]({quote(picture)})\n"
         yield "*The rendered pair on which the weights are verified: the sources and the fused image.*\n"
     yield "## What it is\n"
     yield from _list(
