@@ -137,6 +137,8 @@ def verify(
         try:
             done = verify_file(locate_model(name))
         except FusekitError as error:
+            if len(chosen) == 1:
+                raise
             failed.append(error)
             typer.echo(f"{name}: {error.message}")
             continue
@@ -144,8 +146,6 @@ def verify(
         if done.problems:
             failed.append(DataError(done.problems[0]))
     if failed:
-        if len(chosen) == 1 and not isinstance(failed[0], DataError):
-            raise failed[0]
         kind = DataError if any(isinstance(error, DataError) for error in failed) else PluginError
         raise kind(
             f"{len(failed)} of {len(chosen)} weights do not give the stored results",

@@ -16,6 +16,7 @@ from fusekit.errors import UsageError
 from fusekit.pipeline.source_order import refuse_swapped
 from tests.data.files import levels, save
 
+pytestmark = pytest.mark.slow
 Call = Callable[..., Any]
 Ship = Callable[..., Path]
 

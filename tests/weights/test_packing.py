@@ -21,6 +21,7 @@ from fusekit.weights.run_facts import FinishedRun
 from tests.pipeline.small import small_recipe
 from tests.weights.runs import DESCRIPTION, FUSION, finished_run
 
+pytestmark = pytest.mark.slow
 Call = Callable[..., Any]
 
 

@@ -56,6 +56,18 @@ def test_changed_weights_are_noticed(tiny: Path, tmp_path: Path, fusekit: Call) 
     assert "Traceback" not in done.err
 
 
+def test_one_bad_file_does_not_hide_the_others(tiny: Path, tmp_path: Path, fusekit: Call) -> None:
+    done = fusekit("weights", "verify", tmp_path / "absent.safetensors", tiny)
+    assert done.code == 4
+    first, second = done.out.splitlines()
+    assert "no model file" in first
+    assert second.startswith(f"{tiny}: verified (")
+    assert "1 of 2 weights" in done.err
+    alone = fusekit("weights", "verify", tmp_path / "absent.safetensors")
+    assert (alone.code, alone.out) == (4, "")
+    assert "no model file" in alone.err
+
+
 def test_a_changed_metric_is_noticed(tiny: Path, tmp_path: Path) -> None:
     def change(factor: float) -> Change:
         return lambda facts: facts["verification"]["metrics"].update(
