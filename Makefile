@@ -40,5 +40,5 @@ clean:
 
 .venv/.test-ready: .venv/bin/python pyproject.toml constraints.txt
 	@echo "Installing fusekit with its test tools into .venv (a minute or two) ..."
-	$(PIP) $(CONSTRAINTS) -e '.[dev,docs,io,video,align,track]'
+	$(PIP) $(CONSTRAINTS) -e '.[dev,docs,io,video,align,track,hub]'
 	touch $@ .venv/.run-ready

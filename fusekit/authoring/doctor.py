@@ -12,6 +12,7 @@ from fusekit.errors import PluginError
 from fusekit.plugin.discovery import DISTRIBUTION, GROUP, Candidate, discover, scan, unreadable
 from fusekit.plugin.imports import one_line
 from fusekit.plugin.registry import Registry
+from fusekit.plugin.shipped import shipped_weights, weights_file
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Finding:
 
 
 def examine(registry: Registry, *, imports: bool) -> list[Finding]:
-    """Checks plugins, their components and the metadata of their distributions.
+    """Checks plugins, their components and weights, and the metadata of their distributions.
 
     Args:
         registry: The loaded plugins.
@@ -42,6 +43,7 @@ def examine(registry: Registry, *, imports: bool) -> list[Finding]:
             findings.append(Finding("wrong", f"{who}: {report.state}, {report.reason}", report.hint))
     if imports:
         findings += _components(registry)
+    findings += _weights(registry)
     found = discover()
     return [*findings, *_wrong_names(found), *_duplicates(scan()), *_unreadable(), *_second_scan(found)]
 
@@ -59,6 +61,22 @@ def _components(registry: Registry) -> list[Finding]:
             findings.append(Finding("wrong", error.message, error.hint or ""))
     if not findings:
         findings.append(Finding("ok", f"all {len(registry.specs())} components can be imported"))
+    return findings
+
+
+def _weights(registry: Registry) -> list[Finding]:
+    """Weights whose file is missing, and short names that several plugins declare."""
+    findings, owners = [], dict[str, list[str]]()
+    for spec in shipped_weights(registry):
+        owners.setdefault(spec.short, []).append(spec.name)
+        try:
+            weights_file(spec, registry)
+        except PluginError as error:
+            findings.append(Finding("wrong", error.message, error.hint or ""))
+    for short, names in owners.items():
+        if len(names) > 1:
+            text = f"several plugins ship weights {short!r}"
+            findings.append(Finding("note", text, f"use their full names: {', '.join(names)}"))
     return findings
 
 

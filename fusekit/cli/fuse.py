@@ -54,11 +54,22 @@ def fuse(
         typer.Argument(metavar="A B", help="Images, folders of images, or videos, in the order of the model's roles."),
     ] = None,
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--model", "-m", help="Model to fuse with: mean, max or laplacian, a model file, or a run folder."
+            "--model",
+            "-m",
+            help="Model to fuse with: shipped weights, the method mean, max or laplacian, a model file, a run folder, "
+            "or hf://ORG/NAME@REVISION (default: the weights for the task, or laplacian without such weights).",
         ),
-    ] = "laplacian",
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            metavar="TASK",
+            help="Use the weights for this task: infrared-visible (default), medical, multi-focus, multi-exposure.",
+        ),
+    ] = None,
     source: Annotated[
         list[str] | None,
         typer.Option("--source", metavar="ROLE=PATH", help="A source, named by its role; may be repeated."),
@@ -91,22 +102,31 @@ def fuse(
 ) -> None:
     """Fuse images, folders of images, or videos.
 
-    Images in folders are paired by file stem. Finished results are skipped, so an interrupted run resumes. The
-    default model is a Laplacian pyramid, which needs no training.
+    Images in folders are paired by file stem. Finished results are skipped, so an interrupted run resumes. Without
+    --model, two sources are fused by the shipped weights for the task. More than two sources, or two if no weights for
+    the task are installed, are fused by a Laplacian pyramid, which needs no training.
 
     Example: fusekit fuse thermal/ visible/ -o fused/ --model runs/uaafusion-msrs
     """
     add_local_files(with_)
+    from fusekit.pipeline.default_model import choose_model
     from fusekit.pipeline.display import Display
+
+    display, start, named = Display(quiet=quiet), time.monotonic(), _named(source or [])
+    if model is None:
+        choice = choose_model(task, len(sources or []) + len(named), named)
+        model, task = choice.model, None
+        if choice.note:
+            display.info(choice.note)
     from fusekit.pipeline.fuse_files import fuse as fuse_all
 
-    display, start = Display(quiet=quiet), time.monotonic()
     with display.progress("fuse") as advance:
         done = fuse_all(
             sources or [],
             out,
-            named=_named(source or []),
+            named=named,
             model=model,
+            task=task,
             align=align.value,
             file_format=format_.value,
             audio=audio,

@@ -77,7 +77,13 @@ def _print_plugins(console: Console, reports: Sequence[PluginReport]) -> None:
 
 def _words(report: PluginReport) -> tuple[str, str, str]:
     count = len(report.components)
-    provides = f", {count} component{'' if count == 1 else 's'}" if report.state == "loaded" else ""
+    parts = (
+        [f"{count} component{'' if count == 1 else 's'}"] if count or not (report.weights or report.locations) else []
+    )
+    sets = len(report.weights)
+    parts += [f"{sets} set{'' if sets == 1 else 's'} of weights"] if sets else []
+    parts += [f"{scheme}:// addresses" for scheme in report.locations]
+    provides = f", {', '.join(parts)}" if report.state == "loaded" else ""
     return report.namespace, report.state, f"{report.distribution} {report.version}{provides}"
 
 
@@ -131,6 +137,10 @@ def show(name: Annotated[str, typer.Argument(help="A plugin, its distribution, o
         for spec in report.components:
             if spec in specs:
                 _print_component(console, spec)
+        for weights in report.weights:
+            default = f", default for {weights.task}" if weights.default else f", for {weights.task}"
+            console.print(f"\n[bold cyan]{weights.name}[/]  weights{default}", highlight=False)
+            _paragraph(console, weights.summary, indent=2)
 
 
 def _print_report(console: Console, report: PluginReport) -> None:

@@ -16,7 +16,7 @@ from fusekit.data.decoding import read_raster
 from fusekit.data.image_writing import check_suffix, write_raster
 from fusekit.data.raster import Raster
 from fusekit.devices import choose_device
-from fusekit.errors import DataError
+from fusekit.errors import DataError, UsageError
 from fusekit.fusing.engine import Engine, Fused
 from fusekit.fusing.scenes import RasterScene, TensorScene
 from fusekit.fusing.stream import FusionStream
@@ -25,9 +25,12 @@ from fusekit.interfaces.task import TaskNetwork
 from fusekit.model.model_file import load_system
 from fusekit.model.rules import rule_system, rules
 from fusekit.model.system import FusionSystem
+from fusekit.plugin.registry import registry
+from fusekit.plugin.shipped import find_weights
 from fusekit.progress import Advance
 from fusekit.recipe.fuse_options import FuseOptions, fuse_options
-from fusekit.recipe.model_card import MODEL_FILE, ModelCard
+from fusekit.recipe.model_card import ModelCard
+from fusekit.recipe.model_location import locate_model
 
 Image = str | Path | np.ndarray[Any, Any] | Tensor
 
@@ -193,22 +196,25 @@ def load(name_or_file: str | Path, *, device: str = "auto") -> FusionModel:
     """Loads a model.
 
     Args:
-        name_or_file: A model file, such as ``runs/uaafusion-msrs/model.safetensors``; a run folder, which
-            contains one; or a method that needs no training: ``mean``, ``max``, ``laplacian``.
+        name_or_file: A model file, such as ``runs/uaafusion-msrs/model.safetensors``; a run folder, which contains
+            one; the name of shipped weights (``fusekit weights list``); an address such as ``hf://ORG/NAME@REVISION``;
+            or a method that needs no training: ``mean``, ``max``, ``laplacian``.
         device: ``auto``, ``cpu``, ``cuda``, …
 
     Raises:
         DataError: The file does not exist or is not a model file.
-        UsageError: No method has that name.
+        UsageError: No weights and no method have that name, or it is ambiguous.
         PluginError: A component that the model needs is not installed.
     """
-    path, where = Path(name_or_file), choose_device(device)
-    if path.is_dir() and not (path / MODEL_FILE).exists() and str(name_or_file) in rules():
-        return FusionModel(rule_system(str(name_or_file)), None, where)  # the folder may hold results of that method
-    if not path.exists() and path.suffix != ".safetensors" and len(path.parts) == 1:
-        return FusionModel(rule_system(str(name_or_file)), None, where)
-    if path.is_dir():
-        path = path / MODEL_FILE
+    name, path, where = str(name_or_file), locate_model(name_or_file), choose_device(device)
+    if path.exists():
+        if find_weights(name, registry()) is not None and name in rules():
+            raise UsageError(
+                f"{name!r} is the name of weights and of a method", hint="use the full name of one of them"
+            )
+    # A folder of that name without a model file may hold results of the method.
+    elif name in rules() or not (Path(name).exists() or path.suffix == ".safetensors" or len(path.parts) > 1):
+        return FusionModel(rule_system(name), None, where)
     system, card = load_system(path, device=where)
     return FusionModel(system, card, where)
 

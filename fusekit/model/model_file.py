@@ -24,7 +24,7 @@ from fusekit.model.system import FusionSystem
 from fusekit.plugin.registry import Registry, registry
 from fusekit.recipe.components import validate_components
 from fusekit.recipe.model_card import DAMAGED, FORMAT, ModelCard, first_problem, read_card
-from fusekit.recipe.part_files import parts_from_files
+from fusekit.recipe.part_files import part_origins
 from fusekit.recipe.problems import RecipeProblems
 from fusekit.recipe.schema import ModelSection
 from fusekit.recipe.tree import node_from_plain
@@ -110,6 +110,6 @@ def _section(path: Path, card: ModelCard, components: Registry) -> ModelSection:
     except RecipeProblems as error:
         message = "\n".join(f"{path}: model.{line}" for line in error.message.splitlines()[:5])
         raise DataError(message, hint="the file is damaged, or belongs to another version of these plugins") from error
-    if parts_from_files(section):
+    if part_origins(section):  # never looked up: the file is not trusted
         raise DataError(f"{path}: a model file cannot take parts from other files", hint=DAMAGED)
     return section

@@ -14,6 +14,7 @@ from fusekit.interfaces.backbone import FusionBackbone
 from fusekit.model.assembly import build_system
 from fusekit.model.system import FusionSystem
 from fusekit.plugin.registry import Registry, registry
+from fusekit.plugin.shipped import shipped_weights
 from fusekit.recipe.schema import ModelSection, PartComponentRef
 from fusekit.words import did_you_mean
 
@@ -48,10 +49,12 @@ def rule_system(name: str, components: Registry | None = None) -> FusionSystem:
     known = rules(components)
     component = known.get(name, name if name in known.values() else None)
     if component is None:
-        near = did_you_mean(name, [*known, *known.values()])
+        weights = sorted(spec.short for spec in shipped_weights(components or registry()))
+        near = did_you_mean(name, [*known, *known.values(), *weights])
         raise UsageError(
             f"there is no model {name!r}: neither a model file, nor the folder of a run, nor a method{near}",
-            hint=f"methods that need no training: {', '.join(sorted(known))}",
+            hint=f"methods that need no training: {', '.join(sorted(known))}; "
+            f"shipped weights: {', '.join(weights) or 'none'}",
         )
     section = ModelSection(backbone=PartComponentRef(use=component))
     found: type[FusionBackbone] = (components or registry()).component_class("backbone", component)

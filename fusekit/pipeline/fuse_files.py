@@ -17,11 +17,13 @@ from fusekit.data.raster import Raster
 from fusekit.errors import UsageError
 from fusekit.files import file_name, same_file
 from fusekit.fusing.fusion_model import FusionModel, load, raster_of
-from fusekit.fusing.pairs import Scene, pair_folders
 from fusekit.fusing.scenes import storable
 from fusekit.launch import launch
+from fusekit.pipeline.default_model import choose_model
 from fusekit.pipeline.fuse_folder import FolderJob, Prepare, output_name
 from fusekit.pipeline.inputs import InputKind, assign_roles, kind_of, repeated_sources
+from fusekit.pipeline.pairs import Scene, pair_folders
+from fusekit.pipeline.source_order import refuse_swapped
 from fusekit.progress import Advance
 from fusekit.recipe.fuse_options import FuseOptions, fuse_options
 from fusekit.registration.registration import AlignChoice, Registration
@@ -62,7 +64,8 @@ def fuse(
     out: str | Path,
     *,
     named: Mapping[str, str | Path] | None = None,
-    model: FusionModel | str | Path = "laplacian",
+    model: FusionModel | str | Path | None = None,
+    task: str | None = None,
     align: AlignChoice = "off",
     file_format: Literal["png", "tif"] = "png",
     audio: str | None = None,
@@ -79,7 +82,10 @@ def fuse(
         sources: Sources in the order of the model's roles, or by role.
         out: File or folder to write to. In a folder, finished results are skipped, so an interrupted job resumes.
         named: Further sources by role; the ordered sources then take the remaining roles.
-        model: A model, or an argument of `load`.
+        model: A model, or an argument of `load`; default: the default weights of the task, if weights for it are
+            installed and take these sources, else the method ``laplacian``.
+        task: Task whose default weights are used if no model is given: ``infrared-visible`` (default), ``medical``,
+            ``multi-focus``, ``multi-exposure``, or another task for which weights are installed.
         align: Register the sources to the largest one before fusing: ``off``, ``shift`` or ``homography``; images and
             folders only.
         file_format: Format of the files in a folder.
@@ -93,7 +99,8 @@ def fuse(
         **options: Fields of `FuseOptions`: ``range``, ``limits``, ``colour``, ``bit_depth``, ``tile``.
 
     Raises:
-        UsageError: Roles or options are not valid, or the output exists or is one of the sources.
+        UsageError: Roles or options are not valid, the names of the sources suggest another order than that of the
+            model's roles, or the output exists or is one of the sources.
         DataError: A source is missing or cannot be read; for folders, only if no scene can be found.
         RunError: The result cannot be written. Scenes finished until then are kept.
 
@@ -101,14 +108,19 @@ def fuse(
         >>> fusekit.fuse(["thermal/", "visible/"], "fused/", model="runs/uaafusion-msrs").failed
         {}
     """
-    loaded = model if isinstance(model, FusionModel) else load(model, device=device)
     ordered, by_role = ([], sources) if isinstance(sources, Mapping) else (sources, {})
-    given = assign_roles(
-        loaded.roles,
-        [Path(path) for path in ordered],
-        {role: Path(path) for role, path in {**by_role, **(named or {})}.items()},
-        count=loaded.backbone.source_count,
-    )
+    positional = [Path(path) for path in ordered]
+    by_name = {role: Path(path) for role, path in {**by_role, **(named or {})}.items()}
+    notes: list[str] = []
+    if model is None:
+        choice = choose_model(task, len(positional) + len(by_name), by_name)
+        model, notes = choice.model, [choice.note] if choice.note else []
+    elif task is not None:
+        raise UsageError("a task chooses a model, so it cannot be combined with a model", hint="leave out one of them")
+    loaded = model if isinstance(model, FusionModel) else load(model, device=device)
+    given = assign_roles(loaded.roles, positional, by_name, count=loaded.backbone.source_count)
+    if loaded.card is not None:
+        refuse_swapped(given, positional)
     request = _Request(
         loaded,
         type(loaded.backbone).__name__ if isinstance(model, FusionModel) else str(model),
@@ -117,7 +129,7 @@ def fuse(
         fuse_options(**options),
         Registration(align),
         overwrite,
-        tuple(f"{path} is given twice: it is fused with itself" for path in repeated_sources(given)),
+        (*notes, *(f"{path} is given twice: it is fused with itself" for path in repeated_sources(given))),
         advance,
     )
     kind = kind_of(given)
@@ -182,7 +194,8 @@ class _Request:
         if contact_sheet and process.world > 1:
             notes.append("no contact sheet is written under torchrun; run the same command without torchrun to add it")
         elif contact_sheet and done.fused + done.skipped:
-            sheet = write_contact_sheet(scenes, self.out, lambda scene: output_name(scene, job.suffix))
+            files = {scene.id: scene.files for scene in scenes}
+            sheet = write_contact_sheet(files, self.out, lambda scene: output_name(scene, job.suffix))
         failed = {**done.failed, **(unpaired if process.rank == 0 else {})}
         return FuseResult(
             self.out, "folders", tuple(done.fused), tuple(done.skipped), failed, tuple(notes), contact_sheet=sheet

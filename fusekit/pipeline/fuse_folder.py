@@ -27,9 +27,9 @@ from fusekit.data.raster import Raster
 from fusekit.errors import FusekitError, RunError, UsageError
 from fusekit.files import file_digest, file_name, same_file
 from fusekit.fusing.fusion_model import FusionModel
-from fusekit.fusing.pairs import Scene
 from fusekit.fusing.scenes import storable
 from fusekit.pipeline.manifest import Entry, Manifest, write_error
+from fusekit.pipeline.pairs import Scene
 from fusekit.progress import Advance
 from fusekit.recipe.fuse_options import FuseOptions
 from fusekit.report.contact_sheet import SHEET

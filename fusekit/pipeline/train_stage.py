@@ -16,13 +16,15 @@ from fusekit.pipeline.display import Display, format_losses
 from fusekit.pipeline.run_folder import RunFolder
 from fusekit.pipeline.validators import TrainingScenes, make_validator, split_scenes
 from fusekit.recipe.model_card import read_card
-from fusekit.recipe.part_files import parts_from_files
+from fusekit.recipe.part_files import part_origins, parts_from_files
 from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.schema import SamplingSection, TrainSection
 from fusekit.training import distributed
 from fusekit.training.checkpoint import CheckpointFolder
 from fusekit.training.events import Notify, ignore_event
 from fusekit.training.trainer import Trainer
+from fusekit.weights.release import plain, scene_list, without_release
+from fusekit.weights.run_facts import logged_seconds
 from fusekit.words import some
 
 
@@ -77,8 +79,14 @@ def train_stage(
     if not distributed.is_first():
         return
     provenance = recipe.data_config.provenance()
-    files = parts_from_files(recipe.model.model)
-    parts = {name: {"from": str(path), **read_card(path).provenance} for name, path in files.items()}
+    files, origins = parts_from_files(recipe.model.model), part_origins(recipe.model.model)
+    parts = {
+        name: {"from": origins[name], **without_release(read_card(path).provenance)} for name, path in files.items()
+    }
+    # After an interruption, the steps before it are in the log only.
+    seconds = folder.record().get("training_seconds", 0) + time.monotonic() - began
+    seconds = round(max(seconds, logged_seconds(folder.log)), 1)
+    trained = scene_list(scenes.trained.ids) if scenes is not None else None
     save_model(
         folder.model,
         system,
@@ -89,6 +97,8 @@ def train_stage(
             "data": provenance.name,
             "synthetic": provenance.synthetic,
             "labels": provenance.labels,
+            "training": {"seconds": seconds, "device": str(device), "processes": processes},
+            **({"scenes": plain(trained)} if trained is not None else {}),
             **({"validation": validation} if validation else {}),
             **({"parts": parts} if parts else {}),
         },
@@ -96,7 +106,7 @@ def train_stage(
     folder.update(
         {
             "steps": steps,
-            "training_seconds": round(folder.record().get("training_seconds", 0) + time.monotonic() - began, 1),
+            "training_seconds": seconds,
             "training_scenes": len(scenes.trained) if scenes is not None else 0,
             "held_out": list(scenes.held_out) if scenes is not None else [],
             "validation": validation,

@@ -13,6 +13,6 @@ A plugin's entry module needs two names from here::
 from __future__ import annotations
 
 from fusekit.plugin.hookspecs import hookimpl
-from fusekit.plugin.specs import ComponentSpec, component
+from fusekit.plugin.specs import ComponentSpec, WeightsSpec, component, weights
 
-__all__ = ["ComponentSpec", "component", "hookimpl"]
+__all__ = ["ComponentSpec", "WeightsSpec", "component", "hookimpl", "weights"]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pluggy
 
-from fusekit.plugin.specs import ComponentSpec
+from fusekit.plugin.specs import ComponentSpec, WeightsSpec
 
 PROJECT = "fusekit"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -16,7 +16,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class FusekitSpecs:
-    """Hooks of a plugin's entry module."""
+    """Hooks of a plugin's entry module; a plugin implements at least one of them."""
 
     @hookspec
     def fusekit_components(self) -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
@@ -24,6 +24,23 @@ class FusekitSpecs:
 
         Called once, right after the entry module is imported. Return specs made with `component`; their
         import targets are resolved when a component is used, so the entry module does not need torch.
+        """
+
+    @hookspec
+    def fusekit_weights(self) -> Sequence[WeightsSpec]:  # type: ignore[empty-body]
+        """The trained weights that this plugin ships, made with `weights`.
+
+        Called once, right after the entry module is imported. The entry module must be a package, and the files must
+        lie inside it; they are read when the weights are used.
+        """
+
+    @hookspec
+    def fusekit_locations(self) -> Mapping[str, str]:  # type: ignore[empty-body]
+        """The addresses of model files that this plugin resolves: URL scheme → ``package.module:function``.
+
+        The function is imported when an address such as ``hf://…`` is used. It takes the whole address and returns the
+        path of a local model file, or raises a `FusekitError`. It must not access the network unless the user allows
+        it (``FUSEKIT_ALLOW_DOWNLOAD=1``).
         """
 
 

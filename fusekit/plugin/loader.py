@@ -14,8 +14,8 @@ import re
 import reprlib
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -30,7 +30,7 @@ from fusekit._version import API_VERSION, __version__
 from fusekit.plugin.discovery import DISTRIBUTION, Candidate, discover
 from fusekit.plugin.hookspecs import PROJECT, FusekitSpecs
 from fusekit.plugin.imports import former_name, load_file, local_file, one_line
-from fusekit.plugin.specs import ComponentSpec
+from fusekit.plugin.specs import ComponentSpec, WeightsSpec
 
 LOCAL_NAMESPACE = "local"
 
@@ -54,6 +54,8 @@ class PluginReport:
         trace: The full traceback if there was an exception.
         origin: File of the entry module, if it was imported.
         components: Components that it provides.
+        weights: Trained weights that it ships.
+        locations: URL schemes of addresses that it resolves, and the import path of the function for each.
     """
 
     namespace: str
@@ -66,6 +68,8 @@ class PluginReport:
     trace: str = ""
     origin: str = ""
     components: tuple[ComponentSpec, ...] = ()
+    weights: tuple[WeightsSpec, ...] = ()
+    locations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def builtin(self) -> bool:
@@ -255,32 +259,46 @@ def _register(module: ModuleType, report: PluginReport) -> PluginReport:
     manager.add_hookspecs(FusekitSpecs)
     manager.register(module, name=report.namespace)
     manager.check_pending()
-    hook = manager.hook.fusekit_components
-    if not hook.get_hookimpls():
+    found = {name: _returned(manager, name) for name in ("fusekit_components", "fusekit_weights", "fusekit_locations")}
+    if all(result is None for result in found.values()):
         raise TypeError("it does not implement the hook fusekit_components()")
+    specs, weights = tuple(found["fusekit_components"] or ()), tuple(found["fusekit_weights"] or ())
+    _check_specs(specs, ComponentSpec, report.namespace)
+    _check_specs(weights, WeightsSpec, report.namespace)
+    if weights and not hasattr(module, "__path__") and not module.__package__:
+        raise TypeError("its entry module is a single file; only a package can contain the files of weights")
+    return replace(report, components=specs, weights=weights, locations=_locations(found["fusekit_locations"]))
+
+
+def _returned(manager: pluggy.PluginManager, name: str) -> Any:
+    """What the plugin's implementation of a hook returned; None if it has none."""
+    hook = getattr(manager.hook, name)
+    if not hook.get_hookimpls():
+        return None
     results = hook()
+    what = {"fusekit_components": "list of components", "fusekit_weights": "list of weights"}.get(name, "mapping")
     if not results:
-        raise TypeError("fusekit_components() returned None, not a list of components")
-    specs = tuple(spec for result in results for spec in _as_list(result))
-    _check_specs(specs, report.namespace)
-    return replace(report, components=specs)
+        raise TypeError(f"{name}() returned None, not a {what}")
+    if isinstance(results[0], str) or not isinstance(results[0], Iterable):
+        raise TypeError(f"{name}() returned {reprlib.repr(results[0])}, not a {what}")
+    return results[0]
 
 
-def _as_list(result: Any) -> list[Any]:
-    if isinstance(result, str) or not isinstance(result, Iterable):
-        raise TypeError(f"fusekit_components() returned {reprlib.repr(result)}, not a list of components")
-    return list(result)
+def _locations(found: Any) -> dict[str, str]:
+    if found is not None and not isinstance(found, Mapping):
+        raise TypeError(f"fusekit_locations() returned {reprlib.repr(found)}, not a mapping")
+    return dict(found or {})
 
 
-def _check_specs(specs: Sequence[Any], namespace: str) -> None:
-    seen = set()
+def _check_specs(specs: Sequence[Any], kind: type[ComponentSpec] | type[WeightsSpec], namespace: str) -> None:
+    hook, noun = ("components", "component") if kind is ComponentSpec else ("weights", "weights")
+    seen: set[tuple[str, str]] = set()
     for spec in specs:
-        if not isinstance(spec, ComponentSpec):
-            raise TypeError(
-                f"fusekit_components() returned {reprlib.repr(spec)}; make specs with fusekit.plugin.component"
-            )
+        if not isinstance(spec, kind):
+            raise TypeError(f"fusekit_{hook}() returned {reprlib.repr(spec)}; make specs with fusekit.plugin.{noun}")
         if spec.namespace != namespace:
-            raise ValueError(f"component {spec.name!r} is outside its plugin's namespace {namespace!r}")
-        if (spec.kind, spec.name) in seen:
-            raise ValueError(f"two components of kind {spec.kind} are called {spec.name!r}")
-        seen.add((spec.kind, spec.name))
+            raise ValueError(f"{noun} {spec.name!r} is outside its plugin's namespace {namespace!r}")
+        key = (getattr(spec, "kind", "weights"), spec.name)
+        if key in seen:
+            raise ValueError(f"two components of kind {key[0]} are called {spec.name!r}")
+        seen.add(key)

@@ -71,7 +71,10 @@ def read_card(path: Path) -> ModelCard:
         DataError: The file does not exist, or it is not a model file of fusekit.
     """
     if not path.is_file():
-        raise DataError(f"no model file {path}", hint=f"a finished run has one at runs/NAME/{MODEL_FILE}")
+        raise DataError(
+            f"no model file {path}",
+            hint=f"a finished run has one at runs/NAME/{MODEL_FILE}; fusekit weights list shows shipped ones",
+        )
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}

@@ -5,25 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fusekit.errors import DataError
+from fusekit.errors import DataError, UsageError
 from fusekit.recipe.fields import fields_of
-from fusekit.recipe.model_card import MODEL_FILE, ModelCard, read_card
+from fusekit.recipe.model_card import ModelCard, read_card
+from fusekit.recipe.model_location import locate_model
 from fusekit.recipe.problems import Problem, RecipeProblems, dotted
 from fusekit.recipe.schema import ModelSection, PartComponentRef
 from fusekit.recipe.tree import Node, node_from_plain
 
 
-def part_file(given: str) -> Path:
-    """The model file that ``from`` names: a file, or the folder of a run; relative to the working directory."""
-    path = Path(given).expanduser()
-    return path / MODEL_FILE if path.is_dir() else path
-
-
 def parts_from_files(section: ModelSection) -> dict[str, Path]:
     """Name of each part that comes from a model file → the file."""
+    return {name: locate_model(given) for name, given in part_origins(section).items()}
+
+
+def part_origins(section: ModelSection) -> dict[str, str]:
+    """Name of each part that comes from a model file → the file as the recipe names it."""
     refs = {name: getattr(section, name) for name in fields_of(ModelSection)}
     return {
-        name: part_file(ref.weights_from)
+        name: ref.weights_from
         for name, ref in refs.items()
         if isinstance(ref, PartComponentRef) and ref.weights_from is not None
     }
@@ -48,7 +48,7 @@ def expand_parts(tree: Node) -> Node:
             continue
         try:
             parts[name] = _expanded(name, part, source.value)
-        except DataError as error:
+        except (DataError, UsageError) as error:
             problems.append(Problem(dotted(("model", name, "from")), error.message, str(source.at)))
     if problems:
         raise RecipeProblems(problems)
@@ -56,7 +56,7 @@ def expand_parts(tree: Node) -> Node:
 
 
 def _expanded(name: str, part: Node, given: str) -> Node:
-    card = read_card(part_file(given))
+    card = read_card(locate_model(given))
     stored = _stored_part(card, name, given)
     written = part.child("use")
     if written is not None:

@@ -60,8 +60,8 @@ class PartComponentRef(ComponentRef):
     weights_from: str | None = Field(
         None,
         alias="from",
-        description="model file, or folder of a run, that the part comes from: its weights and, without `use`, its "
-        "component and parameters",
+        description="model file, folder of a run, name of shipped weights, or hf:// address that the part comes from: "
+        "its weights and, without `use`, its component and parameters",
     )
     freeze: bool = Field(False, description="keep the weights of the part unchanged; no phase may train it")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,6 @@ from PIL import Image
 from fusekit.data.decoding import read_raster
 from fusekit.errors import DataError
 from fusekit.files import write_atomically
-from fusekit.fusing.pairs import Scene
 from fusekit.report.picture_grid import picture_grid
 
 SHEET = "contact-sheet.png"
@@ -20,11 +19,12 @@ MOST_SCENES = 40
 _WIDTH = 280
 
 
-def write_contact_sheet(scenes: Sequence[Scene], folder: Path, output: Callable[[str], str]) -> Path:
+def write_contact_sheet(scenes: Mapping[str, Mapping[str, Path]], folder: Path, output: Callable[[str], str]) -> Path:
     """Write the contact sheet of the finished scenes into the folder of the results.
 
     Args:
-        scenes: All scenes; if there are more than 40, an evenly spaced selection is shown.
+        scenes: The source files of every scene, by role; if there are more than 40, an evenly spaced selection is
+            shown.
         folder: Folder of the results.
         output: Returns the file name of a scene's result.
 
@@ -32,7 +32,7 @@ def write_contact_sheet(scenes: Sequence[Scene], folder: Path, output: Callable[
         DataError: No scene is finished.
         RunError: The file cannot be written.
     """
-    done = [scene for scene in scenes if (folder / output(scene.id)).is_file()]
+    done = [scene for scene in scenes if (folder / output(scene)).is_file()]
     if not done:
         raise DataError(f"{folder}: no scene is finished, so the contact sheet would be empty")
     chosen = [
@@ -40,9 +40,9 @@ def write_contact_sheet(scenes: Sequence[Scene], folder: Path, output: Callable[
     ]
     pictures = []
     for scene in chosen:
-        pictures += [(f"{scene.id}  {path.parent.name}", _small(path)) for path in scene.files.values()]
-        pictures.append((f"{scene.id}  fused", _small(folder / output(scene.id))))
-    sheet = picture_grid(pictures, columns=len(chosen[0].files) + 1, width=_WIDTH)
+        pictures += [(f"{scene}  {path.parent.name}", _small(path)) for path in scenes[scene].values()]
+        pictures.append((f"{scene}  fused", _small(folder / output(scene))))
+    sheet = picture_grid(pictures, columns=len(scenes[chosen[0]]) + 1, width=_WIDTH)
     path = folder / SHEET
     write_atomically(path, lambda temporary: sheet.save(temporary, format="PNG"))
     return path

@@ -122,7 +122,8 @@ def _not_found(name: str, reports: list[PluginReport], registry: Registry) -> Pl
             hint=f"fusekit plugins show {report.namespace} shows the details",
         )
     if "." not in name:
-        return PluginError(f"plugin {name!r} has no components")
+        hint = "fusekit weights verify checks its weights" if any(report.weights for report in reports) else None
+        return PluginError(f"plugin {name!r} has no components", hint=hint)
     namespace = name.partition(".")[0]
     return PluginError(
         f"plugin {namespace!r} has no component {name!r}{did_you_mean(name, [s.name for s in registry.specs()])}",

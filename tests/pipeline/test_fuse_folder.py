@@ -21,8 +21,8 @@ import pytest
 import fusekit
 from fusekit.data.decoding import read_raster
 from fusekit.errors import RunError, UsageError
-from fusekit.fusing.pairs import Scene, pair_folders
 from fusekit.pipeline.fuse_folder import FolderJob, FolderResult, file_digest, part_of
+from fusekit.pipeline.pairs import Scene, pair_folders
 from fusekit.recipe.fuse_options import FuseOptions
 from tests.data.files import levels, save
 

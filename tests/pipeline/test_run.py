@@ -14,8 +14,11 @@ from PIL import Image
 
 import fusekit
 from fusekit.errors import DataError, UsageError
+from fusekit.model.assembly import build_dataset
 from fusekit.pipeline.run import Run
 from fusekit.pipeline.run_folder import RunFolder, fingerprints
+from fusekit.recipe.model_card import read_card
+from fusekit.weights.release import scene_list
 from fusekit_metrics.gradient import EdgePreservation
 from tests.pipeline.small import small_recipe
 
@@ -46,6 +49,14 @@ def test_leaves_everything(finished: Run) -> None:
     assert len(list(folder.fused.iterdir())) == 3
     steps = [(r["phase"], r["step"]) for r in map(json.loads, folder.log.read_text().splitlines())]
     assert steps == [("segmenter", 1), ("segmenter", 2), ("train", 1), ("train", 2)]
+
+
+def test_the_model_file_records_its_training(finished: Run) -> None:
+    provenance, record = read_card(finished.folder.model).provenance, finished.folder.record()
+    assert provenance["training"] == {"seconds": record["training_seconds"], "device": "cpu", "processes": 1}
+    assert record["training_seconds"] > 0
+    names = build_dataset(finished.recipe, "train").ids
+    assert provenance["scenes"] == {"scenes": len(names), "sha256": scene_list(names).sha256}
 
 
 def test_the_resolved_recipe_runs_to_the_same_run(finished: Run) -> None:

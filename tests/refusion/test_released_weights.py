@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import fusekit
 from fusekit.errors import DataError
-from fusekit.model.import_weights import import_weights
+from fusekit.weights.importing import import_weights
 from fusekit_refusion.config import NetworkConfig
 from fusekit_refusion.importer import ReleaseImporter
 from fusekit_refusion.network import FusionNetwork

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 import fusekit
-from fusekit.model.import_weights import import_weights
 from fusekit.model.model_file import load_system
 from fusekit.model.system import FusionSystem
+from fusekit.weights.importing import import_weights
 from fusekit_uaafusion.attribution import AttributionGuidance
 from tests.networks import TinySegmenter
 from tests.paths import parity
