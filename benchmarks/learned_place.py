@@ -24,11 +24,11 @@ from PIL import Image
 from torch import Tensor
 
 from fusekit.data.colour import luminance
-from fusekit.data.scene_subset import SceneSubset
 from fusekit.data.training_data import TrainingData, scene_cache
 from fusekit.interfaces import ComponentRef, Metric
 from fusekit.model.assembly import Builder, assemble, build_dataset, build_strategy
 from fusekit.model.system import FusionSystem
+from fusekit.pipeline.scene_subset import SceneSubset
 from fusekit.recipe.recipe import Recipe
 from fusekit.training.trainer import Trainer
 

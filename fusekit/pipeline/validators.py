@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 
 from fusekit import seeds
-from fusekit.data.scene_subset import SceneSubset
 from fusekit.data.training_data import TrainingData
 from fusekit.errors import DataError
 from fusekit.evaluation.benchmark import Benchmark, Method, mean
@@ -20,6 +19,7 @@ from fusekit.interfaces.metric import Metric
 from fusekit.interfaces.strategy import Strategy
 from fusekit.model.assembly import Builder, build_dataset
 from fusekit.model.system import FusionSystem
+from fusekit.pipeline.scene_subset import SceneSubset
 from fusekit.recipe.fuse_options import FuseOptions
 from fusekit.recipe.recipe import Recipe
 from fusekit.recipe.schema import SamplingSection, TrainSection

@@ -114,7 +114,7 @@ _STARTS: dict[str, _Start] = {
         "training",
         "Training",
         "StrategyContract",
-        '{"gradient": 2.0}',
+        '{"loss": [{"use": "losses.intensity"}, {"use": "losses.gradient", "params": {"weight": 2.0}}]}',
         "Minimises the fusion loss with proposed, not learned, weights",
         "train.strategy",
     ),
