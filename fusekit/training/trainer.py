@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -223,16 +222,12 @@ class Trainer:
         epoch, within = divmod(step, len(self.plan))
         planned = self.plan[within]
         batches = self._batches(planned, epoch, within)
-        scheduled = partial(
-            scheduled_learning_rate,
-            section=self.section.schedule,
-            step=step,
-            total_steps=self.total_steps,
-            steps_per_epoch=len(self.plan),
+        share = scheduled_learning_rate(
+            1.0, self.section.schedule, step=step, total_steps=self.total_steps, steps_per_epoch=len(self.plan)
         )
-        rate = scheduled(self.section.optimiser.lr)
+        rate = share * self.section.optimiser.lr
         for updater in self.updaters.values():
-            updater.set_lr(scheduled(updater.initial_lr))
+            updater.set_lr(share * updater.initial_lr)
         torch.manual_seed(stream_seed(self.seed, self.phase, "step", step, *_rank_stream()))
         began = time.perf_counter()
         try:
