@@ -1,6 +1,6 @@
 """Does attribution help? A factorial of UAAFusion's parts, measured by a frozen segmentation network.
 
-Trains the fusion network with every combination of
+Trains a small unfolding network with every combination of
 
 - weights in the fusion loss: attribution as in the paper; attribution with the brightest source in unlabelled pixels
   (ours); attribution with the sources exchanged at random in every region (the same weights in the wrong places);
@@ -9,9 +9,12 @@ Trains the fusion network with every combination of
 - attention: on or off
 
 on the same scenes with the same schedule, and measures the mean IoU of the segmentation of the fused test images. The
-segmentation network is frozen: the one whose attributions are used, and for measuring another one if it is given. Every
-finished training is a line in the results file, so an interrupted benchmark resumes. Differences have 95 % intervals of
-a paired bootstrap over test images; they contain the choice of test images, and the mean over seeds.
+segmentation network is frozen: the one whose attributions are used, and for measuring another one if it is given. So
+the attributions of whole training scenes are computed once, from their labels. Only the loss uses them: the gradient
+step of the backbone has equal weights everywhere, so that the three factors are separate.
+
+Every finished training is a line in the results file, so an interrupted benchmark resumes. Differences have 95 %
+intervals of a paired bootstrap over test images; they contain the choice of test images, and the mean over seeds.
 
 Run: python benchmarks/attribution_helps.py --segmenter FILE [--data FOLDER] [--evaluator FILE] [--results FILE]
 
@@ -25,12 +28,14 @@ import argparse
 import itertools
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fusekit.data import luminance
@@ -38,7 +43,20 @@ from fusekit.data.training_data import TrainingData
 from fusekit.evaluation.confusion import Confusion
 from fusekit.fusing.engine import Engine
 from fusekit.fusing.scenes import TensorScene
-from fusekit.interfaces import Guidance, RegionAttribution, SegmentationNetwork, Sources
+from fusekit.interfaces import (
+    Batch,
+    Guidance,
+    LossProposal,
+    LossTerms,
+    RegionAttribution,
+    SegmentationNetwork,
+    Sources,
+    StepPlan,
+    StepRecord,
+    Strategy,
+    TrainingContext,
+)
+from fusekit.interfaces.config import ComponentRef
 from fusekit.interfaces.dataset import FusionDataset
 from fusekit.model.assembly import Builder
 from fusekit.model.model_file import load_system
@@ -46,21 +64,29 @@ from fusekit.model.parts import freeze
 from fusekit.model.system import FusionSystem
 from fusekit.recipe.fuse_options import FuseOptions
 from fusekit.recipe.schema import TrainSection
+from fusekit.training.fusion_loss import FusionLoss
 from fusekit.training.trainer import Trainer
 from fusekit_baselines.proposals import BrightestProposer, EqualProposer
 from fusekit_datasets.config import MSRS_TABLE, MsrsConfig
 from fusekit_datasets.datasets import MsrsDataset
 from fusekit_scenes.config import StreetsConfig
 from fusekit_scenes.streets import Streets
-from fusekit_uaafusion.attribution import AttributionGuidance, AttributionProposer, TaskGuidance
-from fusekit_uaafusion.config import AttributionGuidanceConfig, JointConfig, UnfoldingConfig
-from fusekit_uaafusion.joint import JointTraining
+from fusekit_uaafusion.attribution import (
+    AttributionGuidance,
+    StraightPath,
+    TaskGuidance,
+    attribution_weights,
+    with_brightest,
+    with_floor,
+)
+from fusekit_uaafusion.config import StraightPathConfig, UnfoldingConfig
 from fusekit_uaafusion.unfolding import UnfoldingBackbone
 
 Split = Literal["train", "test"]
 ROLES = ("infrared", "visible")
 WEIGHTS = ("attribution", "attribution, brightest elsewhere", "shuffled", "equal", "brightest")
-CHANNELS, STAGES, POINTS = 16, 3, 2
+CHANNELS, STAGES, POINTS, FLOOR = 16, 2, 2, 0.001
+TERMS = [ComponentRef(use="losses.intensity"), ComponentRef(use="losses.gradient")]  # the paper's
 
 
 @dataclass(frozen=True)
@@ -78,91 +104,131 @@ class Cell:
         return f"{self.weights} | task {self.task:g} | attention {'on' if self.attention else 'off'} | {self.seed}"
 
 
-class Shuffled(Guidance):
-    """A guidance whose attributions have the sources exchanged at random in every region."""
+class Known(Guidance):
+    """A guidance whose attribution is known, for the weights that follow from it."""
 
-    def __init__(self, guidance: TaskGuidance) -> None:
-        self.guidance = guidance
-        self._shuffled: RegionAttribution | None = None
+    def __init__(self, attribution: RegionAttribution) -> None:
+        self.known = attribution
 
     def attribution(self) -> RegionAttribution:
-        if self._shuffled is None:
-            found = self.guidance.attribution()
-            order = torch.rand_like(found.scores).argsort(dim=1)
-            self._shuffled = RegionAttribution(found.scores.gather(1, order), found.regions)
-        return self._shuffled
+        return self.known
 
     def task_gradient(self, image: Tensor) -> Tensor:
-        return self.guidance.task_gradient(image)
+        return torch.zeros_like(image)
 
 
-class Unattributed(Guidance):
+class AttentionOnly(TaskGuidance):
     """A guidance with task gradients, for the attention, but without attributions: equal weights everywhere."""
 
-    def __init__(self, guidance: TaskGuidance) -> None:
-        self.guidance = guidance
-
     def attribution(self) -> RegionAttribution:
-        image = self.guidance.sources[0]
-        count = len(self.guidance.sources)
-        nothing = torch.zeros(len(image), count, 1).to(image)
+        image = self.sources[0]
+        nothing = torch.zeros(len(image), len(self.sources), 1).to(image)
         return RegionAttribution(nothing, torch.zeros_like(image[:, 0], dtype=torch.int64))
 
-    def task_gradient(self, image: Tensor) -> Tensor:
-        return self.guidance.task_gradient(image)
+
+class AttentionGuidance(AttributionGuidance):
+    """Makes guidances for the attention only."""
+
+    def of(self, task: object, sources: Sources, labels: Tensor | None = None) -> TaskGuidance:
+        assert isinstance(task, SegmentationNetwork)
+        return AttentionOnly(task, sources, labels)
 
 
-class Variant(AttributionGuidance):
-    """The guidance of a cell."""
+def loss_weights(kind: str, scores: Tensor, sources: Sources, labels: Tensor) -> Tensor:
+    """Weights in the fusion loss, (B, N, H, W).
 
-    def __init__(self, weights: str) -> None:
-        brightest = weights == "attribution, brightest elsewhere"
-        ours = {"unlabelled": "brightest", "floor": 0.001} if brightest else {}
-        pathway = {"use": "uaafusion.straight_path", "params": {"steps": POINTS}}
-        config = AttributionGuidanceConfig.model_validate({"pathway": pathway, **ours})
-        super().__init__(config, Builder(ROLES, MSRS_TABLE).context)
-        self.weights = weights
-
-    def of(self, task: object, sources: Sources, labels: Tensor | None = None) -> Guidance:  # type: ignore[override]
-        made = super().of(task, sources, labels)  # type: ignore[arg-type]
-        if self.weights == "shuffled":
-            return Shuffled(made)
-        return made if self.weights.startswith("attribution") else Unattributed(made)
-
-
-def build(cell: Cell, segmenter: SegmentationNetwork) -> FusionSystem:
-    """The system of a cell; backbones of the same seed start with the same weights."""
-    context = Builder(ROLES, MSRS_TABLE).context
-    stage = {"use": "uaafusion.stage", "params": {"channels": CHANNELS, "attention": cell.attention}}
-    config = UnfoldingConfig.model_validate({"stages": STAGES, "channels": CHANNELS, "stage": stage})
-    with torch.random.fork_rng():
-        torch.manual_seed(cell.seed)
-        backbone = UnfoldingBackbone(config, context)
-    proposers = {"equal": EqualProposer, "brightest": BrightestProposer}
-    proposer = proposers.get(cell.weights, AttributionProposer)()
-    guided = cell.attention or cell.weights not in proposers
-    maker = Variant(cell.weights) if guided else None
-    return FusionSystem(backbone, proposer=proposer, task=segmenter, guidance=maker, classes=MSRS_TABLE)
+    Args:
+        kind: One of `WEIGHTS`.
+        scores: Attributions of the whole scenes, (B, N, K).
+        sources: Crops of the scenes.
+        labels: Crops of their label maps, (B, H, W).
+    """
+    if kind in ("equal", "brightest"):
+        return (EqualProposer() if kind == "equal" else BrightestProposer())(sources).weights
+    if kind == "shuffled":
+        scores = scores.gather(1, torch.rand_like(scores).argsort(dim=1))
+    attribution = RegionAttribution(scores, labels)
+    if kind == "attribution, brightest elsewhere":
+        background = MSRS_TABLE.unlabelled
+        known = scores.clone()
+        known[:, :, background] = 0.0
+        attribution = with_floor(RegionAttribution(known, labels), FLOOR)
+        attribution = with_brightest(attribution, sources, labels == background, MSRS_TABLE.names)
+    return attribution_weights(Known(attribution))
 
 
-def train(cell: Cell, segmenter: SegmentationNetwork, scenes: FusionDataset, steps: int) -> FusionSystem:
-    """Trains the fusion network of a cell; the segmentation network is frozen."""
+class Factorial(Strategy):
+    """L_f with the weights of a cell, and the share of L_seg that depends on the fused image."""
+
+    def __init__(self, cell: Cell, scores: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.cell, self.scores = cell, scores
+        self.fusion_loss = FusionLoss(TERMS, Builder(ROLES, MSRS_TABLE).context)
+
+    def setup(self, training: TrainingContext) -> None:
+        self.training = training
+        self.update = training.updater("fusion", training.backbone)
+
+    def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
+        (batch,) = batches
+        assert batch.labels is not None
+        self.training.backbone.train()
+        scores = torch.stack([self.scores[name] for name in batch.ids])
+        weights = loss_weights(self.cell.weights, scores, batch.sources, batch.labels)
+        fused = self.training.backbone(batch.sources, guidance=self.training.guidance(batch)).image
+        loss = self.fusion_loss(fused, batch.sources, LossProposal(weights))
+        total = loss.total
+        if self.cell.task:
+            task = self.training.task
+            assert task is not None
+            # The paper's L_seg is the mean over the fused image and both sources, which are constant here.
+            total = total + self.cell.task * task.loss(task(fused), batch.labels) / (1 + len(batch.sources))
+        self.update(LossTerms(total, loss.terms))
+        return StepRecord({"total": total.item()})
+
+
+def attributions(segmenter: SegmentationNetwork, scenes: FusionDataset, cache: Path) -> dict[str, Tensor]:
+    """Attribution scores of every whole scene, each (N, K), by name of the scene; from the cache if it exists."""
+    if cache.exists():
+        return load_file(cache)
+    pathway = StraightPath(StraightPathConfig(steps=POINTS))
+    found = {}
+    for index, name in enumerate(scenes.ids):
+        sample = scenes[index]
+        assert sample.label is not None
+        sources = tuple(luminance(image)[None] for image in sample.images)
+        guidance = TaskGuidance(segmenter, sources, sample.label[None], pathway=pathway)
+        found[name] = guidance.attribution().scores[0].contiguous()
+    save_file(found, cache)
+    return found
+
+
+def train(
+    cell: Cell, segmenter: SegmentationNetwork, scenes: FusionDataset, scores: Mapping[str, Tensor], steps: int
+) -> FusionSystem:
+    """Trains the fusion network of a cell; backbones of the same seed start with the same weights."""
     section = TrainSection.model_validate(
         {
             "strategy": {"use": "uaafusion.joint"},
             "epochs": 10**6,
             "max_steps": steps,
             "batch": 4,
-            "sampling": {"mode": "crop", "size": 96, "flip": True},
+            "sampling": {"mode": "crop", "size": 96},
             "optimiser": {"lr": 2e-3},
             "schedule": {"name": "cosine", "warmup": 10},
             "clip": 1,
+            "ema": 0.95,
         }
     )
-    system = build(cell, segmenter)
-    strategy = JointTraining(JointConfig(task_weight=cell.task, task_rate=0.0), Builder(ROLES, MSRS_TABLE).context)
+    stage = {"use": "uaafusion.stage", "params": {"channels": CHANNELS, "attention": cell.attention}}
+    config = UnfoldingConfig.model_validate({"stages": STAGES, "channels": CHANNELS, "stage": stage})
+    with torch.random.fork_rng():
+        torch.manual_seed(cell.seed)
+        backbone = UnfoldingBackbone(config, Builder(ROLES, MSRS_TABLE).context)
+    guidance = AttentionGuidance() if cell.attention else None
+    system = FusionSystem(backbone, task=segmenter, guidance=guidance, classes=MSRS_TABLE)
     data = TrainingData(scenes, section.sampling, section.batch, seed=cell.seed)
-    Trainer(system, strategy, data, section, seed=cell.seed).fit()
+    Trainer(system, Factorial(cell, scores), data, section, seed=cell.seed).fit()
     return system.eval()
 
 
@@ -310,6 +376,7 @@ def main() -> None:
         segmenter = segmenter_of(options.segmenter)
         evaluator = segmenter_of(options.evaluator) if options.evaluator else segmenter
         scenes, tested = dataset("train", options.data), dataset("test", options.data)
+        scores = attributions(segmenter, scenes, options.results.with_suffix(".attributions.safetensors"))
         for name, images in references(tested).items() if "maximum" not in results else ():
             append(options.results, name, counts(images, tested, evaluator), 0.0)
         grid = itertools.product(range(options.seeds), WEIGHTS, (0.0, 0.1), (True, False))
@@ -317,7 +384,7 @@ def main() -> None:
             if cell.name in results:
                 continue
             began = time.monotonic()
-            system = train(cell, segmenter, scenes, options.steps)
+            system = train(cell, segmenter, scenes, scores, options.steps)
             append(
                 options.results, cell.name, counts(fused(system, tested), tested, evaluator), time.monotonic() - began
             )
