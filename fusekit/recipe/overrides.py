@@ -12,6 +12,8 @@ from fusekit.recipe.tree import Mark, Node, node_from_plain
 from fusekit.recipe.yaml_reader import parse_scalar, parse_yaml
 from fusekit.words import nearest
 
+_OF_A_COMPONENT = ("params", "from", "freeze")
+
 
 def apply_overrides(tree: Node, overrides: Sequence[str], *, skip: str | None = None) -> Node:
     """Applies ``a.b.c=value`` overrides by the same rules by which recipes are merged.
@@ -56,15 +58,15 @@ def apply_overrides(tree: Node, overrides: Sequence[str], *, skip: str | None = 
 def merge(base: Node, over: Node) -> Node:
     """Merges two trees: mappings key by key; for everything else, the value of `over` replaces that of `base`.
 
-    Where ``use`` changes, the inherited ``params`` are dropped, because they belong to another component. The same
-    applies where only `over` names a component, as in a ``when_missing`` block whose parent only has parameters.
+    Where ``use`` changes, the inherited ``params``, ``from`` and ``freeze`` are dropped, because they belong to another
+    component. The same applies where only `over` names one, as in a ``when_missing`` block whose parent has parameters.
     """
     if not (isinstance(base.value, dict) and isinstance(over.value, dict)):
         return over
     entries = dict(base.value)
     old, new = base.child("use"), over.child("use")
     if new is not None and (old is None or old.value != new.value):
-        entries.pop("params", None)
+        entries = {key: node for key, node in entries.items() if key not in _OF_A_COMPONENT}
     for key, node in over.value.items():
         entries[key] = merge(entries[key], node) if key in entries else node
     return over.with_value(entries)
@@ -102,7 +104,7 @@ def _assign(node: Node | None, path: Sequence[str], value: Node, mark: Mark) -> 
         return node.with_value(items)
     entries = dict(node.value) if node is not None and isinstance(node.value, dict) else {}
     if key == "use" and not rest and "use" in entries and entries["use"].value != value.value:
-        entries.pop("params", None)
+        entries = {name: entry for name, entry in entries.items() if name not in _OF_A_COMPONENT}
     entries[key] = _assign(entries.get(key), rest, value, mark)
     return node.with_value(entries) if node is not None else Node(entries, mark, mark)
 

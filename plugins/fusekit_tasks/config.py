@@ -33,7 +33,8 @@ class SmpConfig(ComponentConfig):
     weights: str | None = Field(
         None,
         description="name of pretrained encoder weights, such as `imagenet`. Downloading needs internet access, so "
-        "weights that are not in the local cache are refused; default: random initialisation",
+        "weights that are not in the local cache are refused. `packaged` needs no download: ImageNet weights of "
+        "encoder tu-tf_efficientnet_lite0 from the extra `pretrained`. Default: random initialisation",
     )
     activation: Literal["none", "sigmoid"] = Field(
         "none",
@@ -51,6 +52,13 @@ class SmpConfig(ComponentConfig):
         description="weight classes by their frequency in the batch to the power of minus this value; 0 is the plain "
         "cross entropy",
     )
+    frequencies: list[float] | None = Field(
+        None,
+        min_length=1,
+        max_length=256,
+        description="share of each class in the pixels of the training data, in the order of the classes; `balance` "
+        "uses these instead of the frequencies in the batch, so that the weights are the same in every batch",
+    )
     options: dict[str, Any] = Field(
         default_factory=dict,
         description="further arguments of the architecture, such as encoder_output_stride or decoder_channels; "
@@ -65,6 +73,13 @@ class SmpConfig(ComponentConfig):
                 f"{value[:60]!r} is not a valid encoder name: it may contain only letters, digits, and . _ -; "
                 "encoders from repositories and folders are not supported"
             )
+        return value
+
+    @field_validator("frequencies")
+    @classmethod
+    def _frequencies_are_positive(cls, value: list[float] | None) -> list[float] | None:
+        if value is not None and not all(0 < share <= 1 for share in value):
+            raise ValueError("every frequency must be greater than 0 and at most 1")
         return value
 
     @field_validator("options")
@@ -96,11 +111,42 @@ def _check_plain(name: str, value: Any, depth: int = 1) -> None:
 class SupervisedConfig(ComponentConfig):
     """Options of supervised training of the task network."""
 
-    inputs: tuple[Literal["sources", "mean", "mixture"], ...] = Field(
+    inputs: tuple[Literal["sources", "mean", "maximum", "mixture"], ...] = Field(
         ("sources", "mean"),
         min_length=1,
-        description="inputs made from every scene: each single source, their mean, or a mixture with random weights",
+        description="inputs made from every scene: each single source, their mean, their maximum, or a mixture with "
+        "random weights",
     )
+    draw: bool = Field(
+        False, description="train with one of the inputs of each scene, drawn at random, instead of all of them"
+    )
+    gain: float = Field(
+        1.0,
+        ge=1,
+        le=16,
+        description="random brightness: training images are multiplied by a factor between 1/gain and gain",
+    )
+    gamma: float = Field(
+        1.0,
+        ge=1,
+        le=16,
+        description="random tone curve: training images are raised to a power between 1/gamma and gamma",
+    )
+    mirror: bool = Field(
+        False, description="mirror half of the training images left to right; `sampling.flip` also turns them over"
+    )
+    rates: dict[str, float] = Field(
+        default_factory=dict,
+        description="learning rates of submodules of the task network as a share of the phase's, by name, such as "
+        "{net.encoder: 0.3} for the encoder of tasks.smp",
+    )
+
+    @field_validator("rates")
+    @classmethod
+    def _rates_are_positive(cls, value: dict[str, float]) -> dict[str, float]:
+        if not all(0 < rate <= 1000 for rate in value.values()):
+            raise ValueError("every rate must be greater than 0 and at most 1000")
+        return value
 
     def needs(self) -> frozenset[str]:
         return frozenset({"task", "labels"})
@@ -109,4 +155,4 @@ class SupervisedConfig(ComponentConfig):
         return frozenset({"task"})
 
     def losses(self) -> frozenset[str]:
-        return frozenset({"task"})
+        return frozenset({"task", "disagreement"})

@@ -48,6 +48,12 @@ class SmpSegmenter(SegmentationNetwork):
         self.channels, self.activation, self.balance = config.channels, config.activation, config.balance
         if config.ignore_unlabelled and self.classes.unlabelled is not None:
             self.ignored = self.ignored | {self.classes.unlabelled}
+        if config.frequencies is not None and len(config.frequencies) != len(self.classes):
+            raise UsageError(
+                f"tasks.smp: `frequencies` has {len(config.frequencies)} values, but the data has "
+                f"{len(self.classes)} classes: {', '.join(self.classes.names)}"
+            )
+        self.frequencies = config.frequencies
         wanted = config.weights if self.context.pretrained else None
         self.net = _create(config, len(self.classes), wanted)
         self._second_order: bool | None = None
@@ -87,8 +93,11 @@ class SmpSegmenter(SegmentationNetwork):
             labelled &= target != value
         if not bool(labelled.any()):
             return logits.sum() * 0.0
-        counts = torch.bincount(target[labelled], minlength=logits.shape[1]).to(logits.dtype)
-        weights = torch.where(counts > 0, (counts.sum() / counts.clamp_min(1.0)) ** self.balance, 0.0)
+        if self.frequencies is not None:
+            weights = logits.new_tensor(self.frequencies) ** -self.balance
+        else:
+            counts = torch.bincount(target[labelled], minlength=logits.shape[1]).to(logits.dtype)
+            weights = torch.where(counts > 0, (counts.sum() / counts.clamp_min(1.0)) ** self.balance, 0.0)
         void = self.classes.ignore_index
         return F.cross_entropy(logits, target.masked_fill(~labelled, void), weight=weights, ignore_index=void)
 
@@ -103,17 +112,19 @@ class SmpSegmenter(SegmentationNetwork):
 
 def _create(config: SmpConfig, classes: int, weights: str | None) -> nn.Module:
     """Build the network, with pretrained encoder weights if any; errors state what to change in the recipe."""
+    from fusekit_tasks.packaged import packaged_weights
     from fusekit_tasks.pretrained import require_cached
 
     arguments: dict[str, Any] = dict(config.options)
     _check_options(config)
-    if weights is not None:
+    packaged = weights == "packaged"
+    if weights is not None and not packaged:
         require_cached(config.encoder, weights)
     try:
-        return smp.create_model(
+        net: nn.Module = smp.create_model(
             config.architecture,
             encoder_name=config.encoder,
-            encoder_weights=weights,
+            encoder_weights=None if packaged else weights,
             in_channels=config.channels,
             classes=classes,
             **arguments,
@@ -125,6 +136,10 @@ def _create(config: SmpConfig, classes: int, weights: str | None) -> nn.Module:
             hint="use an architecture and an encoder of segmentation-models-pytorch; `options` are the "
             "arguments of the architecture",
         ) from error
+    if packaged:
+        encoder = net.get_submodule("encoder")
+        encoder.load_state_dict(packaged_weights(config.encoder, encoder.state_dict()))
+    return net
 
 
 def _check_options(config: SmpConfig) -> None:

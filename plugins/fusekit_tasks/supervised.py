@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from fusekit.interfaces import Batch, Sources, StepPlan, StepRecord, Strategy, TrainingContext
+from fusekit.errors import UsageError
+from fusekit.interfaces import Batch, SegmentationNetwork, StepPlan, StepRecord, Strategy, TrainingContext
 from fusekit_tasks.config import SupervisedConfig
+from fusekit_tasks.inputs import draw, make_inputs, vary
 
 
 class SupervisedTask(Strategy):
-    """Updates the task network with its loss on every source and on the mean of the sources, or on a mixture.
+    """Updates the task network with its loss on inputs made from the sources: single sources, mean, maximum, mixtures.
 
     Later the network receives both single sources (for attribution) and fused images (for the fusion loss). A mixture
-    with random weights covers both with one image per scene, at a third of the cost.
+    with random weights, or one input drawn at random, covers both with one image per scene, at a third of the cost.
     """
 
     Config = SupervisedConfig
@@ -25,33 +28,71 @@ class SupervisedTask(Strategy):
         assert training.task is not None
         self.training = training
         self.task = training.task
-        self.update = training.updater("task", self.task)
+        self.update = training.updater("task", *_with_rates(self.task, self.config.rates))
 
     def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
         self.task.train()
-        loss = self.loss(batches[0])
+        images, labels = self._inputs(batches[0])
+        if self.config.draw:
+            images, labels = [draw(images)], labels[: len(images[0])]
+        varied, labels = vary(torch.cat(images), labels.repeat(len(images), 1, 1), self.config)
+        with self.training.autocast():
+            loss = self.task.loss(self.task(varied), labels)
         self.update(loss)
         return StepRecord({"task": loss.item()})
 
     def losses(self, batch: Batch) -> Mapping[str, float]:
-        return {"task": self.loss(batch).item()}
+        """The loss on all inputs without variation, and the disagreement with the label maps.
 
-    def loss(self, batch: Batch) -> Tensor:
-        """Loss of the task network on all inputs made from a batch."""
+        The disagreement is 1 - mean IoU, computed in each image over the classes in its label map or prediction, as a
+        mean over images and inputs; NaN if the task network is not a segmentation network or nothing is labelled.
+        """
+        images, labels = self._inputs(batch)
+        labels = labels.repeat(len(images), 1, 1)
+        with self.training.autocast():
+            output = self.task(torch.cat(images))
+            loss = self.task.loss(output, labels)
+        disagreement = math.nan
+        if isinstance(self.task, SegmentationNetwork):
+            disagreement = 1.0 - _mean_iou(self.task.predict(output), labels, self.task)
+        return {"task": loss.item(), "disagreement": disagreement}
+
+    def _inputs(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
         if batch.labels is None:
             raise ValueError("tasks.supervised needs labels, but the dataset has none")
-        inputs = self.config.inputs
-        images = list(batch.sources) if "sources" in inputs else []
-        if "mean" in inputs:
-            images.append(torch.stack(batch.sources).mean(dim=0))
-        if "mixture" in inputs:
-            images.append(_mixture(batch.sources))
-        with self.training.autocast():
-            return self.task.loss(self.task(torch.cat(images)), batch.labels.repeat(len(images), 1, 1))
+        return make_inputs(batch.sources, self.config), batch.labels
 
 
-def _mixture(sources: Sources) -> Tensor:
-    """Σ_k λ_k I_k with weights λ drawn per image from a Dirichlet(0.5), so that nearly pure sources are frequent."""
-    shares = torch.distributions.Dirichlet(torch.full((len(sources),), 0.5)).sample((sources[0].shape[0],))
-    shares = shares.to(sources[0])[:, :, None, None, None]
-    return (shares * torch.stack(sources, dim=1)).sum(dim=1)
+def _mean_iou(predictions: Tensor, labels: Tensor, task: SegmentationNetwork) -> float:
+    """Mean over images of the mean IoU over classes; images without labelled pixels are left out."""
+    values = []
+    for prediction, label in zip(predictions, labels, strict=True):
+        counted = (label >= 0) & (label < len(task.classes))
+        for ignored in task.ignored:
+            counted &= label != ignored
+        count = len(task.classes)
+        pairs = torch.bincount(label[counted] * count + prediction[counted], minlength=count**2).view(count, count)
+        hits = pairs.diagonal().double()
+        union = pairs.sum(dim=0) + pairs.sum(dim=1) - hits
+        values.append((hits / union)[union > 0].mean())
+    return float(torch.stack(values).nanmean())
+
+
+def _with_rates(task: nn.Module, rates: Mapping[str, float]) -> list[tuple[nn.Module, float]]:
+    """Modules and their shares of the learning rate; every parameter in the most specific of the named submodules.
+
+    Raises:
+        UsageError: The task network has no submodule of that name.
+    """
+    known = dict(task.named_modules())
+    groups: dict[str, nn.ParameterList] = {name: nn.ParameterList() for name in ("", *rates)}
+    for name in rates:
+        if name not in known:
+            raise UsageError(
+                f"tasks.supervised: `rates` names {name!r}, but the task network has no such submodule",
+                hint="names of the network: " + ", ".join(n for n in known if n and n.count(".") < 2),
+            )
+    for parameter_name, parameter in task.named_parameters():
+        inside = [name for name in rates if parameter_name.startswith(f"{name}.")]
+        groups[max(inside, key=len, default="")].append(parameter)
+    return [(group, rates.get(name, 1.0)) for name, group in groups.items() if len(group)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -159,6 +160,37 @@ def _pixels(sizes: Tensor, classes: Tensor, scope: str) -> Tensor:
     return counted.gather(1, classes.clamp_min(0)[:, None]).clamp_min(1)[..., None]
 
 
+def with_floor(attribution: RegionAttribution, share: float) -> RegionAttribution:
+    """The attribution with a share of the largest score of each image added to all scores of that image.
+
+    The weights (A_i + ε) / Σ_k (A_k + ε) then have an ε relative to the scale of the scores: regions with much smaller
+    scores have nearly equal weights. This is not part of the paper, whose ε is constant.
+    """
+    largest = attribution.scores.amax(dim=(1, 2), keepdim=True)
+    return replace(attribution, scores=attribution.scores + share * largest)
+
+
+def with_brightest(
+    attribution: RegionAttribution, sources: Sources, where: Tensor, names: Sequence[str]
+) -> RegionAttribution:
+    """The attribution with one more region per source: the pixels of a mask at which this source is the brightest.
+
+    In its region the source has a score of 1 and the others 0. This is not part of the paper.
+
+    Args:
+        attribution: Scores (B, N, K) of the other regions.
+        sources: N images, each (B, C, H, W).
+        where: Pixels that are divided among the sources, (B, H, W) bool.
+        names: Names of the K regions.
+    """
+    brightness = torch.stack([source.mean(dim=1) for source in sources])  # (N, B, H, W)
+    count, classes = len(sources), attribution.scores.shape[2]
+    regions = torch.where(where, classes + brightness.argmax(dim=0), attribution.regions)
+    own = torch.eye(count).to(attribution.scores).expand(attribution.scores.shape[0], -1, -1)
+    scores = torch.cat([attribution.scores, own], dim=2)
+    return RegionAttribution(scores, regions, (*names, *(f"source {k + 1} is the brightest" for k in range(count))))
+
+
 # Guidance -----------------------------------------------------------------------------------------------
 
 
@@ -174,6 +206,9 @@ class TaskGuidance(Guidance):
         scope: ``"image"``: class means over each image; ``"batch"``: over the whole batch as in UAAFusion's released
             code.
         megapixels: Largest number of pixels processed by the network at once for the attribution, in millions.
+        unlabelled: What pixels of the unlabelled class are: a region as in the paper, no region, or regions in which
+            the brightest source has the largest score.
+        floor: Share of the largest score of each image that is added to all scores.
     """
 
     def __init__(
@@ -185,6 +220,8 @@ class TaskGuidance(Guidance):
         pathway: Pathway | None = None,
         scope: Literal["image", "batch"] = "image",
         megapixels: float = 1.0,
+        unlabelled: Literal["region", "equal", "brightest"] = "region",
+        floor: float = 0.0,
     ) -> None:
         self.task = task
         self.sources = tuple(source.detach() for source in sources)
@@ -192,6 +229,8 @@ class TaskGuidance(Guidance):
         self.pathway = pathway or StraightPath()
         self.scope = scope
         self.megapixels = megapixels
+        self.unlabelled = unlabelled
+        self.floor = floor
         self._start_output: Tensor | None = None
         self._attribution: RegionAttribution | None = None
 
@@ -199,14 +238,21 @@ class TaskGuidance(Guidance):
         """Region attribution of each source; computed on the first call."""
         if self._attribution is None:
             regions = self.labels if self.labels is not None else self._output_on_start().argmax(dim=1)
+            background = None if self.unlabelled == "region" else self.task.classes.unlabelled
+            attributed = regions if background is None else regions.masked_fill(regions == background, -1)
             with undisturbed(self.task):
-                self._attribution = region_attribution(
+                attribution = region_attribution(
                     self.task,
                     self.pathway.paths(self.sources),
-                    regions,
+                    attributed,
                     scope=self.scope,
                     megapixels=self.megapixels,
                 )
+            if self.floor:
+                attribution = with_floor(attribution, self.floor)
+            if self.unlabelled == "brightest" and background is not None:
+                attribution = with_brightest(attribution, self.sources, regions == background, self.task.classes.names)
+            self._attribution = attribution
         return self._attribution
 
     def task_gradient(self, image: Tensor) -> Tensor:
@@ -270,8 +316,17 @@ class AttributionGuidance(GuidanceMaker):
                 f"uaafusion.attribution_guidance needs a segmentation network as the task network, found {found}",
                 hint="choose a segmentation network (a SegmentationNetwork) as the task network, or another guidance",
             )
-        scope, megapixels = self.config.scope, self.config.megapixels
-        return TaskGuidance(task, sources, labels, pathway=self.pathway, scope=scope, megapixels=megapixels)
+        options = self.config
+        return TaskGuidance(
+            task,
+            sources,
+            labels,
+            pathway=self.pathway,
+            scope=options.scope,
+            megapixels=options.megapixels,
+            unlabelled=options.unlabelled,
+            floor=options.floor,
+        )
 
 
 # Weights ------------------------------------------------------------------------------------------------
@@ -281,6 +336,18 @@ def attribution_weights(guidance: Guidance, epsilon: float = EPSILON) -> Tensor:
     """w_i = (A_i + ε) / Σ_k (A_k + ε), (B, N, H, W); equal weights where no region contributes."""
     attribution = guidance.attribution().total() + epsilon
     return attribution / attribution.sum(dim=1, keepdim=True)
+
+
+def one_hot_share(weights: Tensor, margin: float = 0.01) -> float:
+    """Share of the pixels at which one source has all the weight, up to a margin.
+
+    A large share means that the relu of the attribution, or noise above ε, decides between sources.
+
+    Args:
+        weights: (B, N, H, W), with sum 1 over N.
+        margin: Largest sum of the other sources' weights.
+    """
+    return float((weights.amax(dim=1) >= 1.0 - margin).float().mean())
 
 
 class AttributionProposer(LossProposer):

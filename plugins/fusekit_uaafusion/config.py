@@ -25,6 +25,9 @@ class StageConfig(ComponentConfig):
         "discards it, so released weights need false",
     )
     alpha: float = Field(0.001, gt=0, description="initial value of the learned step length of the gradient step")
+    attention: bool = Field(
+        True, description="use the attribution attention; without it, an ablation, the guidance has no effect on stages"
+    )
 
 
 class UnfoldingConfig(ComponentConfig):
@@ -57,6 +60,20 @@ class AttributionGuidanceConfig(ComponentConfig):
     scope: Literal["image", "batch"] = Field(
         "image",
         description="compute class means over each `image`, or over the whole `batch` as UAAFusion's release does",
+    )
+    unlabelled: Literal["region", "equal", "brightest"] = Field(
+        "region",
+        description="pixels of the dataset's unlabelled class: `region`: a region like those of other classes, as in "
+        "the paper; `equal`: no region, so that all sources have equal weights there; `brightest`: the brightest "
+        "source has the weight there. The last two are not the paper's",
+    )
+    floor: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the largest score of an image that is added to all its scores, such as 0.001: an ε "
+        "relative to the scale of the scores, so that regions which hardly matter for the task have nearly equal "
+        "weights instead of those that noise decides. Not the paper's",
     )
     megapixels: float = Field(
         1.0,

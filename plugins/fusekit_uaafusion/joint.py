@@ -10,6 +10,7 @@ from torch import nn
 from fusekit.interfaces import (
     Batch,
     BuildContext,
+    LossProposal,
     LossTerms,
     StepPlan,
     StepRecord,
@@ -17,6 +18,7 @@ from fusekit.interfaces import (
     TrainingContext,
 )
 from fusekit.training.fusion_loss import FusionLoss
+from fusekit_uaafusion.attribution import one_hot_share
 from fusekit_uaafusion.config import JointConfig
 
 
@@ -44,15 +46,15 @@ class JointTraining(Strategy):
         self.backbone.train()
         if self.task is not None:
             self.task.train(mode=not self.config.freeze_statistics)
-        loss = self.loss(batches[0])
+        loss, proposal = self.loss(batches[0])
         self.update(loss)
-        return StepRecord(_numbers(loss))
+        return StepRecord({**_numbers(loss), "one-hot share": one_hot_share(proposal.weights)})
 
     def losses(self, batch: Batch) -> Mapping[str, float]:
-        return _numbers(self.loss(batch))
+        return _numbers(self.loss(batch)[0])
 
-    def loss(self, batch: Batch) -> LossTerms:
-        """L_f + 0.1 · L_seg of a batch."""
+    def loss(self, batch: Batch) -> tuple[LossTerms, LossProposal]:
+        """L_f + 0.1 · L_seg of a batch, and the proposal in L_f."""
         # Attribution by the current segmentation network, computed once for the loss and the backbone.
         guidance = self.training.guidance(batch)
         with self.training.autocast():
@@ -69,7 +71,7 @@ class JointTraining(Strategy):
                 losses = [self.task.loss(self.task(image), batch.labels) for image in images]
                 terms["task"] = torch.stack(losses).mean()
                 total = total + self.config.task_weight * terms["task"]
-        return LossTerms(total, terms)
+        return LossTerms(total, terms), proposal
 
 
 def _numbers(loss: LossTerms) -> dict[str, float]:

@@ -33,6 +33,7 @@ class AttributionStage(UnfoldingStage):
         config = self.config
         channels = config.channels
         self.gradient_step = config.gradient_step
+        self.attends = config.attention
         self.alpha = nn.Parameter(torch.tensor(config.alpha))
         if not config.gradient_step:
             self.alpha.requires_grad_(False)
@@ -80,7 +81,7 @@ class AttributionStage(UnfoldingStage):
 
     def _attention(self, state: UnfoldingState, guidance: Guidance | None) -> Tensor:
         """Running mean of g_k · (f_k - f_{k-1}) over the stages so far; zero in the first stage."""
-        if state.previous is None or guidance is None:
+        if state.previous is None or guidance is None or not self.attends:
             return torch.zeros_like(state.fused)
         g = guidance.task_gradient(state.fused)
         change = (state.fused - state.previous).detach()

@@ -9,8 +9,10 @@ import pytest
 from fusekit.errors import RecipeError
 from fusekit.recipe import library
 from fusekit.recipe.compose import as_written, read_with_parents
+from fusekit.recipe.overrides import apply_overrides, merge
 from fusekit.recipe.problems import RecipeProblems
 from fusekit.recipe.recipe import Recipe
+from fusekit.recipe.tree import Mark, node_from_plain
 from tests.recipe.fakes import MINIMAL, fake_registry, write
 
 REGISTRY = fake_registry()
@@ -66,6 +68,17 @@ def test_naming_a_component_drops_the_parents_bare_params(tmp_path: Path) -> Non
     when_missing: {data: {use: fake.scenes}, model: {backbone: {use: fake.plain}}}
     """
     assert load(tmp_path, child).plain["model"]["backbone"] == {"use": "fake.plain", "params": {}}
+
+
+@pytest.mark.parametrize("over", [{"use": "fake.plain"}, {"use": "fake.plain", "params": {"depth": 1}}])
+def test_another_component_does_not_inherit_a_model_file(over: dict[str, object]) -> None:
+    mark = Mark("a.yaml", 1, 1)
+    base = node_from_plain({"use": "fake.strict", "from": "a.safetensors", "freeze": True, "params": {"x": 1}}, mark)
+    assert merge(base, node_from_plain(over, mark)).plain() == over
+    changed = apply_overrides(node_from_plain({"model": {"task": base.plain()}}, mark), ["model.task.use=fake.plain"])
+    assert changed.plain() == {"model": {"task": {"use": "fake.plain"}}}
+    same = merge(base, node_from_plain({"use": "fake.strict", "params": {"y": 2}}, mark)).plain()
+    assert same == {"use": "fake.strict", "from": "a.safetensors", "freeze": True, "params": {"x": 1, "y": 2}}
 
 
 def test_error_points_into_the_parent(tmp_path: Path) -> None:

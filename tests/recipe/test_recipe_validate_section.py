@@ -78,7 +78,7 @@ def test_right_sections_pass_and_survive_being_written_out(validate: Any, strate
             {"metric": "strict.qabf"},
             "supervised",
             "train.validate.metric: strategy 'tasks.supervised' does not train the fusion backbone, so a metric "
-            "of fused images does not measure its progress; give a loss: task",
+            "of fused images does not measure its progress; give a loss: disagreement, task",
         ),
         ({"metric": "strict.qabf", "holdout": 1.0}, "joint", "must be less than 1"),
         ({"metric": "strict.qabf", "evry": 3}, "joint", "no such key; did you mean 'every'?"),
