@@ -25,7 +25,7 @@ from fusekit.weights.verification import Results, Verified, record, results_of, 
 
 HALF_LEVELS = 0.5
 """Largest difference of a pixel of the fused image, in levels of 8 bits, that storage in 16 bits may cause."""
-HALF_LABELS = 0.002
+HALF_LABELS = 0.005
 """Largest share of pixels whose predicted class may differ because of storage in 16 bits."""
 
 

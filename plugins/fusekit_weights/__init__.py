@@ -6,7 +6,7 @@ declare it below.
 
 from __future__ import annotations
 
-from fusekit.plugin import WeightsSpec, hookimpl
+from fusekit.plugin import WeightsSpec, hookimpl, weights
 
 FUSEKIT_API = ">=1.0,<2"
 
@@ -14,4 +14,11 @@ FUSEKIT_API = ">=1.0,<2"
 @hookimpl
 def fusekit_weights() -> list[WeightsSpec]:
     """Declare the shipped weights."""
-    return []
+    return [
+        weights(
+            "weights.segmenter-msrs",
+            file="files/segmenter-msrs.safetensors",
+            task="segmentation",
+            summary="DeepLabV3+ for the nine classes of MSRS, on infrared, visible and fused street scenes",
+        ),
+    ]
