@@ -182,7 +182,8 @@ def test_a_loss_told_is_that_of_a_step_on_the_same_batch() -> None:
         strategy.setup(made)
         batch = NumberedBatches().batch("x", 0, 0)
         told = strategy.losses(batch)
-        record = strategy.step(strategy.plan(1)[-1], [batch])
+        plan = strategy.plan(1)[-1]
+        record = strategy.step(plan, [batch] * len(plan.draws))
         for name, logged in names.items():
             assert told[name] == record.losses[logged]
 
