@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from fusekit.errors import UsageError
-from fusekit.evaluation.confusion import Confusion
 from fusekit.interfaces import Batch, SegmentationNetwork, StepPlan, StepRecord, Strategy, TrainingContext
 from fusekit_tasks.config import SupervisedConfig
 from fusekit_tasks.inputs import draw, make_inputs, vary
@@ -67,11 +66,16 @@ class SupervisedTask(Strategy):
 def _mean_iou(predictions: Tensor, labels: Tensor, task: SegmentationNetwork) -> float:
     """Mean over images of the mean IoU over classes; images without labelled pixels are left out."""
     values = []
-    for prediction, label in zip(predictions.cpu(), labels.cpu(), strict=True):
-        confusion = Confusion(len(task.classes), task.ignored)
-        confusion.add(prediction, label)
-        values.append(confusion.mean_iou())
-    return float(torch.tensor(values, dtype=torch.float64).nanmean())
+    for prediction, label in zip(predictions, labels, strict=True):
+        counted = (label >= 0) & (label < len(task.classes))
+        for ignored in task.ignored:
+            counted &= label != ignored
+        count = len(task.classes)
+        pairs = torch.bincount(label[counted] * count + prediction[counted], minlength=count**2).view(count, count)
+        hits = pairs.diagonal().double()
+        union = pairs.sum(dim=0) + pairs.sum(dim=1) - hits
+        values.append((hits / union)[union > 0].mean())
+    return float(torch.stack(values).nanmean())
 
 
 def _with_rates(task: nn.Module, rates: Mapping[str, float]) -> list[tuple[nn.Module, float]]:
