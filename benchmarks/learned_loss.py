@@ -25,6 +25,7 @@ SETTINGS = {
     "task, b": Setting(),
     "task, a": Setting(noisy="a"),
     "task, either": Setting(noisy="either", warm_up=120),
+    "task, either, place": Setting(noisy="either", warm_up=120, place=True),
     "sources, weak": Setting("refusion.sources", noise=0.05, shared=False, warm_up=120),
     "sources, strong": Setting("refusion.sources", noise=0.25, shared=False, warm_up=120),
 }
@@ -32,6 +33,7 @@ MEANING = {
     "task, b": "task objective, noise of 0.25 in source b",
     "task, a": "task objective, noise of 0.25 in source a",
     "task, either": "task objective, noise of 0.25 in either source",
+    "task, either, place": "the same, with switches that learn a place",
     "sources, weak": "reconstruction, noise of 0.05 in source b",
     "sources, strong": "reconstruction, noise of 0.25 in source b",
 }

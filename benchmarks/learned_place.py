@@ -5,7 +5,7 @@ the learned loss of refusion_ivif_short.yaml, with equal weights and with the br
 the same number of fusion steps, and measures them on training pairs that were held out. Results:
 docs/papers/learned-loss.md.
 
-Run: python benchmarks/learned_place.py FOLDER [--seeds N] [--steps N] [--out FOLDER]
+Run: python benchmarks/learned_place.py FOLDER [--seeds SEED …] [--steps N] [--out FOLDER] [--device NAME]
 
 FOLDER contains msrs/ (test/ir, test/vi, splits/fusion_train.txt) and roadscene/ (train/ir, train/vi). A finished
 training is kept in --out and not repeated.
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from fusekit.data.colour import luminance
 from fusekit.data.training_data import TrainingData, scene_cache
+from fusekit.devices import choose_device
 from fusekit.interfaces import ComponentRef, Metric
 from fusekit.model.assembly import Builder, assemble, build_dataset, build_strategy
 from fusekit.model.system import FusionSystem
@@ -121,7 +122,7 @@ def scores_of(system: FusionSystem, held_out: list[tuple[Tensor, Tensor]]) -> di
     return {name: statistics.mean(column) for name, column in values.items()}
 
 
-def train(method: str, folder: Path, seed: int, steps: int, out: Path) -> dict[str, Any]:
+def train(method: str, folder: Path, seed: int, steps: int, out: Path, device: torch.device) -> dict[str, Any]:
     """Trains a method and measures it; reads the result if it exists."""
     file = out / f"{method}-{seed}-{steps}.json"
     if file.exists():
@@ -135,8 +136,8 @@ def train(method: str, folder: Path, seed: int, steps: int, out: Path) -> dict[s
     for phase, section in {**made.model.pretrain, "train": made.model.train}.items():
         strategy = build_strategy(made, section, system)
         data = TrainingData(kept_scenes, section.sampling, section.batch, seed=seed, cache=cache)
-        Trainer(system, strategy, data, section, phase=phase, seed=seed).fit()
-    system.eval()
+        Trainer(system, strategy, data, section, phase=phase, seed=seed, device=device).fit()
+    system.cpu().eval()
     held_out = pairs(scenes, held)
     result = {"scores": scores_of(system, held_out), "weights": weights_of(system, held_out)}
     if method == "learned":
@@ -167,20 +168,22 @@ def main() -> None:
     """Trains, and prints two tables in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, default=400, help="fusion steps")
     parser.add_argument("--out", type=Path, default=Path("runs/learned-place"))
     options = parser.parse_args()
     torch.set_num_threads(1)
+    device = choose_device(options.device)
     options.out.mkdir(parents=True, exist_ok=True)
     results: dict[str, list[dict[str, Any]]] = {method: [] for method in METHODS}
-    for seed in range(1, options.seeds + 1):
+    for seed in options.seeds:
         for method in METHODS:
-            results[method].append(train(method, options.folder, seed, options.steps, options.out))
+            results[method].append(train(method, options.folder, seed, options.steps, options.out, device))
             print(f"seed {seed} {method}: {json.dumps(results[method][-1]['scores'])}", flush=True)
     print("\n| seed | mean w | per image | where infrared is brighter | where visible is | correlation |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for seed, result in enumerate(results["learned"], start=1):
+    for seed, result in zip(options.seeds, results["learned"], strict=True):
         w = result["weights"]
         print(
             f"| {seed} | {w['w']:.3f} | {w['least']:.3f}–{w['most']:.3f} | {w['infrared']:.3f} | {w['visible']:.3f} | "

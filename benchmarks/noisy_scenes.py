@@ -39,6 +39,7 @@ from fusekit_refusion.reconstruction import ReconstructionModule
 ROLES = ("a", "b")
 CLASSES = ClassTable(("dark", "grey", "bright"), ((0, 0, 0), (1, 0, 0), (2, 0, 0)), 255, None)
 SIZE, BLOCK, BATCH = 16, 4, 8
+PLACE: dict[str, Any] = {"inner": "minimiser", "mixtures": "local", "order": "alternated"}
 NETWORK = {"channels": 4, "heads": 2, "blocks": 1, "expansion": 1}
 
 
@@ -53,6 +54,8 @@ class Setting:
         shared: Whether both sources show the same scene.
         warm_up: Steps with a frozen proposer.
         steps: Steps after that.
+        place: Use the switches with which the proposer can learn a place: centred scores, `inner: minimiser`,
+            `mixtures: local`, `order: alternated`.
     """
 
     objective: Literal["refusion.task", "refusion.sources"] = "refusion.task"
@@ -61,6 +64,7 @@ class Setting:
     shared: bool = True
     warm_up: int = 60
     steps: int = 120
+    place: bool = False
 
 
 def scenes(setting: Setting, count: int, seed: int) -> tuple[Batch, Tensor]:
@@ -193,6 +197,7 @@ def train(
         Measurements after the warm-up, and at the end.
     """
     context = Builder(ROLES, None).context
+    proposer = ProposerConfig(**NETWORK, centred=setting.place)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         # The proposer comes last, so that the other networks start with the same weights in both cases.
@@ -200,7 +205,7 @@ def train(
             FusionNetwork(NetworkConfig(**NETWORK)),
             reconstruction=ReconstructionModule(ReconstructionConfig(**NETWORK), context),
             task=PixelSegmenter(),
-            proposer=EqualWeights() if equal else LossProposalModule(ProposerConfig(**NETWORK), context),
+            proposer=EqualWeights() if equal else LossProposalModule(proposer, context),
             roles=ROLES,
         )
 
@@ -210,6 +215,7 @@ def train(
         rounds=8,
         outer_rate=0.3,
         loss=[ComponentRef(use="losses.intensity")],
+        **(PLACE if setting.place else {}),
     )
     data = Scenes(setting, seed)
 

@@ -63,6 +63,21 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             summary="Weight 1 for the brightest source at each pixel, 0 for the others",
         ),
         component(
+            "loss-proposer",
+            "baselines.sharpest",
+            target="fusekit_baselines.proposals:SharpestProposer",
+            config="fusekit_baselines.config:SharpestConfig",
+            summary="Most weight for the source with the stronger gradients around each pixel (multi-focus)",
+        ),
+        component(
+            "loss-proposer",
+            "baselines.well_exposed",
+            target="fusekit_baselines.proposals:WellExposedProposer",
+            config="fusekit_baselines.config:WellExposedConfig",
+            summary="Weights by contrast and good exposure (multi-exposure)",
+            paper="Mertens et al., Pacific Graphics 2007",
+        ),
+        component(
             "strategy",
             "baselines.fixed",
             target="fusekit_baselines.fixed:FixedLoss",

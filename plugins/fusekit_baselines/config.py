@@ -29,6 +29,21 @@ class CopyConfig(NoOptions):
     )
 
 
+class SharpestConfig(NoOptions):
+    """Options of the proposer for pairs of different focus."""
+
+    window: float = Field(3.0, gt=0, le=64, description="standard deviation of the Gaussian window, pixels")
+    power: float = Field(4.0, gt=0, le=64, description="p: the larger, the more the sharper source has all the weight")
+
+
+class WellExposedConfig(NoOptions):
+    """Options of the proposer for pairs of different exposure."""
+
+    window: float = Field(4.0, gt=0, le=64, description="standard deviation of the Gaussian window, pixels")
+    sigma: float = Field(0.2, gt=0, le=4, description="σ: width of good exposure around .5, as a share of the range")
+    contrast: float = Field(1.0, ge=0, le=4, description="exponent of the contrast; 0 leaves it out")
+
+
 class FixedLossConfig(ComponentConfig):
     """Options of training with a fixed fusion loss."""
 

@@ -80,6 +80,14 @@ class TestBrightestProposer(kit.LossProposerContract):
     name = "baselines.brightest"
 
 
+class TestSharpestProposer(kit.LossProposerContract):
+    name = "baselines.sharpest"
+
+
+class TestWellExposedProposer(kit.LossProposerContract):
+    name = "baselines.well_exposed"
+
+
 class TestReconstructionModule(kit.ReconstructionContract):
     name = "refusion.reconstruction"
     params = TRANSFORMER

@@ -51,7 +51,18 @@ def names(kind: str) -> list[str]:
 
 
 TASKS = [None, *names("task")]
-MATRIX = list(itertools.product(names("backbone"), names("loss-proposer"), TASKS, STRATEGIES))
+# `baselines.equal` stands for the fixed proposers, and `baselines.mean` for the methods without parameters, which all
+# are treated alike.
+ALIKE = {
+    "baselines.brightest",
+    "baselines.sharpest",
+    "baselines.well_exposed",
+    "baselines.copy",
+    "baselines.max",
+    "baselines.laplacian",
+}
+BACKBONES, PROPOSERS = ([name for name in names(kind) if name not in ALIKE] for kind in ("backbone", "loss-proposer"))
+MATRIX = list(itertools.product(BACKBONES, PROPOSERS, TASKS, STRATEGIES))
 
 
 def reasons(backbone: str, proposer: str, task: str | None, strategy: str) -> set[str]:
