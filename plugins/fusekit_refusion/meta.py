@@ -66,8 +66,8 @@ class MetaLearning(Strategy):
 
     def plan(self, batches: int) -> Sequence[StepPlan]:
         evaluator = ("evaluator",) if self.config.evaluator_batches == "own" else ()
-        meta_test = ("meta_test",) if self.config.inner == "network" else ()
-        one_round = StepPlan("round", ("meta_train", *meta_test, *evaluator))
+        of_network = ("meta_test", *evaluator) if self.config.inner == "network" else ()
+        one_round = StepPlan("round", ("meta_train", *of_network))
         one_batch = StepPlan("fusion", ("fusion", *evaluator))
         rounds, fusions = [one_round] * self.config.rounds, [one_batch] * batches
         return rounds + fusions if self.config.order == "block" else alternated(rounds, fusions)
@@ -142,13 +142,15 @@ class MetaLearning(Strategy):
 
     @contextmanager
     def evaluator_restored(self) -> Iterator[None]:
-        """Restore the evaluator's parameters and statistics after the ``with`` block."""
+        """Restore the evaluator's parameters and statistics after the ``with`` block, if it makes a step there."""
+        if not self.config.restore_evaluator or self.config.inner != "network":
+            yield
+            return
         before = {name: value.clone() for name, value in self.evaluator.state_dict().items()}
         try:
             yield
         finally:
-            if self.config.restore_evaluator:
-                self.evaluator.load_state_dict(before)
+            self.evaluator.load_state_dict(before)
 
     # Step 3: fusion and evaluator -----------------------------------------------------------------------------
 
