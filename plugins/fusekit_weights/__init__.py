@@ -11,14 +11,22 @@ from fusekit.plugin import WeightsSpec, hookimpl, weights
 FUSEKIT_API = ">=1.0,<2"
 
 
+# Name, task, default of its task, summary.
+_WEIGHTS = (
+    ("refusion-medical", "medical", True, "ReFusion's network for MRI with CT, PET or SPECT, with a fixed loss"),
+    (
+        "segmenter-msrs",
+        "segmentation",
+        False,
+        "DeepLabV3+ for the nine classes of MSRS, on infrared, visible and fused street scenes",
+    ),
+)
+
+
 @hookimpl
 def fusekit_weights() -> list[WeightsSpec]:
     """Declare the shipped weights."""
     return [
-        weights(
-            "weights.segmenter-msrs",
-            file="files/segmenter-msrs.safetensors",
-            task="segmentation",
-            summary="DeepLabV3+ for the nine classes of MSRS, on infrared, visible and fused street scenes",
-        ),
+        weights(f"weights.{name}", file=f"files/{name}.safetensors", task=task, summary=summary, default=default)
+        for name, task, default, summary in _WEIGHTS
     ]
