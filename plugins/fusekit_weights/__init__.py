@@ -13,6 +13,12 @@ FUSEKIT_API = ">=1.0,<2"
 
 # Name, task, default of its task, summary.
 _WEIGHTS = (
+    (
+        "refusion-ivif-plus",
+        "infrared-visible",
+        True,
+        "ReFusion's network for infrared and visible images, with a fixed loss of named terms",
+    ),
     ("refusion-medical", "medical", True, "ReFusion's network for MRI with CT, PET or SPECT, with a fixed loss"),
     (
         "segmenter-msrs",
