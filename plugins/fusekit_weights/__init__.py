@@ -21,6 +21,12 @@ _WEIGHTS = (
     ),
     ("refusion-medical", "medical", True, "ReFusion's network for MRI with CT, PET or SPECT, with a fixed loss"),
     (
+        "refusion-multiexposure",
+        "multi-exposure",
+        True,
+        "ReFusion's network for an under- and an over-exposed image, towards contrast and good exposure",
+    ),
+    (
         "segmenter-msrs",
         "segmentation",
         False,
