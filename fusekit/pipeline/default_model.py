@@ -57,7 +57,11 @@ def choose_model(
         raise UsageError(f"no task {wanted!r}{did_you_mean(wanted, names)}", hint=f"tasks are {', '.join(names)}")
     spec = default_weights(wanted, known)
     if spec is None:
-        return Choice(PYRAMID, f"no weights for {wanted} are installed: {_PYRAMID_USED}" if task is not None else "")
+        others = [other.short for other in shipped_weights(known) if other.task == wanted]
+        note = f"no weights for {wanted} are installed: {_PYRAMID_USED}"
+        if others:
+            note = f"fused by the method {PYRAMID}, the default for {wanted} (--model {others[0]} uses trained weights)"
+        return Choice(PYRAMID, note if task is not None else "")
     card = read_card(weights_file(spec, known))
     if count > len(card.roles):
         return Choice(PYRAMID, f"{spec.short} fuses {len(card.roles)} sources, not {count}: {_PYRAMID_USED}")

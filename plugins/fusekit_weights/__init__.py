@@ -26,6 +26,13 @@ _WEIGHTS = (
         True,
         "ReFusion's network for an under- and an over-exposed image, towards contrast and good exposure",
     ),
+    # Not the default: the Laplacian pyramid is better (docs/shipped-weights.md).
+    (
+        "refusion-multifocus",
+        "multi-focus",
+        False,
+        "ReFusion's network for two images of different focus, towards the sharper one",
+    ),
     (
         "segmenter-msrs",
         "segmentation",

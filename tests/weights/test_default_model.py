@@ -82,6 +82,14 @@ def test_the_pyramid_where_the_weights_do_not_fit(
     assert note in done.err
 
 
+def test_weights_that_are_not_the_default_are_mentioned(fusekit: Call, here: Path, ship: Ship) -> None:
+    ship('weights("ship.tiny", file="files/tiny.safetensors", task="infrared-visible", summary="Tiny")')
+    done = fusekit("-p", "no:weights", "fuse", "ir.png", "vis.png", "-o", "out.png", "--task", "infrared-visible")
+    assert done.code == 0
+    said = "fused by the method laplacian, the default for infrared-visible (--model tiny uses trained weights)"
+    assert done.err.strip() == said
+
+
 def test_wrong_tasks(fusekit: Call, here: Path) -> None:
     done = fusekit("fuse", "ir.png", "vis.png", "-o", "out.png", "--task", "medcal")
     assert done.code == 2
