@@ -20,7 +20,7 @@ class Cell:
         value: Sort key; empty if undefined.
         best: Whether no other row is better, to the digits printed.
         left_out: Number of images excluded from the mean, because the metric is undefined on them.
-        second: Whether only the best value is better, to the digits printed.
+        second: Whether only the best value is better, to the digits printed; in columns of three or more values.
     """
 
     text: str
@@ -109,7 +109,8 @@ def column_cells(
     compared = [True] * len(values) if ranked is None else list(ranked)
     defined = [(v, t) for v, t, r in zip(values, texts, compared, strict=True) if r and not math.isnan(v)]
     order = list(dict.fromkeys(text for _, text in sorted(defined, key=lambda pair: pair[0], reverse=higher_is_better)))
-    best, second = (order[0], order[1]) if len(order) > 1 else (None, None)
+    best = order[0] if len(order) > 1 else None
+    second = order[1] if len(order) > 1 and len(defined) > 2 else None
     if len(order) == 1 and len(defined) > 1 and any(math.isnan(v) for v in values):
         best = order[0]
     return [

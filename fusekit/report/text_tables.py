@@ -137,7 +137,7 @@ _TEX = {
     "<": "\\textless{}",
     ">": "\\textgreater{}",
     "|": "\\textbar{}",
-    '"': "\\textquotedbl{}",
+    '"': "''",
     "[": "{[}",  # after the end of a line, an optional argument would begin
     "]": "{]}",
     "*": "{*}",
