@@ -36,7 +36,7 @@ def choose_metrics(
     else:
         specs = registry.for_tables("metric") + registry.for_tables("metric", needs_ideal=True)
     if names:
-        specs = [_named(registry, name, specs, only=bool(dialects)) for name in names]
+        specs = [_named(registry, name, specs, only=bool(dialects), ideal=ideal) for name in names]
     chosen = list(dict.fromkeys(spec.name for spec in specs if ideal or not spec.needs_ideal))
     needing = [spec.name for spec in specs if spec.needs_ideal and not ideal]
     if needing and (names or not chosen):
@@ -70,13 +70,14 @@ def _of_dialects(registry: Registry, dialects: Sequence[str]) -> tuple[list[Comp
     return [spec for dialect in dict.fromkeys(dialects) for spec in known[dialect]], tuple(notes)
 
 
-def _named(registry: Registry, name: str, specs: Sequence[ComponentSpec], *, only: bool) -> ComponentSpec:
-    """The metric of this name; one of `specs` if `only`."""
+def _named(registry: Registry, name: str, specs: Sequence[ComponentSpec], *, only: bool, ideal: bool) -> ComponentSpec:
+    """The metric of this name; one of `specs` if `only`. A short name prefers a metric that can be computed."""
     everything = {spec.name: spec for spec in registry.specs("metric")}
     allowed = {spec.name: spec for spec in specs} if only else everything
     if name in allowed:
         return allowed[name]
     short = [spec for spec in specs if spec.name.partition(".")[2] == name]
+    short = [spec for spec in short if ideal or not spec.needs_ideal] or short
     if len(short) == 1:
         return short[0]
     if len(short) > 1:

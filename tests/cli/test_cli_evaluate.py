@@ -307,6 +307,7 @@ class TestDialects:
         known = self.registry()
         assert choose_metrics(known, ["other"], ["qabf"], ideal=False)[0] == ["toy.qabf"]
         assert choose_metrics(known, [], ["qabf"], ideal=False)[0] == ["strict.qabf"]
+        assert choose_metrics(known, [], ["ssim"], ideal=False)[0] == ["strict.ssim"]  # ideal.ssim is not possible
         assert choose_metrics(known, [], ["toy.b"], ideal=False)[0] == ["toy.b"]
         with pytest.raises(UsageError, match="ambiguous"):
             choose_metrics(known, ["strict", "other"], ["qabf"], ideal=False)
