@@ -22,7 +22,7 @@ from fusekit.fusing.scenes import TensorScene
 from fusekit.interfaces.config import ComponentRef
 from fusekit.interfaces.metric import Metric
 from fusekit.model.assembly import Builder
-from fusekit.pipeline.evaluate_stage import IDEAL, baseline_systems
+from fusekit.pipeline.evaluate_stage import baseline_systems
 from fusekit.pipeline.inputs import kind_of, repeated_sources
 from fusekit.pipeline.metric_choice import choose_metrics
 from fusekit.pipeline.pairs import Scene, pair_folders
@@ -43,6 +43,7 @@ MEASURED = (
     "Metrics score the files as they are, converted to 8-bit grey (BT.601) and rounded once; the baselines are scored "
     "before they are written to a file."
 )
+IDEAL = "The given ideal images, with which some columns compare, are converted in the same way."
 
 _IDEAL = "the ideal"  # key of the ideal among the inputs; roles and methods are distinguished from it by their prefix
 
@@ -195,7 +196,8 @@ class _Inputs:
             images[name] = {scene.id: next(iter(scene.files.values())) for scene in found}
             failed[name] = repeated
         ids = {scene.id for scene in paired}
-        missing = f"no image with this stem in {', '.join(map(str, self.references().values()))}"
+        folders = dict.fromkeys(map(str, self.references().values()))
+        missing = f"no image with this stem in {', '.join(folders)}"
         for stem in sorted({stem for found in images.values() for stem in found} - ids):
             unscored.setdefault(stem, missing)
         scenes = []
@@ -301,14 +303,13 @@ class _Job:
         metrics = first.to_plain()["metrics"]
         depths = {key: dict(seen.bits) for key, seen in self.seen.items()}
         dialects = list(dict.fromkeys(metric["dialect"] for metric in metrics.values()))
-        count = f"{len(self.ids)} image{'' if len(self.ids) == 1 else 's'}"
         plain = {
             "scenes": self.ids,
             "metrics": metrics,
             "methods": [self._method(name, list(metrics)) for name in self.rows],
             "task": None,
             "note": f"{MEASURED} {IDEAL}" if self.inputs.ideal is not None else MEASURED,
-            "subset": f"{count}; sources: {', '.join(f'{r} {p}' for r, p in self.inputs.sources.items())}",
+            "subset": "; ".join(f"{role}: {path}" for role, path in self.inputs.sources.items()),
             "roles": list(roles),
             "dialects": dialects,
             "range": RANGE,
@@ -380,4 +381,4 @@ def _size(image: Tensor) -> str:
 
 
 def _one_line(error: FusekitError) -> str:
-    return " ".join(filter(None, [error.message.replace("\n", " "), error.hint]))
+    return ". ".join(filter(None, [error.message, error.hint])).replace("\n", " ")

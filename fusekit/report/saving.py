@@ -137,7 +137,7 @@ def _page(
     return ReportData(
         title=", ".join(methods),
         summary=f"Evaluation of fused images against their sources ({', '.join(plain['roles'])}).",
-        stamps=(*stamps, *(Stamp("Note", note) for note in plain["notes"])),
+        stamps=(*stamps, *([Stamp("Notes", "; ".join(plain["notes"]))] if plain["notes"] else [])),
         facts=facts,
         scenes=(),
         metrics=table,
