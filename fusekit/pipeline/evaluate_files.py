@@ -112,8 +112,8 @@ def evaluate(
 
     Example:
         >>> done = fusekit.evaluate("fused/", {"infrared": "thermal/", "visible": "visible/"})
-        >>> done.plain["methods"][0]["mean"]["strict.qabf"]
-        0.6123
+        >>> done.table.rows[1].name
+        'copy infrared'
     """
     methods = {name: Path(path) for name, path in _methods(fused).items()}
     given = {role: Path(path) for role, path in sources.items()}
