@@ -320,6 +320,39 @@ class TestDialects:
         assert "ideal.psnr" not in choose_metrics(registry(), ["strict", dialect], [], ideal=False)[0]
 
 
+LOCAL = """
+from fusekit.interfaces import Metric, MetricValue
+from fusekit.plugin import component, hookimpl
+
+class Darkness(Metric):
+    name, dialect, higher_is_better = "D", "own", False
+
+    def measure(self, fused, sources):
+        return MetricValue(float(fused.double().mean()))
+
+@hookimpl
+def fusekit_components():
+    return [component("metric", "local.dark", target=f"{__name__}:Darkness", summary="mean level")]
+"""
+
+
+def test_the_dialect_of_a_local_file(fusekit: Call) -> None:
+    Path("own.py").write_text(LOCAL)
+    for number in range(3):
+        put(f"half/{number}.png", noise(number) // 2)
+    words = ["fused", "half", *SOURCES, "--with", "own.py", "--dialect", "own", "--no-baselines", "--save", "n.json"]
+    done = fusekit("evaluate", *words)
+    assert done.code == 0
+    assert "Dialect: own" in done.out
+    plain = json.loads(Path("n.json").read_text())
+    assert list(plain["metrics"]) == ["local.dark"]
+    rows = by_name(plain)
+    means = [float(noise(number).mean()) for number in range(3)]
+    assert rows["fused"]["mean"]["local.dark"] == pytest.approx(sum(means) / 3)
+    best = [line.split()[0] for line in done.out.splitlines() if line.endswith("*")]
+    assert best == ["half"]  # lower is better
+
+
 @pytest.mark.slow
 def test_help_does_not_import_torch() -> None:
     code = (
