@@ -6,6 +6,7 @@ from .fusing.fusion_model import load as load
 from .model.assembly import assemble as assemble
 from .model.model_file import save_model as save_model
 from .model.system import FusionSystem as FusionSystem
+from .pipeline.evaluate_files import evaluate as evaluate
 from .pipeline.fuse_files import fuse as fuse
 from .pipeline.memory import keep_memory as keep_memory
 from .pipeline.run import run as run

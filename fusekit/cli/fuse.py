@@ -112,7 +112,7 @@ def fuse(
     from fusekit.pipeline.default_model import choose_model
     from fusekit.pipeline.display import Display
 
-    display, start, named = Display(quiet=quiet), time.monotonic(), _named(source or [])
+    display, start, named = Display(quiet=quiet), time.monotonic(), named_paths(source or [])
     if model is None:
         choice = choose_model(task, len(sources or []) + len(named), named)
         model, task = choice.model, None
@@ -150,8 +150,8 @@ def _render(done: FuseResult, display: Display, seconds: float) -> None:
     Raises:
         RunError: Scenes failed.
     """
-    _print_some(display.warn, list(done.notes))
-    _print_some(display.warn, [f"{scene}: {reason}" for scene, reason in done.failed.items()])
+    print_some(display.warn, list(done.notes))
+    print_some(display.warn, [f"{scene}: {reason}" for scene, reason in done.failed.items()])
     if done.kind == "folders":
         counts = f"{len(done.fused)} fused in {seconds:.0f} s, {len(done.skipped)} already finished"
         display.info(f"{counts}, {len(done.failed)} failed")
@@ -178,7 +178,12 @@ def _own_device(device: str) -> str:
     return device
 
 
-def _named(source: list[str]) -> dict[str, Path]:
+def named_paths(source: list[str]) -> dict[str, Path]:
+    """The values of ``--source`` by role.
+
+    Raises:
+        UsageError: A value is not of the form ``ROLE=PATH``, or a role is given twice.
+    """
     named: dict[str, Path] = {}
     for text in source:
         role, sign, path = text.partition("=")
@@ -204,7 +209,7 @@ def _word_or_number(text: str) -> str | int:
     return int(text) if text.isdecimal() else text
 
 
-def _print_some(write: Callable[[str], None], sentences: list[str]) -> None:
+def print_some(write: Callable[[str], None], sentences: list[str]) -> None:
     """Write the first sentences, and how many more there are."""
     for sentence in sentences[:_SHOWN]:
         write(sentence)

@@ -54,7 +54,7 @@ def evaluate_stage(recipe: Recipe, folder: RunFolder, device: torch.device, disp
         name: builder.build("metric", ComponentRef(use=name)) for name in metric_names(recipe, dataset, scenes)
     }
     task = system.task if settings.task and isinstance(system.task, SegmentationNetwork) else None
-    baselines = _baselines(settings.baselines or [], system, builder)
+    baselines = baseline_systems(settings.baselines or [], builder)
     names = method_names(recipe.model.name, [name for name, _ in baselines])
     methods = [Method(name, is_model=position == 0) for position, name in enumerate(names)]
     benchmark = Benchmark(methods, metrics, task, device)
@@ -119,23 +119,24 @@ def method_names(model: str, baselines: Sequence[str]) -> list[str]:
     return names
 
 
-def _baselines(refs: Sequence[ComponentRef], system: FusionSystem, builder: Builder) -> list[tuple[str, FusionSystem]]:
+def baseline_systems(refs: Sequence[ComponentRef], builder: Builder) -> list[tuple[str, FusionSystem]]:
     """Baselines with their short names; a per-source baseline without a ``source`` gives one row per source."""
     named = []
     for ref in refs:
         name = ref.use.partition(".")[2]
         if builder.registry.find("backbone", ref.use).per_source and ref.params.get("source") is None:
-            for role in system.roles:
+            for role in builder.context.roles:
                 one = ComponentRef(use=ref.use, params={**ref.params, "source": role})
-                named.append((f"{name} {role}", _baseline_system(one, system, builder)))
+                named.append((f"{name} {role}", _baseline_system(one, builder)))
         else:
             shown = name if not ref.params else f"{name} {json.dumps(ref.params, sort_keys=True)}"
-            named.append((shown, _baseline_system(ref, system, builder)))
+            named.append((shown, _baseline_system(ref, builder)))
     return named
 
 
-def _baseline_system(ref: ComponentRef, system: FusionSystem, builder: Builder) -> FusionSystem:
-    return FusionSystem(builder.build("backbone", ref), roles=system.roles, classes=system.classes).eval()
+def _baseline_system(ref: ComponentRef, builder: Builder) -> FusionSystem:
+    context = builder.context
+    return FusionSystem(builder.build("backbone", ref), roles=context.roles, classes=context.classes).eval()
 
 
 def _subset(recipe: Recipe, count: int) -> str:

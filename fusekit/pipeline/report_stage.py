@@ -48,7 +48,7 @@ def report_stage(recipe: Recipe, folder: RunFolder, device: torch.device, displa
         stamps=stamps(recipe),
         facts=_facts(recipe, folder, system),
         scenes=_scenes(recipe, folder, system, device) if folder.is_done("fuse", recipe) else (),
-        metrics=_metric_table(evaluation, system.roles) if evaluation else None,
+        metrics=metric_table(evaluation, system.roles) if evaluation else None,
         task=_task_table(evaluation["task"]) if evaluation and evaluation["task"] else None,
         curves=training_curves(TrainingLog(folder.log)),
         recipe=recipe.dumps_resolved(),
@@ -150,7 +150,13 @@ def _scenes(recipe: Recipe, folder: RunFolder, system: FusionSystem, device: tor
     return tuple(rows)
 
 
-def _metric_table(evaluation: Mapping[str, Any], roles: tuple[str, ...]) -> MetricTable:
+def metric_table(evaluation: Mapping[str, Any], roles: tuple[str, ...]) -> MetricTable:
+    """The table of an evaluation.
+
+    Args:
+        evaluation: Content of ``evaluation.json``.
+        roles: Roles of the sources.
+    """
     columns = tuple(
         MetricColumn(m["name"], m["dialect"], m["unit"], m["higher_is_better"], m["explanation"])
         for m in evaluation["metrics"].values()
@@ -168,6 +174,7 @@ def _metric_table(evaluation: Mapping[str, Any], roles: tuple[str, ...]) -> Metr
             {by_key[key]: restored(value) for key, value in method["mean"].items()},
             {by_key[key]: tuple(restored(value) for value in values) for key, values in method["per_source"].items()},
             {by_key[key]: count for key, count in method["undefined"].items()},
+            method.get("images"),
         )
         for method in evaluation["methods"]
     )

@@ -2,6 +2,7 @@
 
 from fusekit.report.data import (
     Curve,
+    ImageRow,
     MethodRow,
     MetricColumn,
     MetricTable,
@@ -16,6 +17,7 @@ from fusekit.report.render import render, write_report
 
 __all__ = [
     "Curve",
+    "ImageRow",
     "MethodRow",
     "MetricColumn",
     "MetricTable",

@@ -80,6 +80,8 @@ class MethodRow:
         values: Mean over the images; NaN where the metric is undefined on all of them.
         per_source: Values against each source, in the order of the table's roles.
         undefined: Number of images on which the metric was undefined and which are excluded from the mean.
+        images: Number of images that were scored; None if it is that of the table. A row with fewer images is marked,
+            and never as the best.
     """
 
     name: str
@@ -87,6 +89,7 @@ class MethodRow:
     values: Mapping[str, float]
     per_source: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     undefined: Mapping[str, int] = field(default_factory=dict)
+    images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,10 @@ class MetricTable:
                         "metric in several dialects; use keys like "
                         f"{next(key for key in keys if key.startswith(bare[0] + '@'))!r}"
                     )
+
+    def complete(self, row: MethodRow) -> bool:
+        """Whether `row` was scored on all images of the table."""
+        return row.images is None or row.images == self.images
 
     def value(self, row: MethodRow, column: MetricColumn) -> float:
         """Value of `row` in `column`; NaN if it has none."""
@@ -206,6 +213,23 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class ImageRow:
+    """Metric values of one method on one image.
+
+    Args:
+        image: Identifier of the image.
+        method: Name of the method.
+        values: One value per column of the metric table; NaN where the metric is undefined; empty if the image failed.
+        error: Why the image could not be scored; empty if it was.
+    """
+
+    image: str
+    method: str
+    values: tuple[float, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True)
 class Stamp:
     """A warning that applies to all numbers of the report: "Synthetic data", "Pseudo-labels"."""
 
@@ -228,6 +252,8 @@ class ReportData:
         curves: Training curves; one chart per phase.
         recipe: The resolved recipe, as YAML.
         created: Date and time of the report, as text.
+        images: Metric values image by image, with the images that failed; empty if the page does not show them.
+        kicker: The kind of the page, above its heading.
     """
 
     title: str
@@ -240,3 +266,5 @@ class ReportData:
     curves: tuple[Curve, ...]
     recipe: str
     created: str
+    images: tuple[ImageRow, ...] = ()
+    kicker: str = "fusekit report"

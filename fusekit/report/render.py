@@ -22,7 +22,7 @@ from fusekit.files import write_text
 from fusekit.report.curves import charts
 from fusekit.report.data import Picture, ReportData, SceneRow
 from fusekit.report.pictures import HEAT, data_uri
-from fusekit.report.tables import hex_colour, metric_view, per_source_view, task_view
+from fusekit.report.tables import hex_colour, image_view, metric_view, per_source_view, task_view
 
 _PACKAGE = "fusekit.report"
 
@@ -129,6 +129,8 @@ def render(data: ReportData) -> str:
         scenes=_scenes(data.scenes),
         metrics=metric_view(data.metrics) if data.metrics else None,
         per_source=per_source_view(data.metrics) if data.metrics else None,
+        images=image_view(data.metrics, data.images) if data.metrics and data.images else None,
+        failures=[row for row in data.images if row.error],
         task=task_view(data.task) if data.task else None,
         charts=[(chart, Markup(chart.svg)) for chart in charts(data.curves)],
         legend=legend,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fusekit.report.data import MethodRow, MetricColumn, MetricTable, TaskTable
+from fusekit.report.data import ImageRow, MethodRow, MetricColumn, MetricTable, TaskTable
 
 UNDEFINED = "–"
 
@@ -20,12 +20,14 @@ class Cell:
         value: Sort key; empty if undefined.
         best: Whether no other row is better, to the digits printed.
         left_out: Number of images excluded from the mean, because the metric is undefined on them.
+        second: Whether only the best value is better, to the digits printed; in columns of three or more values.
     """
 
     text: str
     value: str
     best: bool = False
     left_out: int = 0
+    second: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Row:
     name: str
     is_model: bool
     cells: tuple[Cell, ...]
+    partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,16 +89,38 @@ def decimals_for(values: Sequence[float]) -> int:
     return min(8, 2 - math.floor(math.log10(largest)))
 
 
-def column_cells(values: Sequence[float], *, higher_is_better: bool = True, decimals: int | None = None) -> list[Cell]:
-    """Cells of one column with the best marked. All rows that print the same number as the best are marked."""
+def column_cells(
+    values: Sequence[float],
+    *,
+    higher_is_better: bool = True,
+    decimals: int | None = None,
+    ranked: Sequence[bool] | None = None,
+) -> list[Cell]:
+    """Cells of one column with the best marked. All rows that print the same number as the best are marked.
+
+    Args:
+        values: One value per row.
+        higher_is_better: Direction of the column.
+        decimals: Number of decimals; by default it depends on the values.
+        ranked: For each row, whether it can be the best; by default, every row can.
+    """
     decimals = decimals_for(values) if decimals is None else decimals
-    defined = [value for value in values if not math.isnan(value)]
     texts = [number(value, decimals) for value in values]
-    best = number(max(defined) if higher_is_better else min(defined), decimals) if defined else ""
-    contest = len(defined) > 1 and len(set(texts)) > 1
+    compared = [True] * len(values) if ranked is None else list(ranked)
+    defined = [(v, t) for v, t, r in zip(values, texts, compared, strict=True) if r and not math.isnan(v)]
+    order = list(dict.fromkeys(text for _, text in sorted(defined, key=lambda pair: pair[0], reverse=higher_is_better)))
+    best = order[0] if len(order) > 1 else None
+    second = order[1] if len(order) > 1 and len(defined) > 2 else None
+    if len(order) == 1 and len(defined) > 1 and any(math.isnan(v) for v in values):
+        best = order[0]
     return [
-        Cell(text, "" if math.isnan(value) else repr(float(value)), best=contest and text == best)
-        for text, value in zip(texts, values, strict=True)
+        Cell(
+            text,
+            "" if math.isnan(value) else repr(float(value)),
+            best=can and text == best,
+            second=can and text == second,
+        )
+        for text, value, can in zip(texts, values, compared, strict=True)
     ]
 
 
@@ -118,7 +143,7 @@ def _groups(columns: Sequence[MetricColumn]) -> tuple[tuple[str, int], ...]:
     return tuple(groups)
 
 
-def _labels(columns: Sequence[MetricColumn]) -> list[str]:
+def column_labels(columns: Sequence[MetricColumn]) -> list[str]:
     """Names of the columns in running text, with the dialect if the name alone is ambiguous."""
     names = [column.name for column in columns]
     return [c.name if names.count(c.name) == 1 else f"{c.name} ({c.dialect})" for c in columns]
@@ -148,6 +173,12 @@ def _verdict(rows: Sequence[MethodRow], grid: Sequence[Sequence[Cell]], labels: 
 
 def _footnotes(table: MetricTable, labels: Sequence[str]) -> tuple[str, ...]:
     notes = []
+    partial = [f"{row.name} on {row.images} of {table.images}" for row in table.rows if not table.complete(row)]
+    if partial:
+        notes.append(
+            "‡ Scored on fewer images than the table has, so the means are not compared with the others: "
+            f"{', '.join(partial)}."
+        )
     for column, label in zip(table.columns, labels, strict=True):
         counts = [(row.name, table.undefined(row, column)) for row in table.rows]
         excluded = [f"{count} of {table.images} for {name}" for name, count in counts if count]
@@ -163,15 +194,17 @@ def metric_view(table: MetricTable) -> Table:
     grid = []
     for column in table.columns:
         values = [table.value(row, column) for row in table.rows]
-        cells = column_cells(values, higher_is_better=column.higher_is_better)
+        ranked = [table.complete(row) for row in table.rows]
+        cells = column_cells(values, higher_is_better=column.higher_is_better, ranked=ranked)
         left_out = [table.undefined(row, column) for row in table.rows]
-        grid.append([Cell(c.text, c.value, c.best, count) for c, count in zip(cells, left_out, strict=True)])
-    labels = _labels(table.columns)
+        grid.append([replace(cell, left_out=count) for cell, count in zip(cells, left_out, strict=True)])
+    labels = column_labels(table.columns)
     return Table(
         groups=_groups(table.columns),
         headings=tuple(_heading(column) for column in table.columns),
         rows=tuple(
-            Row(row.name, row.is_model, tuple(cells[index] for cells in grid)) for index, row in enumerate(table.rows)
+            Row(row.name, row.is_model, tuple(cells[index] for cells in grid), not table.complete(row))
+            for index, row in enumerate(table.rows)
         ),
         footnotes=_footnotes(table, labels),
         verdict=_verdict(table.rows, grid, labels),
@@ -187,7 +220,7 @@ def per_source_view(table: MetricTable) -> Table | None:
     groups: list[tuple[str, int]] = []
     headings: list[Heading] = []
     grid: list[list[Cell]] = []
-    for column, label in zip(table.columns, _labels(table.columns), strict=True):
+    for column, label in zip(table.columns, column_labels(table.columns), strict=True):
         measured = [table.per_source(row, column) for row in table.rows]
         if not any(len(values) == count for values in measured):
             continue
@@ -212,6 +245,21 @@ def per_source_view(table: MetricTable) -> Table | None:
             Row(row.name, row.is_model, tuple(cells[index] for cells in grid)) for index, row in enumerate(table.rows)
         ),
     )
+
+
+def image_view(table: MetricTable, images: Sequence[ImageRow]) -> Table:
+    """The values image by image as printed; an image that failed has a row without numbers."""
+    decimals = [
+        decimals_for([row.values[index] for row in images if row.values]) for index in range(len(table.columns))
+    ]
+    rows = []
+    for row in images:
+        cells = [
+            Cell(number(value, digits), "" if math.isnan(value) else repr(float(value)))
+            for value, digits in zip(row.values, decimals, strict=False)
+        ]
+        rows.append(Row(f"{row.image} · {row.method}", False, tuple(cells or [Cell("failed", "")] * len(decimals))))
+    return Table(_groups(table.columns), tuple(_heading(column) for column in table.columns), tuple(rows))
 
 
 def hex_colour(colour: Sequence[int]) -> str:

@@ -52,7 +52,7 @@ def test_success(fusekit: Call, recipe: Callable[..., Path]) -> None:
     ("words", "message"),
     [
         (["bogus"], "No such command 'bogus'"),
-        (["validat"], "Did you mean 'validate'?"),
+        (["doctr"], "Did you mean 'doctor'?"),
         (["--bogus", "doctor"], "No such option: --bogus"),
         (["plugins", "list", "--kid"], "--kind"),
         (["plugins", "list", "--kind", "moon"], "kinds are backbone, loss-proposer"),
