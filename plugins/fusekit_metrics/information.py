@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fusekit.interfaces.metric import Metric, MetricValue
+from fusekit_metrics.pairwise import PairwiseMetric
 
 _LEVELS = 256
 
@@ -26,20 +27,19 @@ def entropy(image: Tensor) -> float:
     return _entropy_of_counts(torch.bincount(image.reshape(-1).long(), minlength=_LEVELS))
 
 
+def joint_entropy(first: Tensor, second: Tensor) -> float:
+    """Shannon entropy, in bits, of the pairs of grey levels of two ``(H, W)`` uint8 images."""
+    pairs = first.reshape(-1).long() * _LEVELS + second.reshape(-1).long()
+    return _entropy_of_counts(torch.bincount(pairs, minlength=_LEVELS * _LEVELS))
+
+
 def mutual_information(first: Tensor, second: Tensor) -> float:
     """Mutual information, in bits, of two ``(H, W)`` uint8 images, from their joint 256 x 256 histogram.
 
     It is ``sum p_xy log2(p_xy / (p_x p_y))``, computed as ``H(X) + H(Y) - H(X, Y)``, which needs no division by the
     marginals.
     """
-    pairs = first.reshape(-1).long() * _LEVELS + second.reshape(-1).long()
-    joint = torch.bincount(pairs, minlength=_LEVELS * _LEVELS).reshape(_LEVELS, _LEVELS)
-    information = (
-        _entropy_of_counts(joint.sum(dim=1))
-        + _entropy_of_counts(joint.sum(dim=0))
-        - _entropy_of_counts(joint.reshape(-1))
-    )
-    return max(information, 0.0)
+    return max(entropy(first) + entropy(second) - joint_entropy(first, second), 0.0)
 
 
 class Entropy(Metric):
@@ -58,7 +58,7 @@ class Entropy(Metric):
         return MetricValue(entropy(fused))
 
 
-class MutualInformation(Metric):
+class MutualInformation(PairwiseMetric):
     """MI, the mutual information of the fused image and its sources: ``sum_i I(S_i; F)``, in bits.
 
     A copy of source i scores ``H(S_i)`` for that source, so the sum rewards copying: see also ``per_source``.
@@ -71,7 +71,6 @@ class MutualInformation(Metric):
     dialect: ClassVar[str] = "strict"
     unit: ClassVar[str] = "bits"
 
-    def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
-        """Measure the mutual information with every source, and its sum."""
-        shared = tuple(mutual_information(source, fused) for source in sources)
-        return MetricValue(sum(shared), shared)
+    def compare(self, source: Tensor, fused: Tensor) -> float:
+        """Measure the mutual information with one source."""
+        return mutual_information(source, fused)

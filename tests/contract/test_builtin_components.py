@@ -345,6 +345,21 @@ class TestIdealSimilarity(kit.MetricContract):
     name = "ideal.ssim"
 
 
+DIALECTS = {
+    "cddfuse": "en sd sf ag mi mse cc psnr scd vif qabf ssim",
+    "tang": "en sd sf ag mi mse psnr cc scd vif qabf",
+    "tang-2022": "en sd sf ag mi mse psnr cc scd vif qabf",
+}
+
+# The metrics of a dialect have the same contract, so their classes are made from their names.
+for _dialect, _names in DIALECTS.items():
+    for _metric in _names.split():
+        _class = f"Test{_dialect.title().replace('-', '')}{_metric.title().replace('_', '')}"
+        globals()[_class] = type(
+            _class, (kit.MetricContract,), {"name": f"{_dialect}.{_metric}", "__module__": __name__}
+        )
+
+
 def contracts() -> list[type[Any]]:
     return [
         value
