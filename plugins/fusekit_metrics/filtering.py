@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -35,6 +37,31 @@ def uniform_valid(images: Tensor, size: int) -> Tensor:
     """Mean of ``(..., H, W)`` over square windows, only at positions where the window is inside the image."""
     taps = torch.full((size,), 1.0 / size, dtype=torch.float64)
     return _filter_axis(_filter_axis(images, taps, -1), taps, -2)
+
+
+def uniform_sums(images: Tensor, size: int) -> Tensor:
+    """Sums of ``(..., H, W)`` over square windows inside the image; exact for integer values."""
+    taps = torch.ones(size, dtype=torch.float64)
+    return _filter_axis(_filter_axis(images, taps, -1), taps, -2)
+
+
+def gaussian_in_zeros(image: Tensor, size: int, sigma: float) -> Tensor:
+    """Filter a ``(H, W)`` image surrounded by zeros with ``exp(-r^2 / (2 sigma^2)) / (2 pi sigma^2)``.
+
+    The window is not normalised after it is cut to ``size`` x ``size`` pixels.
+    """
+    half = size // 2
+    offsets = torch.arange(-half, half + 1, dtype=torch.float64)
+    taps = torch.exp(-offsets.square() / (2.0 * sigma * sigma)) / (math.sqrt(2.0 * math.pi) * sigma)
+    padded = torch.nn.functional.pad(image, (half, half, half, half))
+    return _filter_axis(_filter_axis(padded, taps, -1), taps, -2)
+
+
+def halved(images: Tensor) -> Tensor:
+    """Means of 2 x 2 pixels of ``(N, H, W)``; a last row or column without a partner is repeated."""
+    height, width = images.shape[-2:]
+    padded = torch.nn.functional.pad(images, (0, width % 2, 0, height % 2), mode="replicate")
+    return torch.nn.functional.avg_pool2d(padded, 2)
 
 
 def exact_sqrt(values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Metrics of gradients: SF, AG and Qabf."""
+"""Metrics of gradients: SF, AG, EI and Qabf."""
 
 from __future__ import annotations
 
@@ -61,6 +61,22 @@ class AverageGradient(Metric):
     def count(self, height: int, width: int) -> int:
         """What the sum of the gradients is divided by: the number of pixels."""
         return height * width
+
+
+class EdgeIntensity(Metric):
+    """EI, the mean Sobel strength ``sqrt(gx^2 + gy^2)`` of the fused image, on a replicated border, in grey levels.
+
+    Source: Rajalingam, Priya, "Hybrid multimodality medical image fusion technique for feature enhancement in medical
+    diagnosis", International Journal of Engineering Science Invention, 2018.
+    """
+
+    name: ClassVar[str] = "EI"
+    dialect: ClassVar[str] = "strict"
+
+    def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
+        """Measure the fused image; the sources are not used."""
+        horizontal, vertical = sobel(fused)
+        return MetricValue(float(torch.sqrt(horizontal.square() + vertical.square()).mean()))
 
 
 def edge_strength_and_angle(horizontal: Tensor, vertical: Tensor) -> tuple[Tensor, Tensor]:

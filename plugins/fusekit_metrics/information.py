@@ -1,9 +1,10 @@
-"""Metrics of information theory: EN and MI, both in bits."""
+"""Metrics of information theory: EN, MI, NMI and CE."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -74,3 +75,48 @@ class MutualInformation(PairwiseMetric):
     def compare(self, source: Tensor, fused: Tensor) -> float:
         """Measure the mutual information with one source."""
         return mutual_information(source, fused)
+
+
+class NormalisedMutualInformation(PairwiseMetric):
+    """NMI, the mutual information with each source relative to the entropies: ``sum_i 2 I(S_i; F) / (H(S_i) + H(F))``.
+
+    It does not depend on the base of the logarithm, and is at most 1 per source, so at most 2 for a pair. NaN if the
+    fused image and a source are both constant.
+
+    Source: Hossny, Nahavandi, Creighton, "Comments on 'Information measure for performance of image fusion'",
+    Electronics Letters 44 (18), 2008.
+    """
+
+    name: ClassVar[str] = "NMI"
+    dialect: ClassVar[str] = "strict"
+
+    def compare(self, source: Tensor, fused: Tensor) -> float:
+        """Measure the normalised mutual information with one source."""
+        available = entropy(source) + entropy(fused)
+        return 2.0 * mutual_information(source, fused) / available if available > 0.0 else math.nan
+
+
+class CrossEntropy(PairwiseMetric):
+    """CE, the mean over the sources of ``sum p_S log2(p_S / p_F)``, in bits; lower is better.
+
+    p are the shares of the 256 grey levels. Only levels that occur in both images are summed, so the value is not a
+    Kullback-Leibler divergence and can be negative. NaN if an image pair has no level in common.
+
+    Source: Bulanon, Burks, Alchanatis, "Image fusion of visible and thermal images for fruit detection", Biosystems
+    Engineering 103 (1), 2009.
+    """
+
+    name: ClassVar[str] = "CE"
+    dialect: ClassVar[str] = "strict"
+    higher_is_better: ClassVar[bool] = False
+    unit: ClassVar[str] = "bits"
+    over_sources: ClassVar[Literal["sum", "mean"]] = "mean"
+
+    def compare(self, source: Tensor, fused: Tensor) -> float:
+        """Measure the cross entropy of one source and the fused image."""
+        counts = [torch.bincount(image.reshape(-1).long(), minlength=_LEVELS).double() for image in (source, fused)]
+        common = (counts[0] > 0) & (counts[1] > 0)
+        if not bool(common.any()):
+            return math.nan
+        of_source, of_fused = (count[common] / fused.numel() for count in counts)
+        return float((of_source * torch.log2(of_source / of_fused)).sum())
