@@ -16,7 +16,8 @@ def gaussian_taps(size: int, sigma: float) -> Tensor:
     return taps / taps.sum()
 
 
-def _filter_axis(images: Tensor, taps: Tensor, axis: int) -> Tensor:
+def filter_axis(images: Tensor, taps: Tensor, axis: int) -> Tensor:
+    """Correlate images with ``taps`` along an axis, only at positions where the taps are inside the image."""
     # A sum of shifted views: on a CPU, in float64, it is several times faster than torch's convolution of one channel,
     # which first unfolds the image into a matrix of `taps` times its size.
     length = images.shape[axis] - taps.numel() + 1
@@ -30,19 +31,19 @@ def _filter_axis(images: Tensor, taps: Tensor, axis: int) -> Tensor:
 def gaussian_valid(images: Tensor, size: int, sigma: float) -> Tensor:
     """Filter ``(..., H, W)`` with a gaussian window, only at positions where the window is inside the image."""
     taps = gaussian_taps(size, sigma)
-    return _filter_axis(_filter_axis(images, taps, -1), taps, -2)
+    return filter_axis(filter_axis(images, taps, -1), taps, -2)
 
 
 def uniform_valid(images: Tensor, size: int) -> Tensor:
     """Mean of ``(..., H, W)`` over square windows, only at positions where the window is inside the image."""
     taps = torch.full((size,), 1.0 / size, dtype=torch.float64)
-    return _filter_axis(_filter_axis(images, taps, -1), taps, -2)
+    return filter_axis(filter_axis(images, taps, -1), taps, -2)
 
 
 def uniform_sums(images: Tensor, size: int) -> Tensor:
     """Sums of ``(..., H, W)`` over square windows inside the image; exact for integer values."""
     taps = torch.ones(size, dtype=torch.float64)
-    return _filter_axis(_filter_axis(images, taps, -1), taps, -2)
+    return filter_axis(filter_axis(images, taps, -1), taps, -2)
 
 
 def gaussian_in_zeros(image: Tensor, size: int, sigma: float) -> Tensor:
@@ -54,7 +55,7 @@ def gaussian_in_zeros(image: Tensor, size: int, sigma: float) -> Tensor:
     offsets = torch.arange(-half, half + 1, dtype=torch.float64)
     taps = torch.exp(-offsets.square() / (2.0 * sigma * sigma)) / (math.sqrt(2.0 * math.pi) * sigma)
     padded = torch.nn.functional.pad(image, (half, half, half, half))
-    return _filter_axis(_filter_axis(padded, taps, -1), taps, -2)
+    return filter_axis(filter_axis(padded, taps, -1), taps, -2)
 
 
 def halved(images: Tensor) -> Tensor:

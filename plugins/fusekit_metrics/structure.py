@@ -98,8 +98,17 @@ class Information:
     gain: Tensor
 
 
+def vif_window(size: int) -> Window:
+    """The window of VIF of a given size: gaussian, with a sigma of a fifth of the size."""
+    return gaussian_window(size, size / 5)
+
+
 def information_of_scales(
-    reference: Tensor, test: Tensor, noise: float = 2.0, highest_product: float = math.inf
+    reference: Tensor,
+    test: Tensor,
+    noise: float = 2.0,
+    highest_product: float = math.inf,
+    window_of: Callable[[int], Window] = vif_window,
 ) -> Iterator[Information]:
     """The terms of VIF at each of its four scales.
 
@@ -108,15 +117,16 @@ def information_of_scales(
         test: ``(H, W)`` uint8.
         noise: Variance of the noise of vision, in squared grey levels.
         highest_product: At the first scale, products of pixel values are cut to this value.
+        window_of: The window of a size in pixels.
     """
     epsilon = 1e-10
     original, distorted = reference.to(torch.float64), test.to(torch.float64)
-    if math.isinf(highest_product):
+    if math.isinf(highest_product) and window_of is vif_window:
         # VIF uses only variances and covariances, which do not depend on the means: centring reduces rounding errors.
         original, distorted = original - original.mean(), distorted - distorted.mean()
     for scale in range(1, 5):
         size = 2 ** (5 - scale) + 1
-        window = gaussian_window(size, size / 5)
+        window = window_of(size)
         if scale > 1:
             original, distorted = window(torch.stack((original, distorted)))[:, ::2, ::2]
         limit = highest_product if scale == 1 else math.inf
@@ -137,10 +147,15 @@ def information_of_scales(
         yield Information(preserved, torch.log1p(variance_1 / noise), gain)
 
 
-def vif(reference: Tensor, test: Tensor, highest_product: float = math.inf) -> float:
+def vif(
+    reference: Tensor,
+    test: Tensor,
+    highest_product: float = math.inf,
+    window_of: Callable[[int], Window] = vif_window,
+) -> float:
     """Pixel-domain VIF of ``test`` against ``reference``, both 8-bit; NaN if the reference is constant."""
     preserved = available = 0.0
-    for scale in information_of_scales(reference, test, highest_product=highest_product):
+    for scale in information_of_scales(reference, test, highest_product=highest_product, window_of=window_of):
         preserved += float(scale.preserved.sum())
         available += float(scale.available.sum())
     return preserved / available if available > 0.0 else math.nan

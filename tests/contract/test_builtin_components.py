@@ -357,6 +357,9 @@ DIALECTS = {
     "cddfuse": "en sd sf ag mi mse cc psnr scd vif qabf ssim",
     "tang": "en sd sf ag mi mse psnr cc scd vif qabf",
     "tang-2022": "en sd sf ag mi mse psnr cc scd vif qabf",
+    "vifb": "en sd sf ag ei mi ce rmse psnr qabf ssim qcb qcv",
+    "tdfusion": "en sf scd vif qabf ssim",
+    "zoo": "en sd sf ag mi mse psnr cc scd vif qabf nabf",
 }
 
 # The metrics of a dialect have the same contract, so their classes are made from their names.

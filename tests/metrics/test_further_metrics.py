@@ -221,7 +221,8 @@ class TestSecondComputations:
             expected *= (last[..., 5:-5, 5:-5].mean() / last.mean()) ** 0.1333
             assert value(MultiScaleSimilarity, fused, source) == pytest.approx(float(expected), abs=1e-6)
             ratio = peak_signal_noise_ratio(test, reference, data_range=255.0)
-            assert value(SignalToNoise, fused, source) == pytest.approx(float(ratio), abs=1e-6)
+            # torchmetrics keeps the range in float32.
+            assert value(SignalToNoise, fused, source) == pytest.approx(float(ratio), abs=5e-6)
 
     def test_artefacts_pixel_by_pixel(self) -> None:
         images = (noisy(SMALL[0], 12), *SMALL[1:])
