@@ -1,4 +1,4 @@
-"""The dialects `cddfuse` and `tang-2022` against values of the published programs, image by image."""
+"""The dialects: `cddfuse` and `tang-2022` against values of the published programs, the others rule by rule."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 from torch import Tensor
 
 from fusekit.evaluation.grey import grey8
 from fusekit.interfaces.metric import Metric
-from fusekit_metrics import cddfuse, cddfuse_plugin, tang, tang_2022_plugin
+from fusekit_metrics import cddfuse, cddfuse_plugin, tang, tang_2022_plugin, tdfusion, vifb, zoo
 from fusekit_metrics.error import SignalToNoise
 from fusekit_metrics.information import MutualInformation
+from fusekit_metrics.structure import VisualInformationFidelity
+from tests.metrics.test_metrics import scene
 from tests.paths import parity, shared_data
 
 FOLDER, DATA = parity(), shared_data()
@@ -135,15 +138,15 @@ def test_every_metric_of_the_program_is_a_component(metrics: dict[str, Metric], 
         assert not spec.in_tables
 
 
+A, B = scene(1), scene(2)
+F = ((A.int() + B.int()) // 2).to(torch.uint8)
+
+
 def test_a_dialect_differs_from_strict_where_it_says() -> None:
-    generator = torch.Generator().manual_seed(0)
-    smooth = torch.linspace(20, 200, 60)[:, None] + torch.linspace(0, 40, 50)
-    fused, first, second = (
-        (smooth * gain + 12 * torch.rand(60, 50, generator=generator)).to(torch.uint8) for gain in (0.9, 1.0, 0.5)
-    )
+    fused, first, second = (image.clamp(max=253) for image in (F, A, B))
     strict = MutualInformation()(fused, (first, second)).value
     assert CDDFUSE["MI"](fused, (first, second)).value == pytest.approx(strict * math.log(2))
-    assert TANG_2022["MI"](fused, (first, second)).value == pytest.approx(strict)  # no level above 253
+    assert TANG_2022["MI"](fused, (first, second)).value == pytest.approx(strict)  # without the levels 254 and 255
     assert TANG_2022["PSNR"](fused, (first, second)).value == pytest.approx(
         SignalToNoise()(fused, (first, second)).value + 20 * math.log10(255)
     )
@@ -154,14 +157,77 @@ def test_a_dialect_differs_from_strict_where_it_says() -> None:
     assert bound.value == pytest.approx(math.sqrt(255 / 2))  # both squares saturate, and the negative one is 0
 
 
-@pytest.mark.parametrize("metric", ["MI", "CC", "SCD", "VIF", "Qabf"])
-def test_tang_today_is_without_the_arithmetic_of_8_bits(metric: str) -> None:
-    """Only SD, SF, VIF and Qabf changed."""
-    generator = torch.Generator().manual_seed(1)
-    fused, *sources = (torch.randint(0, 256, (48, 52), dtype=torch.uint8, generator=generator) for _ in range(3))
-    now = {type(m).__name__: m for m in (tang.MutualInformation(), tang.CorrelationCoefficient())}
-    now |= {type(m).__name__: m for m in (tang.SumOfCorrelationsOfDifferences(), tang.VisualInformationFidelity())}
-    now |= {type(m).__name__: m for m in (tang.EdgePreservation(),)}
-    then = TANG_2022[metric]
-    same = now[type(then).__name__.removesuffix("2022")](fused, sources).value == then(fused, sources).value
-    assert same == (metric in {"MI", "CC", "SCD"})
+@pytest.mark.parametrize(
+    ("now", "then", "same"),
+    [
+        (tang.MutualInformation, "MI", True),
+        (tang.CorrelationCoefficient, "CC", True),
+        (tang.SumOfCorrelationsOfDifferences, "SCD", True),
+        (tang.VisualInformationFidelity, "VIF", False),
+        (tang.EdgePreservation, "Qabf", False),
+        (tang.StandardDeviation, "SD", False),
+    ],
+)
+def test_tang_of_today_is_without_the_arithmetic_of_8_bits(now: type[Metric], then: str, same: bool) -> None:
+    assert (now()(F, (A, B)).value == TANG_2022[then](F, (A, B)).value) == same
+
+
+def test_vifb() -> None:
+    fused, first, second = (image.numpy().astype(float) for image in (F, A, B))
+    pixels = fused.size
+    squares = (np.diff(fused, axis=0) ** 2).sum() + (np.diff(fused, axis=1) ** 2).sum()
+    assert vifb.SpatialFrequency()(F, (A, B)).value == pytest.approx(math.sqrt(squares / pixels))
+    errors = [math.sqrt(((fused - source) ** 2).sum()) / pixels for source in (first, second)]
+    assert vifb.RootError()(F, (A, B)).value == pytest.approx(sum(errors) / 2)
+    assert vifb.SignalToNoise()(F, (A, B)).value == pytest.approx(10 * math.log10(255**2 * 2 / sum(errors)))
+    # A stretch that reaches both ends moves levels, and does not change their joint distribution.
+    wide = torch.tensor([[0, 255]], dtype=torch.uint8).expand(9, 2)
+    images = [torch.cat((wide, image[:9]), dim=1) for image in (F, A, B)]
+    expected = MutualInformation()(images[0], images[1:]).value * math.log(2)
+    assert vifb.MutualInformation()(images[0], images[1:]).value == pytest.approx(expected)
+    # 0, 1, 2, 4 of 4 become 0, 64, 128, 255; a constant image shares nothing.
+    few = torch.tensor([[0, 1, 2, 4]], dtype=torch.uint8)
+    assert vifb.MutualInformation()(few, (few, few * 0 + 7)).per_source == pytest.approx((math.log(4), 0.0))
+
+
+def test_tdfusion_averages() -> None:
+    doubled = 2 * tdfusion.VisualInformationFidelity()(F, (A, B)).value
+    assert doubled == pytest.approx(VisualInformationFidelity()(F, (A, B)).value)
+    expected = 0.0
+    for source in (A, B):
+        first, second = (sliding_window_view(i.numpy().astype(float), (7, 7)).reshape(-1, 49) for i in (source, F))
+        means = first.mean(axis=1), second.mean(axis=1)
+        variance = first.var(axis=1, ddof=1) + second.var(axis=1, ddof=1)
+        covariance = ((first - means[0][:, None]) * (second - means[1][:, None])).sum(axis=1) / 48
+        one, two = 2.55**2, 7.65**2
+        luminance = (2 * means[0] * means[1] + one) / (means[0] ** 2 + means[1] ** 2 + one)
+        expected += (luminance * (2 * covariance + two) / (variance + two)).mean() / 2
+    assert tdfusion.StructuralSimilarity()(F, (A, B)).value == pytest.approx(expected, abs=1e-9)
+
+
+def test_zoo() -> None:
+    shares = np.bincount(F.numpy().ravel(), minlength=256) / F.numel()
+    assert zoo.Entropy()(F, (A,)).value == pytest.approx(-(shares * np.log2(shares + 1e-7)).sum())
+    assert zoo.VisualInformationFidelity()(A, (A, A)).value == pytest.approx(2.0, abs=1e-6)
+
+    def under(size: int, image: np.ndarray) -> np.ndarray:
+        x = np.linspace(-size // 2, size // 2, size)
+        window = np.exp(-(x[:, None] ** 2 + x[None] ** 2) / (2 * (size / 5) ** 2))
+        return np.einsum(
+            "hwij,ij->hw", sliding_window_view(np.pad(image, size // 2), (size, size)), window / window.sum()
+        )
+
+    source, fused = A.numpy().astype(float), F.numpy().astype(float)
+    preserved = available = 0.0
+    for size in (17, 9, 5, 3):
+        if size < 17:
+            source, fused = under(size, source)[::2, ::2], under(size, fused)[::2, ::2]
+        means = under(size, source), under(size, fused)
+        variance = np.maximum(under(size, source**2) - means[0] ** 2, 0)
+        of_fused = np.maximum(under(size, fused**2) - means[1] ** 2, 0)
+        covariance = under(size, source * fused) - means[0] * means[1]
+        gain = covariance / (variance + 1e-10)
+        residue = np.maximum(np.where(gain < 0, of_fused, of_fused - gain * covariance), 1e-10)
+        preserved += np.log10(1 + np.maximum(gain, 0) ** 2 * variance / (residue + 2)).sum()
+        available += np.log10(1 + variance / 2).sum()
+    assert zoo.VisualInformationFidelity()(F, (A,)).value == pytest.approx(preserved / available, abs=1e-9)
