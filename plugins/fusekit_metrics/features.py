@@ -85,7 +85,7 @@ def _windows(feature: Tensor) -> Tensor:
 def window_information(first: Tensor, second: Tensor) -> Tensor:
     """``2 I / (H + H)`` of pairs of windows ``(P, 9)``, which is ``(P,)``; see `FeatureInformation`."""
     p, q = _distribution(first), _distribution(second)
-    positions = torch.arange(1, p.shape[1] + 1, dtype=torch.float64)
+    positions = torch.arange(1, p.shape[1] + 1, dtype=torch.float64, device=p.device)
     centred_p, centred_q = p - p.mean(dim=1, keepdim=True), q - q.mean(dim=1, keepdim=True)
     product = (centred_p * centred_q).sum(dim=1)
     power = (centred_p.square().sum(dim=1) * centred_q.square().sum(dim=1)).sqrt()

@@ -8,13 +8,13 @@ images in [0, 1]. `tang` is that of the later programs, which take floating poin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from fusekit.interfaces.metric import MetricValue
-from fusekit_metrics import cddfuse, error, gradient, information, statistics, structure
+from fusekit_metrics import artefacts, cddfuse, error, gradient, information, multiscale, statistics, structure
 
 DIALECT = "tang"
 DIALECT_2022 = "tang-2022"
@@ -109,6 +109,38 @@ class VisualInformationFidelity(structure.VisualInformationFidelity):
 
 class EdgePreservation(cddfuse.EdgePreservation):
     """Qabf with a border of zeros, and with G = g where source and fused image both have g, as in ``cddfuse``."""
+
+    dialect: ClassVar[str] = DIALECT
+
+
+def _window_to_the_border(images: Tensor) -> Tensor:
+    """The window of SSIM at every pixel of ``(N, H, W)`` images, whose border is replicated."""
+    return structure.SSIM_WINDOW(torch.nn.functional.pad(images, (5, 5, 5, 5), mode="replicate"))
+
+
+class StructuralSimilarity(structure.StructuralSimilarity):
+    """SSIM, **averaged** over the sources, at every pixel on a replicated border, with **L = 1** in the constants.
+
+    L = 1 is the default of MATLAB's ``ssim`` for floating point images, although their values go to 255.
+    """
+
+    dialect: ClassVar[str] = DIALECT
+    over_sources: ClassVar[Literal["sum", "mean"]] = "mean"
+    minimum_size: ClassVar[int] = 1
+
+    def compare(self, source: Tensor, fused: Tensor) -> float:
+        """Measure the similarity with one source."""
+        return structure.ssim(source, fused, _window_to_the_border, data_range=1.0)
+
+
+class ExposureSimilarity(multiscale.ExposureSimilarity):
+    """MEF-SSIM as in ``strict``; the program calls it MS-SSIM."""
+
+    dialect: ClassVar[str] = DIALECT
+
+
+class FusionArtefacts(artefacts.FusionArtefacts):
+    """Nabf, the weighted share of edges in the fused image that no source has, as in ``strict``; lower is better."""
 
     dialect: ClassVar[str] = DIALECT
 

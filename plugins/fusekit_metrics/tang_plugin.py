@@ -17,6 +17,9 @@ _METRICS = (
     ("scd", "SumOfCorrelationsOfDifferences", "Sum of the correlations of differences"),
     ("vif", "VisualInformationFidelity", "Visual information fidelity to the sources, summed"),
     ("qabf", "EdgePreservation", "Share of the sources' edges that the fused image keeps, with a border of zeros"),
+    ("ssim", "StructuralSimilarity", "Structural similarity to the sources with L = 1, averaged"),
+    ("mef-ssim", "ExposureSimilarity", "Similarity to the best structure that the sources could give"),
+    ("nabf", "FusionArtefacts", "Share of edges in the fused image that no source has"),
 )
 
 

@@ -355,7 +355,7 @@ class TestMultiScaleSimilarity(kit.MetricContract):
 DIALECTS = {
     "strict": "ei nmi ce mse psnr mef-ssim viff nabf fmi-pixel fmi-gradient qcb qcv qy",
     "cddfuse": "en sd sf ag mi mse cc psnr scd vif qabf ssim",
-    "tang": "en sd sf ag mi mse psnr cc scd vif qabf",
+    "tang": "en sd sf ag mi mse psnr cc scd vif qabf ssim mef-ssim nabf",
     "tang-2022": "en sd sf ag mi mse psnr cc scd vif qabf",
     "vifb": "en sd sf ag ei mi ce rmse psnr qabf ssim qcb qcv",
     "tdfusion": "en sf scd vif qabf ssim",

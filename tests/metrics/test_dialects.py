@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -170,6 +172,37 @@ def test_a_dialect_differs_from_strict_where_it_says() -> None:
 )
 def test_tang_of_today_is_without_the_arithmetic_of_8_bits(now: type[Metric], then: str, same: bool) -> None:
     assert (now()(F, (A, B)).value == TANG_2022[then](F, (A, B)).value) == same
+
+
+def test_ssim_of_tang_counts_the_border() -> None:
+    expected = 0.0
+    offsets = np.arange(11) - 5
+    window = np.exp(-(offsets[:, None] ** 2 + offsets[None] ** 2) / (2 * 1.5**2))
+    window /= window.sum()
+
+    def under(image: np.ndarray) -> np.ndarray:
+        return np.einsum("hwij,ij->hw", sliding_window_view(image, window.shape), window)
+
+    for source in (A, B):
+        first, second = (np.pad(image.numpy().astype(float), 5, mode="edge") for image in (source, F))
+        one, two = under(first), under(second)
+        variance = under(first**2) - one**2 + under(second**2) - two**2
+        luminance = (2 * one * two + 1e-4) / (one**2 + two**2 + 1e-4)
+        similarity = luminance * (2 * (under(first * second) - one * two) + 9e-4) / (variance + 9e-4)
+        assert similarity.shape == F.shape
+        expected += similarity.mean() / 2
+    assert tang.StructuralSimilarity()(F, (A, B)).value == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_entry_modules_load_without_torch() -> None:
+    script = (
+        "import importlib, sys\n"
+        "for name in ('cddfuse', 'tang', 'tang_2022', 'vifb', 'tdfusion', 'zoo'):\n"
+        "    importlib.import_module(f'fusekit_metrics.{name}_plugin').fusekit_components()\n"
+        "print('torch' in sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "False"
 
 
 def test_vifb() -> None:
