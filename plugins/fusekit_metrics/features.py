@@ -11,7 +11,7 @@ from torch import Tensor
 from fusekit_metrics.pairwise import PairwiseMetric
 
 _SIDE = 3
-_ROWS_AT_A_TIME = 64
+_ROWS_AT_A_TIME = 16
 
 
 class FeatureInformation(PairwiseMetric):

@@ -59,7 +59,7 @@ class AverageGradient(Metric):
         return MetricValue(float(lengths.sum()) / self.count(*fused.shape))
 
     def count(self, height: int, width: int) -> int:
-        """What the sum of the gradients is divided by: the number of pixels."""
+        """Divisor of the sum of the gradients: the number of pixels."""
         return height * width
 
 

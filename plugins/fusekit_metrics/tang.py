@@ -44,7 +44,7 @@ class AverageGradient(gradient.AverageGradient):
     dialect: ClassVar[str] = DIALECT
 
     def count(self, height: int, width: int) -> int:
-        """What the sum of the gradients is divided by."""
+        """Divisor of the sum of the gradients: (M - 1)(N - 1)."""
         return (height - 1) * (width - 1)
 
 
