@@ -1,1 +1,1 @@
-"""Plugin with image fusion metrics, in the dialect `strict` and against a known ideal."""
+"""Plugin with image fusion metrics: the dialect `strict`, dialects of published evaluators, and a known ideal."""

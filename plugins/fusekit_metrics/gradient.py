@@ -1,4 +1,4 @@
-"""Metrics of gradients: SF, AG and Qabf."""
+"""Metrics of gradients: SF, AG, EI and Qabf."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from fusekit.interfaces.metric import Metric, MetricValue
-from fusekit_metrics.filtering import sobel_replicated
+from fusekit_metrics.filtering import exact_sqrt, sobel
+
+
+def spatial_frequency(image: Tensor) -> float:
+    """SF of a ``(H, W)`` uint8 image, in grey levels: see `SpatialFrequency`."""
+    levels = image.to(torch.float64)
+    return float(torch.sqrt(levels.diff(dim=1).square().mean() + levels.diff(dim=0).square().mean()))
 
 
 class SpatialFrequency(Metric):
@@ -29,10 +35,7 @@ class SpatialFrequency(Metric):
 
     def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
         """Measure the fused image; the sources are not used."""
-        image = fused.to(torch.float64)
-        rows = image.diff(dim=1).square().mean()
-        columns = image.diff(dim=0).square().mean()
-        return MetricValue(float(torch.sqrt(rows + columns)))
+        return MetricValue(spatial_frequency(fused))
 
 
 class AverageGradient(Metric):
@@ -52,27 +55,50 @@ class AverageGradient(Metric):
     def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
         """Measure the fused image; the sources are not used."""
         vertical, horizontal = torch.gradient(fused.to(torch.float64))
-        return MetricValue(float(torch.sqrt((horizontal.square() + vertical.square()) / 2.0).mean()))
+        lengths = torch.sqrt((horizontal.square() + vertical.square()) / 2.0)
+        return MetricValue(float(lengths.sum()) / self.count(*fused.shape))
+
+    def count(self, height: int, width: int) -> int:
+        """Divisor of the sum of the gradients: the number of pixels."""
+        return height * width
 
 
-def edge_strength_and_angle(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Sobel strength ``sqrt(gx^2 + gy^2)`` and angle ``atan(gy / gx)``, which is pi/2 if gx = 0."""
-    horizontal, vertical = sobel_replicated(image)
+class EdgeIntensity(Metric):
+    """EI, the mean Sobel strength ``sqrt(gx^2 + gy^2)`` of the fused image, on a replicated border, in grey levels.
+
+    Source: Rajalingam, Priya, "Hybrid multimodality medical image fusion technique for feature enhancement in medical
+    diagnosis", International Journal of Engineering Science Invention, 2018.
+    """
+
+    name: ClassVar[str] = "EI"
+    dialect: ClassVar[str] = "strict"
+
+    def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
+        """Measure the fused image; the sources are not used."""
+        horizontal, vertical = sobel(fused)
+        return MetricValue(float(torch.sqrt(horizontal.square() + vertical.square()).mean()))
+
+
+def edge_strength_and_angle(horizontal: Tensor, vertical: Tensor) -> tuple[Tensor, Tensor]:
+    """Strength ``sqrt(gx^2 + gy^2)`` and angle ``atan(gy / gx)``, pi/2 if gx = 0, of Sobel responses."""
     upright = horizontal == 0.0
     slope = vertical / torch.where(upright, torch.ones_like(horizontal), horizontal)
     angle = torch.where(upright, torch.full_like(slope, math.pi / 2.0), torch.atan(slope))
-    return torch.sqrt(horizontal.square() + vertical.square()), angle
+    return exact_sqrt(horizontal.square() + vertical.square()), angle
 
 
-def edge_preservation(source: tuple[Tensor, Tensor], fused: tuple[Tensor, Tensor]) -> Tensor:
-    """Preservation of the edges of a source in the fused image, per pixel; each image is given as (strength, angle)."""
-    weaker = torch.minimum(source[0], fused[0])
-    stronger = torch.maximum(source[0], fused[0])
-    strength = torch.where(stronger == 0.0, torch.ones_like(weaker), weaker / stronger)
+def strength_ratio(source: Tensor, fused: Tensor) -> Tensor:
+    """Relative edge strength ``min / max`` per pixel, 1 where both are 0."""
+    weaker, stronger = torch.minimum(source, fused), torch.maximum(source, fused)
+    return torch.where(stronger == 0.0, torch.ones_like(weaker), weaker / stronger)
+
+
+def edge_preservation(ratio: Tensor, source_angle: Tensor, fused_angle: Tensor) -> Tensor:
+    """Preservation of the edges of a source, per pixel, from the relative strength and the angles of both images."""
     # The difference is not wrapped, as published: angles are in (-pi/2, pi/2], so this approaches -1 for two nearly
     # vertical edges that lean to different sides.
-    orientation = 1.0 - (source[1] - fused[1]).abs() / (math.pi / 2.0)
-    kept_strength = 0.9994 * torch.sigmoid(15.0 * (strength - 0.5))
+    orientation = 1.0 - (source_angle - fused_angle).abs() / (math.pi / 2.0)
+    kept_strength = 0.9994 * torch.sigmoid(15.0 * (ratio - 0.5))
     kept_orientation = 0.9879 * torch.sigmoid(22.0 * (orientation - 0.8))
     return kept_strength * kept_orientation
 
@@ -95,15 +121,24 @@ class EdgePreservation(Metric):
     name: ClassVar[str] = "Qabf"
     dialect: ClassVar[str] = "strict"
 
+    def edges(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Edge strength and angle of an image, each ``(H, W)``."""
+        return edge_strength_and_angle(*sobel(image))
+
+    def ratio(self, source: Tensor, fused: Tensor) -> Tensor:
+        """Relative strength of the edges of a source and of the fused image."""
+        return strength_ratio(source, fused)
+
     def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
         """Measure the preservation of edges of each source, and of all sources weighted by edge strength."""
-        target = edge_strength_and_angle(fused)
+        fused_strength, fused_angle = self.edges(fused)
         kept: list[float] = []
         weights: list[float] = []
         for source in sources:
-            edges = edge_strength_and_angle(source)
-            kept.append(float((edge_preservation(edges, target) * edges[0]).sum()))
-            weights.append(float(edges[0].sum()))
+            strength, angle = self.edges(source)
+            preserved = edge_preservation(self.ratio(strength, fused_strength), angle, fused_angle)
+            kept.append(float((preserved * strength).sum()))
+            weights.append(float(strength.sum()))
         per_source = tuple(_share(part, weight) for part, weight in zip(kept, weights, strict=True))
         return MetricValue(_share(sum(kept), sum(weights)), per_source)
 

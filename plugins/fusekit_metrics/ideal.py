@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 from torch import Tensor
 
 from fusekit.interfaces.metric import ReferenceMetric
+from fusekit_metrics.error import ROUNDING, decibels, squared_error
 from fusekit_metrics.structure import StructuralSimilarity, ssim
 
 DIALECT = "against the known ideal"
 
-# Mean squared error, in squared grey levels, of rounding to integer grey levels: the variance of an error that is
-# uniformly distributed over one level.
-_ROUNDING = 1.0 / 12.0
-
 
 def psnr(fused: Tensor, ideal: Tensor) -> float:
     """PSNR in dB of two 8-bit images of the same size, at most 58.92: see `IdealSignalToNoise`."""
-    error = float((fused.double() - ideal.double()).square().mean())
-    return 10.0 * math.log10(255.0**2 / max(error, _ROUNDING))
+    return decibels(255.0, max(squared_error(fused, ideal), ROUNDING))
 
 
 class IdealSignalToNoise(ReferenceMetric):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from fusekit.interfaces.metric import Metric, MetricValue
+from fusekit_metrics.pairwise import PairwiseMetric
 
 
 def pearson(first: Tensor, second: Tensor) -> float:
@@ -40,7 +41,7 @@ class StandardDeviation(Metric):
         return MetricValue(float(fused.to(torch.float64).std(correction=0)))
 
 
-class CorrelationCoefficient(Metric):
+class CorrelationCoefficient(PairwiseMetric):
     """CC, the mean over the sources of the Pearson correlation ``r(S_i, F)``; NaN if an image is constant.
 
     Source: Deshmukh, Bhosale, "Image fusion and image quality assessment of fused images", International
@@ -49,11 +50,11 @@ class CorrelationCoefficient(Metric):
 
     name: ClassVar[str] = "CC"
     dialect: ClassVar[str] = "strict"
+    over_sources: ClassVar[Literal["sum", "mean"]] = "mean"
 
-    def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
-        """Measure the correlation with every source, and its mean."""
-        correlations = tuple(pearson(source, fused) for source in sources)
-        return MetricValue(sum(correlations) / len(correlations), correlations)
+    def compare(self, source: Tensor, fused: Tensor) -> float:
+        """Measure the correlation with one source."""
+        return pearson(source, fused)
 
 
 class SumOfCorrelationsOfDifferences(Metric):

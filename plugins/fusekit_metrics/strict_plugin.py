@@ -20,11 +20,30 @@ _STRICT = (
     ("ssim", "structure:StructuralSimilarity", "Structural similarity to the sources, summed"),
 )
 
+# Further metrics, which are not columns of a table unless a recipe names them.
+_FURTHER = (
+    ("ei", "gradient:EdgeIntensity", "Edge intensity of the fused image, in grey levels"),
+    ("nmi", "information:NormalisedMutualInformation", "Normalised mutual information with the sources, summed"),
+    ("ce", "information:CrossEntropy", "Cross entropy of the sources and the fused image, averaged, in bits"),
+    ("mse", "error:MeanSquaredError", "Mean squared error against the sources, averaged"),
+    ("psnr", "error:SignalToNoise", "Peak signal-to-noise ratio of the mean error against the sources, in dB"),
+    ("ms-ssim", "multiscale:MultiScaleSimilarity", "Structural similarity to the sources at five scales, summed"),
+    ("mef-ssim", "multiscale:ExposureSimilarity", "Similarity to the best structure that the sources could give"),
+    ("viff", "fidelity:FusionFidelity", "Visual information fidelity to one source per position"),
+    ("nabf", "artefacts:FusionArtefacts", "Share of edges in the fused image that no source has"),
+    ("fmi-pixel", "features:PixelInformation", "Mutual information of grey levels in windows, averaged"),
+    ("fmi-gradient", "features:GradientInformation", "Mutual information of gradient strengths in windows, averaged"),
+    ("qcb", "perception:ContrastPreservation", "Preservation of the sources' local contrast, weighted by saliency"),
+    ("qcv", "perception:VisibleDifference", "Visible difference from the sources, weighted by saliency"),
+    ("qy", "perception:SwitchedSimilarity", "Similarity to the sources where they agree, else to the nearer one"),
+)
+
 
 @hookimpl
 def fusekit_components() -> list[ComponentSpec]:
     """Declare the metrics of the ``strict`` dialect."""
     return [
-        component("metric", f"strict.{name}", target=f"{_PACKAGE}.{target}", summary=summary, in_tables=True)
-        for name, target, summary in _STRICT
+        component("metric", f"strict.{name}", target=f"{_PACKAGE}.{target}", summary=summary, in_tables=in_tables)
+        for metrics, in_tables in ((_STRICT, True), (_FURTHER, False))
+        for name, target, summary in metrics
     ]

@@ -345,6 +345,32 @@ class TestIdealSimilarity(kit.MetricContract):
     name = "ideal.ssim"
 
 
+class TestMultiScaleSimilarity(kit.MetricContract):
+    name = "strict.ms-ssim"
+
+    def pictures(self, count: int, height: int = 176, width: int = 180, seed: int = 0) -> tuple[Tensor, ...]:
+        return super().pictures(count, height, width, seed)
+
+
+DIALECTS = {
+    "strict": "ei nmi ce mse psnr mef-ssim viff nabf fmi-pixel fmi-gradient qcb qcv qy",
+    "cddfuse": "en sd sf ag mi mse cc psnr scd vif qabf ssim",
+    "tang": "en sd sf ag mi mse psnr cc scd vif qabf ssim mef-ssim nabf",
+    "tang-2022": "en sd sf ag mi mse psnr cc scd vif qabf",
+    "vifb": "en sd sf ag ei mi ce rmse psnr qabf ssim qcb qcv",
+    "tdfusion": "en sf scd vif qabf ssim",
+    "zoo": "en sd sf ag mi mse psnr cc scd vif qabf nabf",
+}
+
+# The metrics of a dialect have the same contract, so their classes are made from their names.
+for _dialect, _names in DIALECTS.items():
+    for _metric in _names.split():
+        _class = f"Test{_dialect.title().replace('-', '')}{_metric.title().replace('-', '')}"
+        globals()[_class] = type(
+            _class, (kit.MetricContract,), {"name": f"{_dialect}.{_metric}", "__module__": __name__}
+        )
+
+
 def contracts() -> list[type[Any]]:
     return [
         value

@@ -191,7 +191,7 @@ def test_the_command_says_what_to_do_next(
         ("local", "reserved for --with FILE.py", "for example my-local"),
         *(
             (name, "fusekit itself has a plugin of that name", f"for example my-{name}")
-            for name in ("uaafusion", "refusion", "tasks", "baselines", "data", "strict", "ideal")
+            for name in ("uaafusion", "refusion", "tasks", "baselines", "data", "strict", "ideal", "tang-2022")
         ),
     ],
 )
