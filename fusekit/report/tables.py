@@ -144,9 +144,9 @@ def _groups(columns: Sequence[MetricColumn]) -> tuple[tuple[str, int], ...]:
 
 
 def column_labels(columns: Sequence[MetricColumn]) -> list[str]:
-    """Names of the columns in running text, with the dialect if the name alone is ambiguous."""
-    names = [column.name for column in columns]
-    return [c.name if names.count(c.name) == 1 else f"{c.name} ({c.dialect})" for c in columns]
+    """Names of the columns in running text, with the dialect if there are several."""
+    several = len({column.dialect for column in columns}) > 1
+    return [f"{column.name} ({column.dialect})" if several else column.name for column in columns]
 
 
 def _verdict(rows: Sequence[MethodRow], grid: Sequence[Sequence[Cell]], labels: Sequence[str]) -> str:

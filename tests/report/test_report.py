@@ -242,8 +242,8 @@ class TestTables:
         view = metric_view(metric_table())
         assert view.groups == (("strict", 3), ("cddfuse", 1))
         assert view.verdict == (
-            "The model has the best value in 1 of 3 columns: EN. "
-            "Best in the other columns: Copy of visible in MI and Nabf."
+            "The model has the best value in 1 of 3 columns: EN (strict). "
+            "Best in the other columns: Copy of visible in MI (strict) and Nabf (cddfuse)."
         )
 
     def test_worst_source_exposes_a_copy(self) -> None:
