@@ -19,6 +19,12 @@ _WEIGHTS = (
         True,
         "ReFusion's network for infrared and visible images, with a fixed loss of named terms",
     ),
+    (
+        "refusion-ivif",
+        "infrared-visible",
+        False,
+        "ReFusion for infrared and visible images, trained with its learned loss alone",
+    ),
     ("refusion-medical", "medical", True, "ReFusion's network for MRI with CT, PET or SPECT, with a fixed loss"),
     (
         "refusion-multiexposure",
@@ -32,6 +38,12 @@ _WEIGHTS = (
         "multi-focus",
         False,
         "ReFusion's network for two images of different focus, towards the sharper one",
+    ),
+    (
+        "tdfusion-msrs",
+        "infrared-visible",
+        False,
+        "TDFusion for infrared and visible street scenes, its loss learned through a segmentation network",
     ),
     (
         "segmenter-msrs",
