@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
 
 from fusekit.cli.options import With, add_local_files
 from fusekit.errors import DataError, FusekitError, PluginError
@@ -43,13 +43,14 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
     elif not rows:
         typer.echo("no weights are installed")
     else:
-        table = Table.grid(padding=(0, 2, 0, 0))
+        console = Console()
+        width = max(len(row.name) for row in rows)
         for row in rows:
             size = f"{row.bytes / 1e6:.2f} MB" if row.bytes is not None else "unusable"
-            count = f"{row.parameters:,} parameters" if row.parameters is not None else ""
+            count = f", {row.parameters:,} parameters" if row.parameters is not None else ""
             task = f"{row.task} (default)" if row.default else row.task
-            table.add_row(*map(escape, (row.name, task, size, count, row.summary)))
-        Console().print(table)
+            console.print(escape(f"{row.name:<{width}}  {task}, {size}{count}"), soft_wrap=True, highlight=False)
+            console.print(Padding(escape(row.summary), (0, 0, 0, 2)), highlight=False)
     if errors:
         message = "\n".join(error.message for error in errors)
         raise PluginError(message, hint=errors[0].hint)
