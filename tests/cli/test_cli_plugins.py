@@ -27,7 +27,7 @@ def test_list(fusekit: Call, site: Path) -> None:
     lines = [line.rstrip() for line in done.out.splitlines()]
     assert max(map(len, lines)) <= 80
     words = [" ".join(line.split()) for line in lines]  # how wide columns are depends on what is installed
-    assert "baselines loaded image-fusekit 0.1.0, 7 components" in words
+    assert "baselines loaded image-fusekit 0.1.0, 9 components" in words
     at = words.index("noimport broken fusekit-noimport 1.0")
     assert lines[at + 1 : at + 3] == [
         "      ModuleNotFoundError: No module named 'brick'",
