@@ -28,22 +28,24 @@ def filter_axis(images: Tensor, taps: Tensor, axis: int) -> Tensor:
     return result
 
 
+def filter_both(images: Tensor, taps: Tensor) -> Tensor:
+    """Correlate ``(..., H, W)`` with ``taps`` along rows and columns, at positions where the taps are inside."""
+    return filter_axis(filter_axis(images, taps, -1), taps, -2)
+
+
 def gaussian_valid(images: Tensor, size: int, sigma: float) -> Tensor:
     """Filter ``(..., H, W)`` with a gaussian window, only at positions where the window is inside the image."""
-    taps = gaussian_taps(size, sigma)
-    return filter_axis(filter_axis(images, taps, -1), taps, -2)
+    return filter_both(images, gaussian_taps(size, sigma))
 
 
 def uniform_valid(images: Tensor, size: int) -> Tensor:
     """Mean of ``(..., H, W)`` over square windows, only at positions where the window is inside the image."""
-    taps = torch.full((size,), 1.0 / size, dtype=torch.float64)
-    return filter_axis(filter_axis(images, taps, -1), taps, -2)
+    return filter_both(images, torch.full((size,), 1.0 / size, dtype=torch.float64))
 
 
 def uniform_sums(images: Tensor, size: int) -> Tensor:
     """Sums of ``(..., H, W)`` over square windows inside the image; exact for integer values."""
-    taps = torch.ones(size, dtype=torch.float64)
-    return filter_axis(filter_axis(images, taps, -1), taps, -2)
+    return filter_both(images, torch.ones(size, dtype=torch.float64))
 
 
 def gaussian_in_zeros(image: Tensor, size: int, sigma: float) -> Tensor:
@@ -54,8 +56,7 @@ def gaussian_in_zeros(image: Tensor, size: int, sigma: float) -> Tensor:
     half = size // 2
     offsets = torch.arange(-half, half + 1, dtype=torch.float64)
     taps = torch.exp(-offsets.square() / (2.0 * sigma * sigma)) / (math.sqrt(2.0 * math.pi) * sigma)
-    padded = torch.nn.functional.pad(image, (half, half, half, half))
-    return filter_axis(filter_axis(padded, taps, -1), taps, -2)
+    return filter_both(torch.nn.functional.pad(image, (half, half, half, half)), taps)
 
 
 def halved(images: Tensor) -> Tensor:

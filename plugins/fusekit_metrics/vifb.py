@@ -97,7 +97,7 @@ class RootError(PairwiseMetric):
         return root_error(source, fused)
 
 
-class SignalToNoise(error.SignalToNoise):
+class SignalToNoise(tang.SignalToNoise):
     """PSNR as ``10 log10(255^2 / E)`` with the RMSE of this dialect as E, hence about 58 dB; NaN if the error is 0."""
 
     dialect: ClassVar[str] = DIALECT
@@ -105,10 +105,6 @@ class SignalToNoise(error.SignalToNoise):
     def error(self, source: Tensor, fused: Tensor) -> float:
         """Error against one source, in the form of `RootError`."""
         return root_error(source, fused)
-
-    def ratio(self, error_: float, fused: Tensor) -> float:
-        """Ratio in dB that belongs to an error."""
-        return error.decibels(255.0, error_)
 
 
 class EdgePreservation(cddfuse.EdgePreservation):

@@ -1,9 +1,8 @@
 """The dialect `zoo`: the programs of IVIF_ZOO, where they differ from `strict`.
 
 Source: the behaviour of the programs in ``Metric`` of RollingPlain/IVIF_ZOO. They compute in float32, this in float64.
-Its
-SSIM and MS-SSIM, whose range depends on the version of the program, and its CE, which is the cross entropy of sigmoids
-of grey levels, are not part of the dialect.
+Its SSIM and MS-SSIM, whose range depends on the version of the program, and its CE, which is the cross entropy of
+sigmoids of grey levels, are not part of the dialect.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from fusekit.interfaces.metric import MetricValue
 from fusekit_metrics import artefacts, cddfuse, gradient, information, statistics, structure, tang
-from fusekit_metrics.filtering import filter_axis
+from fusekit_metrics.filtering import filter_both
 
 DIALECT = "zoo"
 
@@ -87,8 +86,7 @@ def off_centre_window(size: int) -> structure.Window:
     taps = taps / taps.sum()
 
     def window(images: Tensor) -> Tensor:
-        padded = torch.nn.functional.pad(images, (half, half, half, half))
-        return filter_axis(filter_axis(padded, taps, -1), taps, -2)
+        return filter_both(torch.nn.functional.pad(images, (half, half, half, half)), taps)
 
     return window
 
