@@ -21,7 +21,6 @@ CORE = (
     "data",
     "training",
     "fusing",
-    "evaluation",
     "compat",
     ".",
 )
