@@ -1,5 +1,6 @@
 from ._version import API_VERSION as API_VERSION
 from ._version import __version__ as __version__
+from .benchmarking.run import benchmark as benchmark
 from .errors import FusekitError as FusekitError
 from .fusing.fusion_model import FusionModel as FusionModel
 from .fusing.fusion_model import load as load

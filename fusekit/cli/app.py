@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fusekit._version import __version__
-from fusekit.cli import doctor, evaluate, explain, fuse, plugins, recipes, run, weights
+from fusekit.cli import benchmark, doctor, evaluate, explain, fuse, plugins, recipes, run, weights
 from fusekit.errors import FusekitError
 from fusekit.pipeline.memory import keep_memory
 from fusekit.plugin.discovery import discover, unreadable
@@ -31,6 +31,8 @@ app = typer.Typer(
 app.command("fuse")(fuse.fuse)
 app.command("run")(run.run)
 app.command("evaluate")(evaluate.evaluate)
+app.command("benchmark")(benchmark.benchmark)
+app.command("compare")(benchmark.compare)
 app.command("validate")(recipes.validate)
 app.command("explain")(explain.explain)
 app.command("doctor")(doctor.doctor)

@@ -190,7 +190,12 @@ def set_policy(policy: PluginPolicy) -> None:
     registry.cache_clear()
 
 
+def current_policy() -> PluginPolicy:
+    """Which plugins `registry` loads, for processes that load the same ones."""
+    return _policy if _policy_set else PluginPolicy.from_environment()
+
+
 @cache
 def registry() -> Registry:
     """The registry of this process; plugins are loaded on the first call."""
-    return Registry(load_plugins(_policy if _policy_set else PluginPolicy.from_environment()))
+    return Registry(load_plugins(current_policy()))

@@ -1,0 +1,1 @@
+"""Benchmarks: methods × datasets × dialects, cached, resumable, and rendered as a page."""
