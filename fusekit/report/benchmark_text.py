@@ -164,7 +164,8 @@ def _tex_table(caption: str, tabulars: Sequence[Sequence[str]]) -> Iterator[str]
 def _tex_board(board: Board) -> Iterator[str]:
     caption = (
         f"{board.subset}. Mean and standard deviation over {images(len(board.scenes))}. Best in bold, "
-        "second underlined; + and \N{MINUS SIGN}: significantly better and worse than the best baseline (paired bootstrap, 95 %)"
+        "second underlined; + and \N{MINUS SIGN}: significantly better and worse than the best baseline (paired "
+        "bootstrap, 95 %)"
     )
     scores = [score for line in board.lines for score in line.scores]
     caption += "; †n: n images have no value" * any(score.missing for score in scores)

@@ -5,6 +5,7 @@ Pictures are beside the page and loaded when they are needed. The page is readab
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from jinja2 import Template
 from markupsafe import Markup
 
 from fusekit.files import write_text
@@ -107,10 +109,7 @@ def leaderboard_page(plain: Mapping[str, Any]) -> str:
     sections = [_section(board, f"dataset-{number}") for number, board in enumerate(view.boards)]
     styles = {method.name: style(number) for number, method in enumerate(view.methods.values())}
     scripts = [asset("enhance.js"), asset("leaderboard.js")]
-    made = environment()
-    made.finalize = lambda value: one_line(value) if type(value) is str else value
-    made.globals.update(arrow=arrow, direction=direction, images=images, tip=_tip)
-    return made.get_template("leaderboard.html.j2").render(
+    return _template().render(
         plain=plain,
         view=view,
         stamps=view.stamps(),
@@ -132,6 +131,14 @@ def leaderboard_page(plain: Mapping[str, Any]) -> str:
         scripts=[Markup(script) for script in scripts],
         policy=Markup(" ".join(script_hash(script) for script in scripts)),
     )
+
+
+@functools.cache
+def _template() -> Template:
+    made = environment()
+    made.finalize = lambda value: one_line(value) if type(value) is str else value
+    made.globals.update(arrow=arrow, direction=direction, images=images, tip=_tip)
+    return made.get_template("leaderboard.html.j2")
 
 
 def write_leaderboard(plain: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
