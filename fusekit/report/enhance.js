@@ -53,12 +53,14 @@
   const sort = (heading) => {
     const body = heading.closest("table").tBodies[0];
     const at = heading.cellIndex;
-    const descending = heading.getAttribute("aria-sort") !== "descending";
+    const first = heading.dataset.first || (at === 0 ? "ascending" : "descending"); // the best value comes first
+    const before = heading.getAttribute("aria-sort");
+    const descending = before ? before === "ascending" : first === "descending";
     heading.parentElement.querySelectorAll("th").forEach((each) => each.removeAttribute("aria-sort"));
     heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
     const key = (row) => row.cells[at].dataset.value;
     const order = (first, second) => {
-      if (at === 0) return first.cells[0].textContent.localeCompare(second.cells[0].textContent) * (descending ? 1 : -1);
+      if (at === 0) return first.cells[0].textContent.localeCompare(second.cells[0].textContent) * (descending ? -1 : 1);
       if (!key(first) || !key(second)) return (key(first) ? 0 : 1) - (key(second) ? 0 : 1); // undefined values come last
       return (Number(key(second)) - Number(key(first))) * (descending ? 1 : -1);
     };

@@ -23,6 +23,7 @@ from fusekit.report.curves import charts
 from fusekit.report.data import Picture, ReportData, SceneRow
 from fusekit.report.pictures import HEAT, data_uri
 from fusekit.report.tables import hex_colour, image_view, metric_view, per_source_view, task_view
+from fusekit.report.text_tables import one_line
 
 _PACKAGE = "fusekit.report"
 
@@ -89,18 +90,38 @@ def _scenes(rows: Sequence[SceneRow]) -> tuple[_Scene, ...]:
     )
 
 
-def _breakable(text: str) -> Markup:
+def breakable(text: str) -> Markup:
     """Escaped text with possible line breaks after dots and underscores of long names, but not inside numbers."""
-    return Markup(re.sub(r"(?<=\w)([._/])(?=[A-Za-z])", r"\1<wbr>", str(escape(text))))
+    return Markup(re.sub(r"(?<=\w)([._/])(?=[A-Za-z])", r"\1<wbr>", str(escape(one_line(text)))))
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Text of a file of this package, such as ``style.css``."""
     return (resources.files(_PACKAGE) / name).read_text(encoding="utf-8")
 
 
-def _heat_gradient() -> str:
+def heat_gradient() -> str:
+    """The colours of `pictures.HEAT` as a CSS gradient."""
     stops = (hex_colour(HEAT[round(position * 255 / 16)].tolist()) for position in range(17))
     return f"linear-gradient(to right, {', '.join(stops)})"
+
+
+def environment() -> Environment:
+    """Templates of this package; text is escaped."""
+    made = Environment(
+        loader=PackageLoader(_PACKAGE, "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["breakable"] = breakable
+    return made
+
+
+def script_hash(script: str) -> str:
+    """Source expression that allows an inline script in a content security policy."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')}'"
 
 
 def render(data: ReportData) -> str:
@@ -109,36 +130,31 @@ def render(data: ReportData) -> str:
     All text from `data` is escaped. In addition, the page's content security policy forbids loading any resource and
     running any script except the report's own, which is identified by its hash.
     """
-    environment = Environment(
-        loader=PackageLoader(_PACKAGE, "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["breakable"] = _breakable
-    script = _asset("enhance.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    script = asset("enhance.js")
     kinds = {picture.kind for scene in data.scenes for picture in scene.pictures}
     legend = []
     if data.task is not None:
         colours = [hex_colour(colour) for colour in data.task.palette]
         legend = list(zip(data.task.class_names, colours, strict=False))
-    return environment.get_template("template.html.j2").render(
-        data=data,
-        scenes=_scenes(data.scenes),
-        metrics=metric_view(data.metrics) if data.metrics else None,
-        per_source=per_source_view(data.metrics) if data.metrics else None,
-        images=image_view(data.metrics, data.images) if data.metrics and data.images else None,
-        failures=[row for row in data.images if row.error],
-        task=task_view(data.task) if data.task else None,
-        charts=[(chart, Markup(chart.svg)) for chart in charts(data.curves)],
-        legend=legend,
-        shows_weights="weights" in kinds,
-        heat_gradient=_heat_gradient(),
-        style=Markup(_asset("style.css")),
-        script=Markup(script),
-        script_hash=digest,
+    return (
+        environment()
+        .get_template("template.html.j2")
+        .render(
+            data=data,
+            scenes=_scenes(data.scenes),
+            metrics=metric_view(data.metrics) if data.metrics else None,
+            per_source=per_source_view(data.metrics) if data.metrics else None,
+            images=image_view(data.metrics, data.images) if data.metrics and data.images else None,
+            failures=[row for row in data.images if row.error],
+            task=task_view(data.task) if data.task else None,
+            charts=[(chart, Markup(chart.svg)) for chart in charts(data.curves)],
+            legend=legend,
+            shows_weights="weights" in kinds,
+            heat_gradient=heat_gradient(),
+            style=Markup(asset("style.css")),
+            script=Markup(script),
+            script_hash=script_hash(script),
+        )
     )
 
 

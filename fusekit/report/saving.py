@@ -115,7 +115,7 @@ def csv_text(plain: Mapping[str, Any]) -> str:
                 of_sources = method["per_image_per_source"].get(key, {})
                 each = (of_sources[position] if of_sources else None) or [None] * len(roles)
                 value = method["per_image"][key][position]
-                row = [method["name"], image, key, metric["dialect"], _digits(value), *map(_digits, each)]
+                row = [method["name"], image, key, metric["dialect"], digits(value), *map(digits, each)]
                 writer.writerow([*row, "undefined" if value is None else ""])
         for image, reason in method["failed"].items():
             writer.writerow([method["name"], image, "", "", "", *("" for _ in roles), reason])
@@ -124,7 +124,8 @@ def csv_text(plain: Mapping[str, Any]) -> str:
     return out.getvalue()
 
 
-def _digits(value: float | None) -> str:
+def digits(value: float | None) -> str:
+    """A number with nine significant digits; empty for None."""
     return "" if value is None else f"{value:.9g}"
 
 

@@ -23,7 +23,7 @@ def plain_text(table: MetricTable, width: int) -> str:
         width: Number of characters of a line.
     """
     view = metric_view(table)
-    columns = [["method", *(_one_line(row.name) + "‡" * row.partial for row in view.rows)]]
+    columns = [["method", *(one_line(row.name) + "‡" * row.partial for row in view.rows)]]
     for index, head in enumerate(_heads(table, view)):
         columns.append([head, *(_plain_cell(row.cells[index]) for row in view.rows)])
     first, blocks = columns[0], list[list[list[str]]]()
@@ -65,16 +65,16 @@ def _aligned(columns: Sequence[Sequence[str]]) -> Iterator[str]:
 def markdown(table: MetricTable, facts: Facts, remarks: Sequence[str]) -> str:
     """The table in Markdown: the best value of a column is bold, the second is underlined."""
     view = metric_view(table)
-    heads = [f"{_md(column.name)} ({_md(column.dialect)})" for column in table.columns]
+    heads = [f"{md(column.name)} ({md(column.dialect)})" for column in table.columns]
     arrows = [heading.arrow for heading in view.headings]
     lines = ["| method | " + " | ".join(f"{h} {a}" for h, a in zip(heads, arrows, strict=True)) + " |"]
     lines.append("| --- |" + " ---: |" * len(heads))
     for row in view.rows:
-        cells = [_ranked(cell, "**{}**", "<u>{}</u>") + "†" * bool(cell.left_out) for cell in row.cells]
-        lines.append(f"| {_md(row.name)}{'‡' * row.partial} | {' | '.join(cells)} |")
+        cells = [ranked(cell, "**{}**", "<u>{}</u>") + "†" * bool(cell.left_out) for cell in row.cells]
+        lines.append(f"| {md(row.name)}{'‡' * row.partial} | {' | '.join(cells)} |")
     lines += ["", "Bold: best of its column; underlined: second. ↑ higher is better, ↓ lower is better.", ""]
-    lines += [f"- {_md(name)}: {_md(value)}" for name, value in facts]
-    lines += [f"- {_md(text)}" for text in (*view.footnotes, *remarks)]
+    lines += [f"- {md(name)}: {md(value)}" for name, value in facts]
+    lines += [f"- {md(text)}" for text in (*view.footnotes, *remarks)]
     return "\n".join(lines) + "\n"
 
 
@@ -82,11 +82,11 @@ def latex(table: MetricTable, facts: Facts, remarks: Sequence[str]) -> str:
     """The table in LaTeX, for the package booktabs: the best value of a column is bold, the second is underlined."""
     view = metric_view(table)
     heads = [
-        _tex(column.name) + ("$\\uparrow$" if column.higher_is_better else "$\\downarrow$") for column in table.columns
+        tex(column.name) + ("$\\uparrow$" if column.higher_is_better else "$\\downarrow$") for column in table.columns
     ]
     start, groups, rules = 2, [], []
     for dialect, span in view.groups:
-        groups.append(f"\\multicolumn{{{span}}}{{c}}{{{_tex(dialect)}}}")
+        groups.append(f"\\multicolumn{{{span}}}{{c}}{{{tex(dialect)}}}")
         rules.append(f"\\cmidrule(lr){{{start}-{start + span - 1}}}")
         start += span
     caption = ". ".join(f"{name}: {value}" for name, value in facts)
@@ -96,7 +96,7 @@ def latex(table: MetricTable, facts: Facts, remarks: Sequence[str]) -> str:
             *(f"% {' '.join(remark.split())}" for remark in remarks),
             "\\begin{table}",
             "\\centering",
-            f"\\caption{{{_tex(caption)}. Best in bold, second underlined.}}",
+            f"\\caption{{{tex(caption)}. Best in bold, second underlined.}}",
             f"\\begin{{tabular}}{{l{'r' * len(heads)}}}",
             "\\toprule",
             f" & {' & '.join(groups)} \\\\",
@@ -106,7 +106,7 @@ def latex(table: MetricTable, facts: Facts, remarks: Sequence[str]) -> str:
             *(_tex_row(row) for row in view.rows),
             "\\bottomrule",
             "\\end{tabular}",
-            *(f"\\par\\footnotesize {_tex(note)}" for note in view.footnotes),
+            *(f"\\par\\footnotesize {tex(note)}" for note in view.footnotes),
             "\\end{table}",
             "",
         ]
@@ -115,14 +115,14 @@ def latex(table: MetricTable, facts: Facts, remarks: Sequence[str]) -> str:
 
 def _tex_row(row: Row) -> str:
     cells = [
-        _ranked(cell, "\\textbf{{{}}}", "\\underline{{{}}}", _tex) + "$^\\dagger$" * bool(cell.left_out)
+        ranked(cell, "\\textbf{{{}}}", "\\underline{{{}}}", tex) + "$^\\dagger$" * bool(cell.left_out)
         for cell in row.cells
     ]
-    name = _tex(row.name) + "$^\\ddagger$" * row.partial
+    name = tex(row.name) + "$^\\ddagger$" * row.partial
     return f"{name} & {' & '.join(cells)} \\\\"
 
 
-def _ranked(cell: Cell, best: str, second: str, escaped: Callable[[str], str] = str) -> str:
+def ranked(cell: Cell, best: str, second: str, escaped: Callable[[str], str] = str) -> str:
     """The number of a cell, marked if it is the best or second of its column."""
     text = escaped(cell.text)
     if cell.best:
@@ -144,6 +144,8 @@ _TEX = {
     "\N{MINUS SIGN}": "$-$",
     "–": "--",
     "∞": "$\\infty$",
+    "±": "$\\pm$",
+    "×": "$\\times$",
     "†": "$^\\dagger$",
     "‡": "$^\\ddagger$",
     "·": "$\\cdot$",
@@ -154,16 +156,16 @@ _TEX = {
 }
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
     """Text without effect in LaTeX."""
-    return "".join(_TEX.get(sign, sign) for sign in _one_line(text))
+    return "".join(_TEX.get(sign, sign) for sign in one_line(text))
 
 
-def _md(text: str) -> str:
+def md(text: str) -> str:
     """Text without effect in Markdown or HTML."""
-    return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", html.escape(_one_line(text), quote=False))
+    return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", html.escape(one_line(text), quote=False))
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Text on one line, without control characters."""
     return " ".join("".join(sign for sign in text if sign.isprintable() or sign.isspace()).split())
