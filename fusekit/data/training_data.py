@@ -28,6 +28,7 @@ from fusekit.data.transforms import (
 )
 from fusekit.errors import DataError, UsageError
 from fusekit.interfaces.dataset import FusionDataset, Sample
+from fusekit.interfaces.transform import Transform
 from fusekit.interfaces.types import Batch
 from fusekit.recipe.schema import SamplingSection
 
@@ -56,7 +57,8 @@ class TrainingData:
 
     `batch` depends only on the seed, the stream, the epoch and the index, never on earlier calls. Therefore a resumed
     run equals an uninterrupted one bit for bit. Each stream is shuffled anew every epoch. The augmentation of a sample
-    depends on the sample, not on its position in the order.
+    depends on the sample, not on its position in the order. Transforms are applied to the cut sample before it is
+    converted and flipped, with random streams of their own, so that they do not change crops and flips.
 
     Scenes stay in memory up to the limit of the cache, as the 8-bit or 16-bit levels of their files; images that are
     not exactly such levels stay float32 (`fusekit.data.packing`). The cache affects only speed.
@@ -75,6 +77,7 @@ class TrainingData:
         on_progress: Callback with (done, total) scenes while patches are placed.
         cache: Scene cache, shared with other samplings of the same dataset (default: a new one of up to 2 GiB).
         share: Rank of this process, from 0, and the number of processes that share a batch.
+        transforms: The transforms of the sampling, built for the roles of the dataset.
 
     Raises:
         DataError: The dataset has no scenes, no patch passes the contrast filter, or a scene cannot be read.
@@ -92,6 +95,7 @@ class TrainingData:
         on_progress: Callable[[int, int], None] | None = None,
         cache: SceneCache | None = None,
         share: tuple[int, int] = (0, 1),
+        transforms: Sequence[Transform] = (),
     ) -> None:
         if len(dataset) == 0:
             raise DataError("the training split has no scenes")
@@ -103,6 +107,7 @@ class TrainingData:
         self._colour = colour
         self._share = share
         self._cache = cache or scene_cache()
+        self._transforms = list(zip(sampling.transforms, transforms, strict=True))
         self._places: Sequence[_Place]
         if sampling.mode == "patches":
             self._places = self._place_patches(on_progress)
@@ -156,6 +161,7 @@ class TrainingData:
             sample = crop(sample, window) if window is not None else sample
         else:
             sample = self._coloured(packed.unpack(window))  # the common case unpacks only the window
+        sample = self._degraded(sample, name, epoch, turn, number) if self._transforms else sample
         return random_flip(sample, random) if sampling.flip else sample
 
     def _scene(self, number: int) -> PackedSample:
@@ -168,7 +174,19 @@ class TrainingData:
             sample = resize(sample, self._sampling.resize)
         return sample if self._sampling.mode == "full" else reflect_pad(sample, self._sampling.size)
 
+    def _degraded(self, sample: Sample, *which: str | int) -> Sample:
+        for index, (section, transform) in enumerate(self._transforms):
+            random = streams.stream(self._seed, "transform", index, *which)
+            chance, choice = random.random(), random.integers(len(section.severity))
+            if chance < section.probability:
+                sample = transform(sample, section.severity[choice], random)
+        return self._converted(sample)
+
     def _coloured(self, sample: Sample) -> Sample:
+        # A sensor degrades colours, not their luminance, so the transforms come before the conversion.
+        return sample if self._transforms else self._converted(sample)
+
+    def _converted(self, sample: Sample) -> Sample:
         convert = luminance if self._colour == "luma" else _rgb
         return Sample(sample.id, tuple(convert(image) for image in sample.images), sample.label)
 

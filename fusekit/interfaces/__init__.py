@@ -2,7 +2,8 @@
 
 Five interfaces carry the mission: `FusionBackbone`, `LossProposer`, `ReconstructionHead`, `TaskNetwork`
 and `UnfoldingStage`. The supporting kinds are `FusionDataset`, `Metric`, `Strategy`, `Objective`, `GuidanceMaker`,
-`Pathway`, `WeightsImporter` and `Observer`. Plugins import from here and from the documented helpers only.
+`Pathway`, `LossTerm`, `Transform`, `WeightsImporter` and `Observer`. Plugins import from here and from the documented
+helpers only.
 
 Names are resolved on first use, so that torch-free code (configs, entry modules, the command line) can
 import `ComponentConfig` and similar names without importing torch.

@@ -1,5 +1,6 @@
 from .backbone import FusionBackbone as FusionBackbone
 from .component import Component as Component
+from .config import SEVERITIES as SEVERITIES
 from .config import BackboneRef as BackboneRef
 from .config import ComponentConfig as ComponentConfig
 from .config import ComponentRef as ComponentRef
@@ -11,10 +12,14 @@ from .config import LossTermRef as LossTermRef
 from .config import ObjectiveRef as ObjectiveRef
 from .config import ObserverRef as ObserverRef
 from .config import PathwayRef as PathwayRef
+from .config import PerSeverity as PerSeverity
 from .config import ProposerRef as ProposerRef
+from .config import Severity as Severity
 from .config import StageRef as StageRef
 from .config import StrategyRef as StrategyRef
 from .config import TaskRef as TaskRef
+from .config import TransformConfig as TransformConfig
+from .config import TransformRef as TransformRef
 from .config import term_names as term_names
 from .context import BuildContext as BuildContext
 from .context import ClassTable as ClassTable
@@ -51,6 +56,8 @@ from .strategy import Updater as Updater
 from .strategy import UpdateRule as UpdateRule
 from .task import SegmentationNetwork as SegmentationNetwork
 from .task import TaskNetwork as TaskNetwork
+from .transform import Transform as Transform
+from .transform import degrade as degrade
 from .types import Batch as Batch
 from .types import FusionOutput as FusionOutput
 from .types import LossProposal as LossProposal

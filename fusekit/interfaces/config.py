@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from fusekit.errors import UsageError
 
 
 class ComponentConfig(BaseModel):
@@ -72,6 +74,40 @@ class LossTermConfig(ComponentConfig):
     weight: float = Field(1.0, ge=0, description="weight of the term in the fusion loss")
 
 
+Severity = Literal["light", "medium", "heavy"]
+
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""Severities of a degradation, in increasing order."""
+
+_Number = TypeVar("_Number")
+
+PerSeverity = Annotated[dict[Severity, _Number], Field(min_length=len(SEVERITIES))]
+"""Option of a transform with one number per severity: ``sigma: PerSeverity[float] = Field({"light": 1.0, …})``."""
+
+
+class TransformConfig(ComponentConfig):
+    """Base of the options of a transform."""
+
+    roles: tuple[str, ...] | None = Field(None, min_length=1, description="roles to change; default: those it suits")
+
+    def suited_roles(self, roles: tuple[str, ...]) -> tuple[str, ...]:
+        """Roles of a scene that are changed if the option `roles` is not given; all, unless a Config overrides it."""
+        return roles
+
+    def changed_roles(self, roles: tuple[str, ...]) -> tuple[str, ...]:
+        """Roles that are changed in scenes with the given roles.
+
+        Raises:
+            UsageError: The scenes do not have a role of the option `roles`, or no role is suited.
+        """
+        chosen = self.roles or self.suited_roles(roles)
+        unknown = ", ".join(role for role in chosen if role not in roles)
+        if unknown or not chosen:
+            what = f"not {unknown}" if unknown else "none of which it suits; the option `roles` can name one anyway"
+            raise UsageError(f"the scenes have the roles {', '.join(roles)}, {what}")
+        return chosen
+
+
 class ComponentRef(BaseModel):
     """Reference to a component by name, with its parameters: ``{use: uaafusion.stage, params: {channels: 32}}``."""
 
@@ -99,6 +135,7 @@ PathwayRef = Annotated[ComponentRef, NestedKind("pathway")]
 LossTermRef = Annotated[ComponentRef, NestedKind("loss-term")]
 ObjectiveRef = Annotated[ComponentRef, NestedKind("objective")]
 ObserverRef = Annotated[ComponentRef, NestedKind("observer")]
+TransformRef = Annotated[ComponentRef, NestedKind("transform")]
 
 
 def term_names(terms: Sequence[ComponentRef]) -> list[str]:

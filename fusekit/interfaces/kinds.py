@@ -15,6 +15,7 @@ KINDS: dict[str, str] = {
     "guidance": "fusekit.interfaces.guidance:GuidanceMaker",
     "loss-term": "fusekit.interfaces.loss_term:LossTerm",
     "pathway": "fusekit.interfaces.pathway:Pathway",
+    "transform": "fusekit.interfaces.transform:Transform",
     "importer": "fusekit.interfaces.importer:WeightsImporter",
     "observer": "fusekit.interfaces.observer:Observer",
 }

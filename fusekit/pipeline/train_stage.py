@@ -9,7 +9,8 @@ import torch
 
 from fusekit.data.training_data import TrainingData, check_divisible, scene_cache
 from fusekit.errors import UsageError
-from fusekit.model.assembly import assemble, build_strategy
+from fusekit.interfaces.config import ComponentRef
+from fusekit.model.assembly import Builder, assemble, build_strategy
 from fusekit.model.model_file import save_model
 from fusekit.model.system import FusionSystem
 from fusekit.pipeline.display import Display, format_losses
@@ -130,6 +131,7 @@ def _train_phase(
 ) -> Trainer:
     cache = scene_cache()
     processes = distributed.world_size()
+    builder = Builder(system.roles, system.classes, recipe.registry)
     with display.progress(f"{phase}: reading") as advance:
 
         def make_data(sampling: SamplingSection) -> TrainingData:
@@ -142,6 +144,10 @@ def _train_phase(
                 on_progress=lambda done, total: advance(done, total, "scenes"),
                 cache=cache,
                 share=(distributed.rank(), processes),
+                transforms=[
+                    builder.build("transform", ComponentRef(use=chosen.use, params=chosen.params))
+                    for chosen in sampling.transforms
+                ],
             )
 
         data = make_data(section.sampling)

@@ -20,11 +20,13 @@ from pydantic import (
 )
 
 from fusekit.interfaces.config import (
+    SEVERITIES,
     BackboneRef,
     ComponentRef,
     GuidanceRef,
     NestedKind,
     ObserverRef,
+    Severity,
     StrategyRef,
 )
 from fusekit.recipe.fuse_options import FuseOptions
@@ -108,6 +110,15 @@ class ModelSection(Section):
         return value
 
 
+class TransformSection(Section):
+    """A transform that degrades the sources of training samples."""
+
+    use: Annotated[str, NestedKind("transform")] = Field(description="name of the transform component")
+    params: dict[str, Any] = Field(default_factory=dict, description="parameters of the transform")
+    probability: float = Field(1.0, gt=0, le=1, description="probability with which a sample is degraded")
+    severity: list[Severity] = Field(list(SEVERITIES), min_length=1, description="one of them is drawn per sample")
+
+
 class SamplingSection(Section):
     """How training samples are cut from images, and augmented."""
 
@@ -123,6 +134,7 @@ class SamplingSection(Section):
     )
     resize: tuple[int, int] | None = Field(None, description="resize images to [height, width] before cutting")
     flip: bool = Field(False, description="random horizontal and vertical flips")
+    transforms: list[TransformSection] = Field(default_factory=list, description="degradations of sources, in order")
     swap: bool = Field(False, description="append a copy of every batch with its sources in reversed order")
 
 

@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from fusekit._version import __version__
-from fusekit.errors import PluginError
+from fusekit.errors import PluginError, UsageError
 from fusekit.interfaces.context import ClassTable
 from fusekit.plugin.catalogue import provider
 from fusekit.plugin.loader import DISTRIBUTION
@@ -124,6 +124,11 @@ def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node
             for part in untrainable
         ]
         problems += phase_problems
+        if component.reference.kind == "transform":
+            try:
+                call_config(component, "changed_roles", call_config(dataset, "roles"))
+            except UsageError as error:
+                problems.append(Problem(dotted(place), f"{component.label}: {error.message}", str(tree.where(place))))
         if classes is not None and count is not None and count != len(classes):
             problems.append(_count_problem(component, count, dataset, classes, tree))
     if problems:

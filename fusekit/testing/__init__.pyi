@@ -13,3 +13,4 @@ from .reconstruction import ReconstructionContract as ReconstructionContract
 from .stage import StageContract as StageContract
 from .strategy import StrategyContract as StrategyContract
 from .task import TaskContract as TaskContract
+from .transform import TransformContract as TransformContract

@@ -29,6 +29,7 @@ CONTRACTS: dict[str, str] = {
     "guidance": "fusekit.testing.guidance:GuidanceContract",
     "loss-term": "fusekit.testing.loss_term:LossTermContract",
     "pathway": "fusekit.testing.pathway:PathwayContract",
+    "transform": "fusekit.testing.transform:TransformContract",
     "importer": "fusekit.testing.importer:ImporterContract",
     "observer": "fusekit.testing.observer:ObserverContract",
 }

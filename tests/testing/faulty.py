@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import ConfigDict, field_serializer
@@ -967,6 +968,78 @@ class GrowingTerm(good.ToTheMean):
 
     def __call__(self, image: Tensor, sources: Any, proposal: LossProposal | None) -> Tensor:
         return self.factor * super().__call__(image, sources, proposal)
+
+
+# Transforms -------------------------------------------------------------------------------------------------
+
+
+@fault("transform", "options_are_those_of_a_transform")
+class WithoutRoles(good.Weaker):
+    class Config(ComponentConfig):
+        pass
+
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        self.config, self.context, self.roles = good.Weaker.Config(), context, context.roles
+
+
+@fault("transform", "declares_whether_it_moves_content")
+class UndeclaredMotion(good.Weaker):
+    moves_content: Any = "a little"
+
+
+@fault("transform", "images_are_valid")
+class LosesTheLastRow(good.Weaker):
+    def change(self, source: Tensor, role: str, severity: Any, random: Any) -> Tensor:
+        found = super().change(source, role, severity, random)
+        return found[:, :-1] if source.shape[-1] == 47 else found
+
+
+@fault("transform", "extremes_are_valid")
+class BeyondWhite(good.Weaker):
+    def change(self, source: Tensor, role: str, severity: Any, random: Any) -> Tensor:
+        return super().change(source, role, severity, random) + (source == 1.0).float()
+
+
+@fault("transform", "severities_increase")
+class HeaviestFirst(good.Weaker):
+    def change(self, source: Tensor, role: str, severity: Any, random: Any) -> Tensor:
+        return super().change(source, role, "light" if severity == "heavy" else severity, random)
+
+
+@fault("transform", "seed_determines_the_result")
+class OwnGenerator(good.Weaker):
+    own = np.random.default_rng(0)
+
+    def change(self, source: Tensor, role: str, severity: Any, random: Any) -> Tensor:
+        return super().change(source, role, severity, self.own)
+
+
+@fault("transform", "inputs_are_not_changed")
+class OverwritingTransform(good.Weaker):
+    def change(self, source: Tensor, role: str, severity: Any, random: Any) -> Tensor:
+        found = super().change(source, role, severity, random)
+        source[:, 0, 0] = 0.5
+        return found
+
+
+@fault("transform", "only_its_roles_are_changed")
+class EveryRole(good.Weaker):
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        super().__init__(config, context)
+        self.roles = self.context.roles
+
+
+@fault("transform", "unknown_roles_are_refused")
+class AnyRole(good.Weaker):
+    class Config(good.Weaker.Config):  # type: ignore[name-defined, misc]
+        def changed_roles(self, roles: tuple[str, ...]) -> tuple[str, ...]:
+            return self.roles or roles
+
+
+@fault("transform", "the_rest_of_the_scene_is_kept")
+class WithoutIdeal(good.Weaker):
+    def __call__(self, sample: Sample, severity: Any, random: Any) -> Sample:
+        return replace(super().__call__(sample, severity, random), ideal=None)
 
 
 # Importers --------------------------------------------------------------------------------------------------

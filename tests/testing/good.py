@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,12 +29,14 @@ from fusekit.interfaces import (
     Pathway,
     ReferenceMetric,
     Sample,
+    Severity,
     Sources,
     StepPlan,
     StepRecord,
     Strategy,
     TaskNetwork,
     TrainingContext,
+    Transform,
     UnfoldingStage,
     UnfoldingState,
     WeightsImporter,
@@ -48,6 +51,7 @@ from tests.testing.good_configs import (
     SceneConfig,
     Term,
     TrainsBackbone,
+    Weakens,
     WeightedTerm,
 )
 
@@ -215,6 +219,14 @@ class ToTheProposed(LossTerm):
         return (image - target).square().mean()
 
 
+class Weaker(Transform):
+    Config: Any = Weakens
+
+    def change(self, source: Tensor, role: str, severity: Severity, random: np.random.Generator) -> Tensor:
+        noise = torch.from_numpy(random.random(source.shape, dtype=np.float32))
+        return torch.lerp(source, noise, self.config.share[severity])
+
+
 class Release(WeightsImporter):
     Config = Plain
 
@@ -251,6 +263,7 @@ GOOD: dict[str, type] = {
     "strategy": Towards,
     "objective": Recovery,
     "loss-term": ToTheMean,
+    "transform": Weaker,
     "importer": Release,
     "observer": Diary,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fusekit.interfaces.config import ComponentConfig, Field, LossTermConfig
+from fusekit.interfaces.config import ComponentConfig, Field, LossTermConfig, PerSeverity, TransformConfig
 from fusekit.interfaces.context import ClassTable
 from fusekit.interfaces.dataset_config import DatasetConfig, Provenance
 
@@ -27,6 +27,10 @@ class AsksASegmenter(ComponentConfig):
 
 class Term(LossTermConfig):
     pass
+
+
+class Weakens(TransformConfig):
+    share: PerSeverity[float] = Field({"light": 0.1, "medium": 0.3, "heavy": 0.9}, description="share of noise")
 
 
 class WeightedTerm(LossTermConfig):

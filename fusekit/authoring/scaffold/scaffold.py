@@ -154,6 +154,15 @@ _STARTS: dict[str, _Start] = {
         "Charbonnier distance to the mean of the sources, an L1 distance that is smooth at zero",
         "train.strategy.params.loss",
     ),
+    "transform": _Start(
+        "dead_pixels",
+        "dead_pixels",
+        "DeadPixels",
+        "TransformContract",
+        '{"share": {"light": 0.01, "medium": 0.05, "heavy": 0.2}}',
+        "Dead pixels of a sensor: black, at random places",
+        "train.sampling.transforms",
+    ),
     "observer": _Start(
         "lines",
         "lines",
