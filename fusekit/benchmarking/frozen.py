@@ -54,7 +54,7 @@ class FrozenNetwork:
         self.bench = bench
         self.section = bench.file.model.downstream[number]
         path = locate_model(self.section.network, bench.file.registry)
-        system, card = load_system(path, device=bench.device, components=bench.file.registry)
+        system, _ = load_system(path, device=bench.device, components=bench.file.registry)
         task, classes = system.task, bench.entry(self.section.dataset).config.classes()
         if not isinstance(task, SegmentationNetwork):
             raise UsageError(
@@ -106,7 +106,7 @@ class FrozenNetwork:
         bench, section = self.bench, self.section
         scored = [result for result in results if result.unscored is None]
         shown = [i for i, _ in enumerate(self.task.classes.names) if i not in self.task.ignored]
-        rows = []
+        rows: list[dict[str, Any]] = []
         for name in bench.methods(section.dataset):
             if not scored or any(name not in result.counts for result in scored):
                 rows.append({"method": name, "value": None, "spread": None, "columns": [None for _ in shown]})

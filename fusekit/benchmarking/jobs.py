@@ -123,8 +123,8 @@ def results(setting: Setting, tasks: Sequence[Task], jobs: int, bench: Workbench
         left = iter(tasks)
         try:
             while True:
-                while len(waiting) < 2 * jobs and (task := next(left, None)) is not None:
-                    waiting[pool.submit(_work, task)] = task
+                while len(waiting) < 2 * jobs and (following := next(left, None)) is not None:
+                    waiting[pool.submit(_work, following)] = following
                 if not waiting:
                     return
                 for done in wait(waiting, return_when=FIRST_COMPLETED).done:

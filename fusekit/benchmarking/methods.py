@@ -68,6 +68,9 @@ class Method(ABC):
     stored: bool = True
     """Whether its images are worth storing, because computing them again is slow."""
 
+    copies: bool = False
+    """Whether it copies a source instead of fusing."""
+
     system: FusionSystem | None = None
     """Its parts, for measurements of cost; None if it is only images."""
 
@@ -245,13 +248,16 @@ class MethodLoader:
     ) -> list[Method]:
         """Fusion rules as rows; a rule that copies a source has a row for each source."""
         builder = Builder(entry.roles, None, self.registry)
-        systems = baseline_systems(refs, builder)
         made: list[Method] = []
-        for shown, system in systems:
-            origin = [type(system.backbone).__qualname__, system.backbone.config.model_dump(mode="json")]
-            printed = shown if name is None else name if len(systems) == 1 else f"{name} {shown}"
-            source = "fusion rule without training"
-            made.append(SystemMethod(printed, kind, source, system.to(self.device), options, self.device, origin))
+        for ref in refs:
+            systems = baseline_systems([ref], builder)
+            for shown, system in systems:
+                printed = shown if name is None else name if len(systems) == 1 else f"{name} {shown}"
+                origin = [type(system.backbone).__qualname__, system.backbone.config.model_dump(mode="json")]
+                source = "fusion rule without training"
+                rule = SystemMethod(printed, kind, source, system.to(self.device), options, self.device, origin)
+                rule.copies = self.registry.find("backbone", ref.use).per_source
+                made.append(rule)
         return made
 
     def _images(self, section: MethodSection, entry: DatasetEntry) -> list[Method] | str:

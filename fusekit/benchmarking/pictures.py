@@ -19,7 +19,11 @@ NEAREST = "nearest source"
 
 
 def chosen_scenes(
-    values: Mapping[str, Mapping[str, Values]], baselines: Sequence[str], columns: Sequence[Column], count: int
+    values: Mapping[str, Mapping[str, Values]],
+    methods: Sequence[str],
+    baselines: Sequence[str],
+    columns: Sequence[Column],
+    count: int,
 ) -> list[int]:
     """Positions of the scenes that are shown: the worst and the best cases, in the order of the dataset.
 
@@ -29,14 +33,14 @@ def chosen_scenes(
 
     Args:
         values: Method → metric → one value per scene.
-        baselines: Names of the baselines.
+        methods: Names of the methods whose cases are chosen.
+        baselines: Names of the baselines with which they are compared.
         columns: The metrics.
         count: Number of scenes.
     """
     total = len(next(iter(next(iter(values.values())).values()), [])) if values else 0
     if count >= total:
         return list(range(total))
-    methods = [name for name in values if name not in baselines]
     orders = [order for name in methods if (order := _from_worst(values, name, baselines, columns)) is not None]
     if not orders:
         return sorted({round(i * (total - 1) / max(1, count - 1)) for i in range(count)})

@@ -181,9 +181,7 @@ def _perform(
 def _plain(bench: Workbench, setting: Setting, done: Mapping[Task, SceneResult], folder: Path) -> dict[str, Any]:
     """All numbers, in the structure of ``benchmark.json``; writes the pictures."""
     model, present = bench.file.model, bench.file.present
-    scored = {
-        entry.name: [done[Task(entry.name, index)] for index in bench.scenes(entry.name)] for entry in present
-    }
+    scored = {entry.name: [done[Task(entry.name, index)] for index in bench.scenes(entry.name)] for entry in present}
     metrics: dict[str, Metric] = {}
     for entry in present:
         metrics.update(bench.metrics(ideal=_has_ideal(bench, entry)))
@@ -198,10 +196,10 @@ def _plain(bench: Workbench, setting: Setting, done: Mapping[Task, SceneResult],
         by_dataset = [(where[name], name) for name in measured]
         costs = cost.measure(setting, by_dataset, model.cost.size, model.cost.repeats)
     skipped = [f"{e.name} is left out: {e.missing}" for e in bench.file.datasets if e.missing is not None]
-    left_out = [
-        f"{name} is not in the table of {entry.name}: {reason}"
-        for entry in present
-        for name, reason in bench.left_out(entry.name).items()
+    nowhere = [
+        f"{section.printed} is in no table: {reasons}"
+        for section in model.methods
+        if (reasons := _in_no_table(bench, section.printed)) is not None
     ]
     return {
         "schema": 1,
@@ -210,7 +208,7 @@ def _plain(bench: Workbench, setting: Setting, done: Mapping[Task, SceneResult],
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "fusekit": __version__,
         "conditions": _conditions(bench),
-        "notes": [*([model.description] if model.description else []), *skipped, *left_out, *bench.metric_notes],
+        "notes": [*([model.description] if model.description else []), *skipped, *nowhere, *bench.metric_notes],
         "metrics": {name: _metric(bench, name, metric) for name, metric in metrics.items()},
         "methods": [
             {
@@ -233,6 +231,14 @@ def _plain(bench: Workbench, setting: Setting, done: Mapping[Task, SceneResult],
     }
 
 
+def _in_no_table(bench: Workbench, method: str) -> str | None:
+    """Why a method applies to none of the datasets; None if it applies to one."""
+    reasons = {entry.name: bench.left_out(entry.name).get(method) for entry in bench.file.present}
+    if None in reasons.values():
+        return None
+    return "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+
+
 def _has_ideal(bench: Workbench, entry: DatasetEntry) -> bool:
     return len(bench.scenes(entry.name)) > 0 and bench.read(entry.name, 0).ideal is not None
 
@@ -253,11 +259,12 @@ def _dataset(bench: Workbench, entry: DatasetEntry, found: Sequence[SceneResult]
     values = {
         name: {key: np.array([_value(result, name, key) for result in scenes]) for key in metrics} for name in methods
     }
-    baselines = [name for name, method in methods.items() if method.kind == "baseline"]
+    baselines = [name for name, method in methods.items() if method.kind == "baseline" and not method.copies]
     columns = [Column(key, metric.higher_is_better) for key, metric in metrics.items()]
-    rows = table_rows(values, baselines, columns, bench.file.model.bootstrap, entry.name)
+    compared = [name for name, method in methods.items() if method.kind != "baseline"]
+    rows = table_rows(values, compared, baselines, columns, bench.file.model.bootstrap, entry.name)
     provenance = entry.config.provenance()
-    shown = chosen_scenes(values, baselines, columns, bench.file.model.pictures)
+    shown = chosen_scenes(values, compared, baselines, columns, bench.file.model.pictures)
     indices = [index for index, result in zip(bench.scenes(entry.name), found, strict=True) if result.unscored is None]
     return {
         "name": entry.name,
@@ -317,9 +324,7 @@ def _robustness(bench: Workbench, done: Mapping[Task, SceneResult]) -> Iterator[
         keys = section.metrics or list(bench.metrics(ideal=_has_ideal(bench, bench.entry(section.dataset))))
         methods = [name for name, m in bench.methods(section.dataset).items() if m.system is not None]
         for transform in section.transforms:
-            grid = [
-                _of(done, "robustness", number, transform=transform, severity=severity) for severity in SEVERITIES
-            ]
+            grid = [_of(done, "robustness", number, transform=transform, severity=severity) for severity in SEVERITIES]
             yield {
                 "dataset": section.dataset,
                 "transform": transform,
@@ -359,10 +364,10 @@ def _conditions(bench: Workbench) -> list[list[str]]:
         ["Colour", "metrics score luminance; the pictures show the fused colours"],
         [
             "Interval",
-            f"{100 * bootstrap.confidence:g} % interval of the mean difference from the best baseline of the column, "
-            f"paired by image, {bootstrap.resamples:,} resamples, seed {bootstrap.seed}. Images of one drive or "
-            "patient are not independent, so the true interval is wider.",
+            f"{100 * bootstrap.confidence:g} % interval of the mean difference from the best baseline of the "
+            f"column that fuses (copies of a source are ranked, but not compared with), paired by image, {bootstrap.resamples:,} "
+            f"resamples, seed {bootstrap.seed}. Images of one drive or patient are not independent, so the true "
+            "interval is wider.",
         ],
         ["Device", str(bench.device.type)],
     ]
-

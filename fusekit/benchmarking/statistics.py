@@ -96,6 +96,7 @@ def _blocks(resamples: int, count: int) -> list[int]:
 
 def table_rows(
     values: Mapping[str, Mapping[str, Values]],
+    compared: Sequence[str],
     baselines: Sequence[str],
     columns: Sequence[Column],
     section: BootstrapSection,
@@ -105,7 +106,8 @@ def table_rows(
 
     Args:
         values: Method → metric → values.
-        baselines: Names of the methods that are baselines.
+        compared: Names of the methods that are compared with the best baseline.
+        baselines: Names of the baselines among which the best is chosen for each metric.
         columns: The metrics.
         section: Options of the bootstrap.
         dataset: Name of the dataset, on which the resamples depend.
@@ -125,7 +127,7 @@ def table_rows(
             rows[name]["mean"][column.key] = plain(mean)
             rows[name]["spread"][column.key] = plain(spread)
             rows[name]["rank"][column.key] = ranked.get(name)
-            if reference is not None and name not in baselines:
+            if reference is not None and name in compared:
                 against = paired_bootstrap(found, own[reference], section, dataset)
                 if against is not None:
                     rows[name]["against"][column.key] = {"baseline": reference, **against}
