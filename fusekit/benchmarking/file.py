@@ -9,13 +9,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from fusekit.errors import DataError
 from fusekit.interfaces.config import BackboneRef, NestedKind
 from fusekit.interfaces.dataset_config import DatasetConfig
 from fusekit.plugin.registry import Registry
 from fusekit.plugin.registry import registry as installed
 from fusekit.recipe.components import Component, call_config, validate_components
-from fusekit.recipe.dataroot import DataRoot, expand_root, missing_data, root_path
+from fusekit.recipe.dataroot import DataRoot, expand_root, root_path
 from fusekit.recipe.diagnose import problems_of
 from fusekit.recipe.fuse_options import FuseOptions
 from fusekit.recipe.problems import Problem, RecipeProblems, TreePath, dotted
@@ -146,14 +145,14 @@ class DatasetEntry:
         section: Its section.
         config: Its validated parameters.
         root: Folder of its data.
-        missing: A sentence about its missing data, or None.
+        unset: The environment variable from which the folder is read, if it is not set.
     """
 
     name: str
     section: DatasetSection
     config: DatasetConfig
     root: Path | None
-    missing: str | None = None
+    unset: str | None = None
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -167,7 +166,7 @@ class BenchmarkFile:
 
     Attributes:
         model: The sections.
-        datasets: The datasets in order; those whose data is missing are included.
+        datasets: The datasets in order.
         registry: The registry of the components.
         text: The text of the file.
     """
@@ -215,28 +214,6 @@ class BenchmarkFile:
         _check_names(model, datasets, tree)
         return cls(model, datasets, registry, text)
 
-    @property
-    def present(self) -> tuple[DatasetEntry, ...]:
-        """The datasets whose data is present."""
-        return tuple(entry for entry in self.datasets if entry.missing is None)
-
-    def check_data(self, *, skip_missing: bool) -> None:
-        """Refuses missing data.
-
-        Args:
-            skip_missing: Only refuse if the data of every dataset is missing.
-
-        Raises:
-            DataError: Lists the datasets whose data is missing.
-        """
-        missing = [f"{entry.name}: {entry.missing}" for entry in self.datasets if entry.missing is not None]
-        if missing and (not skip_missing or not self.present):
-            raise DataError(
-                "\n".join(missing),
-                hint="correct `root` of these datasets, or remove them"
-                + ("" if skip_missing else "; --skip-missing leaves them out"),
-            )
-
 
 def _with_roots(tree: Node) -> tuple[Node, list[DataRoot]]:
     """Replaces environment variables in the roots of the datasets, as a recipe does in ``data.root``."""
@@ -260,7 +237,7 @@ def _entry(section: DatasetSection, place: TreePath, components: Sequence[Compon
     config = component.config
     assert isinstance(config, DatasetConfig)
     name = section.name or call_config(component, "provenance").name
-    return DatasetEntry(name, section, config, root_path(section.root), missing_data(component, section.root, given))
+    return DatasetEntry(name, section, config, root_path(section.root), given.unset)
 
 
 def _check_names(model: BenchmarkModel, datasets: Sequence[DatasetEntry], tree: Node) -> None:

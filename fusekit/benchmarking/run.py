@@ -100,7 +100,6 @@ def benchmark(
     """
     if not isinstance(file, BenchmarkFile):
         file = BenchmarkFile.from_dict(file) if isinstance(file, Mapping) else BenchmarkFile.load(file)
-    file.check_data(skip_missing=skip_missing)
     folder = Path(out) if out is not None else Path("results") / file.model.name
     check_folder(folder)
     where = launch()
@@ -115,6 +114,7 @@ def benchmark(
             threads_of(jobs),
         )
         bench = setting.workbench()
+        bench.check_data(skip_missing=skip_missing)
         tasks = list(_tasks(bench))
         done = _perform(bench, setting, tasks[where.rank :: where.world], jobs, advance)
         if where.world > 1:
@@ -149,8 +149,8 @@ def check_folder(folder: Path) -> None:
 def _tasks(bench: Workbench) -> Iterator[Task]:
     """Everything that is to be computed; builds datasets, methods and metrics, so that mistakes are found first."""
     model = bench.file.model
-    present = {entry.name for entry in bench.file.present}
-    for entry in bench.file.present:
+    present = {entry.name for entry in bench.present}
+    for entry in bench.present:
         bench.methods(entry.name)
         bench.metrics(ideal=_has_ideal(bench, entry))
         yield from (Task(entry.name, index) for index in bench.scenes(entry.name))
@@ -180,7 +180,7 @@ def _perform(
 
 def _plain(bench: Workbench, setting: Setting, done: Mapping[Task, SceneResult], folder: Path) -> dict[str, Any]:
     """All numbers, in the structure of ``benchmark.json``; writes the pictures."""
-    model, present = bench.file.model, bench.file.present
+    model, present = bench.file.model, bench.present
     scored = {entry.name: [done[Task(entry.name, index)] for index in bench.scenes(entry.name)] for entry in present}
     metrics: dict[str, Metric] = {}
     for entry in present:
@@ -195,7 +195,7 @@ def _plain(bench: Workbench, setting: Setting, done: Mapping[Task, SceneResult],
         where = {name: e.name for e in reversed(present) for name in bench.methods(e.name)}
         by_dataset = [(where[name], name) for name in measured]
         costs = cost.measure(setting, by_dataset, model.cost.size, model.cost.repeats)
-    skipped = [f"{e.name} is left out: {e.missing}" for e in bench.file.datasets if e.missing is not None]
+    skipped = [f"{name} is left out: {reason}" for name, reason in bench.missing.items()]
     nowhere = [
         f"{section.printed} is in no table: {reasons}"
         for section in model.methods
@@ -233,7 +233,7 @@ def _plain(bench: Workbench, setting: Setting, done: Mapping[Task, SceneResult],
 
 def _in_no_table(bench: Workbench, method: str) -> str | None:
     """Why a method applies to none of the datasets; None if it applies to one."""
-    reasons = {entry.name: bench.left_out(entry.name).get(method) for entry in bench.file.present}
+    reasons = {entry.name: bench.left_out(entry.name).get(method) for entry in bench.present}
     if None in reasons.values():
         return None
     return "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
@@ -317,7 +317,7 @@ def _per_source(scenes: Sequence[SceneResult], method: str, metrics: Sequence[st
 
 
 def _robustness(bench: Workbench, done: Mapping[Task, SceneResult]) -> Iterator[dict[str, Any]]:
-    present = {entry.name for entry in bench.file.present}
+    present = {entry.name for entry in bench.present}
     for number, section in enumerate(bench.file.model.robustness):
         if section.dataset not in present:
             continue
@@ -365,9 +365,9 @@ def _conditions(bench: Workbench) -> list[list[str]]:
         [
             "Interval",
             f"{100 * bootstrap.confidence:g} % interval of the mean difference from the best baseline of the "
-            f"column that fuses (copies of a source are ranked, but not compared with), paired by image, {bootstrap.resamples:,} "
-            f"resamples, seed {bootstrap.seed}. Images of one drive or patient are not independent, so the true "
-            "interval is wider.",
+            f"column that fuses; copies of a source are ranked, but not compared with. Paired by image, "
+            f"{bootstrap.resamples:,} resamples, seed {bootstrap.seed}. Images of one drive or patient are not "
+            "independent, so the true interval is wider.",
         ],
         ["Device", str(bench.device.type)],
     ]

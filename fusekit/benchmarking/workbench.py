@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -15,7 +16,7 @@ from fusekit.benchmarking.file import BenchmarkFile, DatasetEntry
 from fusekit.benchmarking.identity import SCORING, code_digest, digest, image_digest
 from fusekit.benchmarking.methods import Fusion, Method, MethodLoader, failure
 from fusekit.benchmarking.store import Store
-from fusekit.errors import FusekitError, PluginError
+from fusekit.errors import DataError, FusekitError, PluginError, UsageError
 from fusekit.evaluation.grey import grey8
 from fusekit.evaluation.scoring import score
 from fusekit.interfaces.config import ComponentRef, Severity
@@ -81,10 +82,44 @@ class Workbench:
         """
         if name not in self._datasets:
             entry = self.entry(name)
+            if entry.unset is not None:
+                raise DataError(f"the environment variable {entry.unset}, from which `root` is read, is not set")
             found = self.file.registry.component_class("dataset", entry.section.use)
             seed = stream_seed(0, "data")
             self._datasets[name] = found(entry.config, entry.root, entry.section.split, seed=seed)
         return self._datasets[name]
+
+    @cached_property
+    def missing(self) -> dict[str, str]:
+        """Datasets whose data is missing, with the reason; data of a split that is not used may be missing."""
+        reasons = {}
+        for entry in self.file.datasets:
+            try:
+                self.dataset(entry.name)
+            except DataError as error:
+                reasons[entry.name] = error.message
+        return reasons
+
+    @property
+    def present(self) -> tuple[DatasetEntry, ...]:
+        """The datasets whose data is present."""
+        return tuple(entry for entry in self.file.datasets if entry.name not in self.missing)
+
+    def check_data(self, *, skip_missing: bool) -> None:
+        """Refuses missing data.
+
+        Args:
+            skip_missing: Refuse only if the data of every dataset is missing.
+
+        Raises:
+            DataError: Lists the datasets whose data is missing.
+        """
+        if self.missing and not (skip_missing and self.present):
+            raise DataError(
+                "\n".join(f"{name}: {reason}" for name, reason in self.missing.items()),
+                hint="correct `root` of these datasets, or remove them"
+                + ("" if skip_missing else "; --skip-missing leaves them out"),
+            )
 
     def scenes(self, name: str) -> range:
         """Indices of the scenes of a dataset that are used."""
@@ -119,7 +154,7 @@ class Workbench:
                 refs = [ComponentRef(use=spec.name) for spec in self.file.registry.for_tables("backbone")]
             for method in self._loader.rules(refs, entry, "baseline", model.fuse):
                 if method.name in made:
-                    raise FusekitError(
+                    raise UsageError(
                         f"a method has the name of a baseline: {method.name}", hint="give it another `name`"
                     )
                 made[method.name] = method
