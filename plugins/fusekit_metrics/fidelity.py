@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fusekit.interfaces.metric import Metric, MetricValue
-from fusekit_metrics.structure import information_of_scales
+from fusekit_metrics.structure import Information, information_of_scales, sum_of_log1p, vif_scales
 
 _WEIGHTS = (1.0 / 2.15, 0.0, 0.15 / 2.15, 1.0 / 2.15)
 _NOISE = 0.005 * 255.0**2
@@ -37,21 +37,23 @@ class FusionFidelity(Metric):
 
     def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
         """Measure the fidelity to the sources, and to each of them alone."""
-        scales = [list(information_of_scales(source, fused, noise=_NOISE)) for source in sources]
-        value, available = 0.0, 0.0
+        of_fused = vif_scales(fused)
+        scales = [list(information_of_scales(vif_scales(source), of_fused, noise=_NOISE)) for source in sources]
+        value = 0.0
         alone = [0.0] * len(sources)
         alone_available = [0.0] * len(sources)
         for weight, terms in zip(_WEIGHTS, zip(*scales, strict=True), strict=True):
             chosen = terms[-1]
-            preserved, offered, gain = chosen.preserved, chosen.available, chosen.gain
             for other in reversed(terms[:-1]):
-                smaller = other.gain < gain
-                preserved = torch.where(smaller, other.preserved, preserved)
-                offered = torch.where(smaller, other.available, offered)
-                gain = torch.where(smaller, other.gain, gain)
-            value += weight * _ratio(preserved, offered)
+                smaller = other.gain < chosen.gain
+                chosen = Information(
+                    torch.where(smaller, other.preserved, chosen.preserved),
+                    torch.where(smaller, other.available, chosen.available),
+                    torch.where(smaller, other.gain, chosen.gain),
+                )
+            value += weight * _ratio(chosen)
             for index, term in enumerate(terms):
-                alone[index] += weight * _ratio(term.preserved, term.available)
+                alone[index] += weight * _ratio(term)
                 alone_available[index] += float(term.available.sum())
         available = sum(alone_available)
         return MetricValue(
@@ -60,6 +62,6 @@ class FusionFidelity(Metric):
         )
 
 
-def _ratio(preserved: Tensor, available: Tensor) -> float:
-    constant = 1e-7 * math.log(10.0)  # the constant is for logarithms to the base 10
-    return float((preserved + constant).sum()) / float((available + constant).sum())
+def _ratio(terms: Information) -> float:
+    constant = terms.gain.numel() * 1e-7 * math.log(10.0)  # the constant is for logarithms to the base 10
+    return (sum_of_log1p(terms.preserved) + constant) / (sum_of_log1p(terms.available) + constant)
