@@ -24,14 +24,17 @@ _BLOCKS: ContextVar[tuple[tuple[dict[int, Tensor], dict[Any, Any]], ...]] = Cont
 
 
 @contextmanager
-def sharing(images: Iterable[Tensor]) -> Iterator[None]:
+def sharing(images: Iterable[Tensor], kept: dict[Any, Any] | None = None) -> Iterator[None]:
     """Keeps the results of `shared` functions of these images until the block ends. Blocks can be nested.
 
     Args:
         images: Images that do not change within the block. They are recognised by identity.
+        kept: Where results are kept; give the same dictionary to a later block of the same images to use them again.
     """
     outer = _BLOCKS.get()
-    token = _BLOCKS.set((*outer, ({**outer[-1][0], **{id(image): image for image in images}}, {})))
+    token = _BLOCKS.set(
+        (*outer, ({**outer[-1][0], **{id(image): image for image in images}}, {} if kept is None else kept))
+    )
     try:
         yield
     finally:

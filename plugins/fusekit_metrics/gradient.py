@@ -94,7 +94,7 @@ class EdgeIntensity(Metric):
 def edge_strength_and_angle(horizontal: Tensor, vertical: Tensor) -> tuple[Tensor, Tensor]:
     """Strength ``sqrt(gx^2 + gy^2)`` and angle ``atan(gy / gx)``, pi/2 if gx = 0, of Sobel responses."""
     strength, angle = torch.empty_like(horizontal), torch.empty_like(horizontal)
-    for rows in bands(*horizontal.shape, horizontal.device):
+    for rows in bands(len(horizontal), horizontal.shape[1], horizontal.device):
         across, down = horizontal[rows], vertical[rows]
         # Arithmetic with a mask of 0 and 1 is exact, and on a CPU several times faster than `torch.where`.
         upright = (across == 0.0).to(torch.float64)
@@ -161,7 +161,7 @@ class EdgePreservation(Metric):
             of_source = self.edges(source)
             parts = (
                 torch.dot(self._preserved(of_source, of_fused, rows).flatten(), of_source[0][rows].flatten())
-                for rows in bands(*fused.shape, fused.device)
+                for rows in bands(len(fused), fused.shape[1], fused.device)
             )
             kept.append(math.fsum(map(float, parts)))
             weights.append(float(of_source[0].sum()))

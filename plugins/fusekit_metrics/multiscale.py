@@ -37,10 +37,12 @@ class MultiScaleSimilarity(PairwiseMetric):
         """Measure the similarity with one source."""
         product = 1.0
         for scale, (first, second) in enumerate(zip(scales_of(source), scales_of(fused), strict=True)):
-            luminance, structure = ssim_factors(first, second)
             last = scale == len(_WEIGHTS) - 1
-            mean = float((luminance * structure if last else structure).mean())
-            product *= max(mean, 0.0) ** _WEIGHTS[scale]
+            total = 0.0
+            for rows in first.bands:
+                luminance, structure = ssim_factors(first, second, rows)
+                total += float((luminance * structure if last else structure).sum())
+            product *= max(total / first.mean.numel(), 0.0) ** _WEIGHTS[scale]
         return product
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fusekit.interfaces.metric import shared
-from fusekit_metrics.filtering import filter_both, gaussian_taps, levels
+from fusekit_metrics.filtering import bands, filter_both, gaussian_taps, levels
 from fusekit_metrics.pairwise import PairwiseMetric
 
 _EPSILON = 1e-10
@@ -72,11 +72,16 @@ class Moments:
     window: Window
     highest_product: float
 
-    def covariance(self, other: Moments) -> Tensor:
-        """Covariance with another image under the same window, ``(H', W')``."""
-        return _mean_of_product(self.values, other.values, self.window, self.highest_product).addcmul_(
-            self.mean, other.mean, value=-1.0
-        )
+    @property
+    def bands(self) -> Iterator[slice]:
+        """Rows of the maps that are processed together."""
+        return bands(len(self.mean), self.mean.shape[1], self.mean.device)
+
+    def covariance(self, other: Moments, rows: slice) -> Tensor:
+        """Covariance with another image under the same window, ``(rows, W')``."""
+        needed = slice(rows.start, rows.stop + len(self.window.taps) - 1)
+        mean = _mean_of_product(self.values[needed], other.values[needed], self.window, self.highest_product)
+        return mean.addcmul_(self.mean[rows], other.mean[rows], value=-1.0)
 
 
 def moments_of(values: Tensor, window: Window, highest_product: float = math.inf) -> Moments:
@@ -99,21 +104,23 @@ def local_moments(image: Tensor, window: Window) -> Moments:
 
 
 def ssim_factors(
-    first: Moments, second: Moments, data_range: float = 255.0, unbiased: float = 1.0
+    first: Moments, second: Moments, rows: slice, data_range: float = 255.0, unbiased: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """The two factors of SSIM at every position: luminance, and contrast with structure.
+    """The two factors of SSIM at the positions of some rows: luminance, and contrast with structure.
 
     Args:
         first: Moments of an image.
         second: Moments of another image under the same window.
+        rows: Rows of the maps.
         data_range: L in the constants ``(.01 L)^2`` and ``(.03 L)^2``.
         unbiased: Factor of variances and covariance; n / (n - 1) gives the sample form for windows of n pixels.
     """
     stabiliser_1, stabiliser_2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-    squares = torch.addcmul(first.mean.square().add_(stabiliser_1), second.mean, second.mean)
-    luminance = (first.mean * second.mean).mul_(2.0).add_(stabiliser_1).div_(squares)
-    variances = (first.variance + second.variance).mul_(unbiased).add_(stabiliser_2)
-    structure = first.covariance(second).mul_(2.0 * unbiased).add_(stabiliser_2).div_(variances)
+    mean_1, mean_2 = first.mean[rows], second.mean[rows]
+    squares = mean_1.square().add_(stabiliser_1).addcmul_(mean_2, mean_2)
+    luminance = (mean_1 * mean_2).mul_(2.0).add_(stabiliser_1).div_(squares)
+    variances = (first.variance[rows] + second.variance[rows]).mul_(unbiased).add_(stabiliser_2)
+    structure = first.covariance(second, rows).mul_(2.0 * unbiased).add_(stabiliser_2).div_(variances)
     return luminance, structure
 
 
@@ -130,10 +137,11 @@ def ssim_map(
         data_range: As for `ssim_factors`.
         unbiased: As for `ssim_factors`.
     """
-    luminance, structure = ssim_factors(
-        local_moments(first, window), local_moments(second, window), data_range, unbiased
-    )
-    return luminance.mul_(structure)
+    one, two = local_moments(first, window), local_moments(second, window)
+    values = torch.empty_like(one.mean)
+    for rows in one.bands:
+        torch.mul(*ssim_factors(one, two, rows, data_range, unbiased), out=values[rows])
+    return values
 
 
 def ssim(
@@ -176,7 +184,7 @@ def vif_scales(
 
 @dataclass(frozen=True)
 class Information:
-    """Terms of VIF at every position of one scale.
+    """Terms of VIF at positions of one scale. Information is ``log(1 + term)``.
 
     Attributes:
         preserved: ``g^2 s1^2 / (sv + noise)``.
@@ -189,23 +197,22 @@ class Information:
     gain: Tensor
 
 
-def information_of_scales(
-    reference: Sequence[Moments], test: Sequence[Moments], noise: float = 2.0
-) -> Iterator[Information]:
-    """The terms of VIF at each of its scales; information is ``log(1 + term)``.
+def information(reference: Moments, test: Moments, rows: slice, noise: float = 2.0) -> Information:
+    """The terms of VIF at some rows of one scale.
 
     Args:
-        reference: Scales of the reference image.
-        test: Scales of the image that is compared with it.
+        reference: Scale of the reference image.
+        test: The same scale of the image that is compared with it.
+        rows: Rows of the maps.
         noise: Variance of the noise of vision, in squared grey levels.
     """
-    for first, second in zip(reference, test, strict=True):
-        covariance = first.covariance(second)
-        # A gain of 0, where an image is flat or the covariance negative, preserves nothing, whatever the residue is.
-        textured = (first.variance * second.variance > 0.0).to(torch.float64)
-        gain = (covariance / (first.variance + _EPSILON)).clamp_(min=0.0).mul_(textured)
-        residue = torch.addcmul(second.variance, gain, covariance, value=-1.0).clamp_(min=_EPSILON).add_(noise)
-        yield Information(gain.square().mul_(first.variance).div_(residue), first.variance / noise, gain)
+    covariance = reference.covariance(test, rows)
+    variance_1, variance_2 = reference.variance[rows], test.variance[rows]
+    # A gain of 0, where an image is flat or the covariance negative, preserves nothing, whatever the residue is.
+    textured = (variance_1 * variance_2 > 0.0).to(torch.float64)
+    gain = (covariance / (variance_1 + _EPSILON)).clamp_(min=0.0).mul_(textured)
+    residue = covariance.mul_(gain).neg_().add_(variance_2).clamp_(min=_EPSILON).add_(noise)
+    return Information(gain.square().mul_(variance_1).div_(residue), variance_1 / noise, gain)
 
 
 def sum_of_log1p(values: Tensor) -> float:
@@ -228,8 +235,13 @@ def vif(
     window_of: Callable[[int], Window] = vif_window,
 ) -> float:
     """Pixel-domain VIF of ``test`` against ``reference``, both 8-bit; NaN if the reference is constant."""
-    scales = (vif_scales(image, highest_product, window_of) for image in (reference, test))
-    preserved = math.fsum(sum_of_log1p(terms.preserved) for terms in information_of_scales(*scales))
+    preserved = math.fsum(
+        sum_of_log1p(information(first, second, rows).preserved)
+        for first, second in zip(
+            vif_scales(reference, highest_product, window_of), vif_scales(test, highest_product, window_of), strict=True
+        )
+        for rows in first.bands
+    )
     available = _available(reference, highest_product, window_of)
     return preserved / available if available > 0.0 else math.nan
 
