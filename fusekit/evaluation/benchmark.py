@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +13,10 @@ from torch import Tensor
 
 from fusekit.evaluation.confusion import Confusion
 from fusekit.evaluation.grey import grey8
-from fusekit.interfaces.metric import Metric, MetricValue, ReferenceMetric
+from fusekit.evaluation.scoring import score_each
+from fusekit.interfaces.metric import Metric
 from fusekit.interfaces.task import SegmentationNetwork
+from fusekit.plugin.registry import registry
 
 FROZEN_PROTOCOL = (
     "Frozen: a single network, the one trained in this run, segments the luminance of every method's result. "
@@ -103,18 +106,17 @@ class Benchmark:
             ValueError: The number of results differs from the number of methods.
         """
         self.ids.append(scene)
-        grey_sources = [grey8(source) for source in sources]
-        grey_ideal = None if ideal is None else grey8(ideal)
-        for scores, result in zip(self.scores, results, strict=True):
-            grey = grey8(result)
-            for key, metric in self.metrics.items():
-                measured = _measure(metric, grey, grey_sources, grey_ideal)
+        first, second = itertools.tee(results)
+        for scores, result, values in zip(
+            self.scores, first, score_each(self.metrics, second, sources, ideal), strict=True
+        ):
+            for key, measured in values.items():
                 scores.values.setdefault(key, []).append(measured.value)
                 scores.per_source.setdefault(key, []).append(measured.per_source)
             if self.task is not None and label is not None:
                 if scores.confusion is None:
                     scores.confusion = Confusion(len(self.task.classes), self.task.ignored)
-                scores.confusion.add(self._predict(grey), label)
+                scores.confusion.add(self._predict(grey8(result)), label)
 
     def _predict(self, grey: Tensor) -> Tensor:
         assert self.task is not None
@@ -123,13 +125,17 @@ class Benchmark:
             return self.task.predict(self.task(image))[0].cpu()
 
     def to_plain(self) -> dict[str, Any]:
-        """All numbers as plain data for JSON; NaN is None."""
+        """All numbers as plain data for JSON; NaN is None.
+
+        The ``version`` of a metric is that of the distribution whose plugin declares it, None for a local file.
+        """
         return {
             "scenes": self.ids,
             "metrics": {
                 key: {
                     "name": metric.name,
                     "dialect": metric.dialect,
+                    "version": _version(key),
                     "unit": metric.unit,
                     "higher_is_better": metric.higher_is_better,
                     "explanation": (type(metric).__doc__ or "").strip().split("\n\n")[0].replace("\n", " "),
@@ -177,8 +183,10 @@ class Benchmark:
         }
 
 
-def _measure(metric: Metric, fused: Tensor, sources: Sequence[Tensor], ideal: Tensor | None) -> MetricValue:
-    return metric(fused, sources, ideal) if isinstance(metric, ReferenceMetric) else metric(fused, sources)
+def _version(metric: str) -> str | None:
+    """Version of the distribution whose plugin declares a metric; None for a local file or an unknown component."""
+    declared = ((report.version, spec) for report in registry().reports for spec in report.components)
+    return next((version for version, spec in declared if (spec.kind, spec.name) == ("metric", metric)), None) or None
 
 
 def mean(values: Sequence[float]) -> float:

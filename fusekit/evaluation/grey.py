@@ -1,4 +1,4 @@
-"""The single conversion from an image to the 8-bit grey image that metrics score."""
+"""The single conversion from an image to the 8-bit image that metrics score: grey, or RGB for metrics of colour."""
 
 from __future__ import annotations
 
@@ -44,3 +44,19 @@ def grey8(image: Tensor) -> Tensor:
         raise ValueError(f"expected uint8 or a floating point dtype, got {image.dtype}")
     grey = levels[0] if levels.shape[0] == 1 else 0.299 * levels[0] + 0.587 * levels[1] + 0.114 * levels[2]
     return torch.round(torch.round(grey, decimals=_DECIMALS)).clamp(0.0, 255.0).to(torch.uint8)
+
+
+def colour8(image: Tensor) -> Tensor:
+    """Convert an image to the 8-bit RGB image that metrics of colour take, each channel rounded as in `grey8`.
+
+    Args:
+        image: As for `grey8`. One channel becomes three equal ones.
+
+    Returns:
+        ``(3, H, W)`` uint8.
+
+    Raises:
+        ValueError: As for `grey8`.
+    """
+    channels = image if image.ndim == 3 and image.shape[0] == 3 else grey8(image)[None].expand(3, -1, -1)
+    return torch.stack([grey8(channel) for channel in channels])

@@ -41,6 +41,8 @@ from .loss_term import LossTerm as LossTerm
 from .metric import Metric as Metric
 from .metric import MetricValue as MetricValue
 from .metric import ReferenceMetric as ReferenceMetric
+from .metric import shared as shared
+from .metric import sharing as sharing
 from .objective import Objective as Objective
 from .observer import Observer as Observer
 from .pathway import AttributionPath as AttributionPath

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fusekit.interfaces.metric import Metric, MetricValue
+from fusekit.interfaces.metric import Metric, MetricValue, shared
 from fusekit_metrics.filtering import sobel
 
 
@@ -57,6 +57,7 @@ class FusionArtefacts(Metric):
         )
 
 
+@shared
 def _strength_and_angle(image: Tensor) -> tuple[Tensor, Tensor]:
     across, down = (response / 8.0 for response in sobel(image, border="reflect"))
     # The angle is measured from the vertical axis; it is 0 where there is no edge.

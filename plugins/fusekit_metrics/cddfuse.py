@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from fusekit.interfaces.metric import shared
 from fusekit_metrics import error, gradient, information, statistics, structure
 from fusekit_metrics.filtering import sobel
 
@@ -91,6 +92,7 @@ class VisualInformationFidelity(structure.VisualInformationFidelity):
     dialect: ClassVar[str] = DIALECT
 
 
+@shared
 def edges_with_zero_border(image: Tensor) -> tuple[Tensor, Tensor]:
     """Edge strength and angle of a ``(H, W)`` image that is surrounded by zeros.
 
@@ -103,7 +105,8 @@ def edges_with_zero_border(image: Tensor) -> tuple[Tensor, Tensor]:
 
 def strength_ratio(source: Tensor, fused: Tensor) -> Tensor:
     """Relative edge strength ``min / max``; where both strengths are equal, it is the strength itself."""
-    return torch.where(source == fused, fused, gradient.strength_ratio(source, fused))
+    equal = (source == fused).to(torch.float64)
+    return gradient.strength_ratio(source, fused).mul_(1.0 - equal).addcmul_(equal, fused)
 
 
 class EdgePreservation(gradient.EdgePreservation):

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from fusekit.interfaces.metric import Metric, MetricValue
 from fusekit_metrics.pairwise import PairwiseMetric
+from fusekit_metrics.statistics import product
 
 # Mean squared error, in squared grey levels, of rounding to integer grey levels: the variance of an error that is
 # uniformly distributed over one level.
@@ -19,7 +19,8 @@ ROUNDING = 1.0 / 12.0
 
 def squared_error(first: Tensor, second: Tensor) -> float:
     """Mean squared error of two ``(H, W)`` uint8 images, in squared grey levels."""
-    return float((first.to(torch.float64) - second.to(torch.float64)).square().mean())
+    squares = product(first, first) + product(second, second) - 2 * product(first, second)
+    return squares / first.numel()
 
 
 def decibels(peak: float, error: float) -> float:

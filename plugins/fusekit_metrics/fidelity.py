@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fusekit.interfaces.metric import Metric, MetricValue
-from fusekit_metrics.structure import information_of_scales
+from fusekit_metrics.structure import Information, information, sum_of_log1p, vif_scales
 
 _WEIGHTS = (1.0 / 2.15, 0.0, 0.15 / 2.15, 1.0 / 2.15)
 _NOISE = 0.005 * 255.0**2
@@ -37,29 +37,50 @@ class FusionFidelity(Metric):
 
     def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
         """Measure the fidelity to the sources, and to each of them alone."""
-        scales = [list(information_of_scales(source, fused, noise=_NOISE)) for source in sources]
-        value, available = 0.0, 0.0
+        value = 0.0
         alone = [0.0] * len(sources)
-        alone_available = [0.0] * len(sources)
-        for weight, terms in zip(_WEIGHTS, zip(*scales, strict=True), strict=True):
-            chosen = terms[-1]
-            preserved, offered, gain = chosen.preserved, chosen.available, chosen.gain
-            for other in reversed(terms[:-1]):
-                smaller = other.gain < gain
-                preserved = torch.where(smaller, other.preserved, preserved)
-                offered = torch.where(smaller, other.available, offered)
-                gain = torch.where(smaller, other.gain, gain)
-            value += weight * _ratio(preserved, offered)
-            for index, term in enumerate(terms):
-                alone[index] += weight * _ratio(term.preserved, term.available)
-                alone_available[index] += float(term.available.sum())
-        available = sum(alone_available)
-        return MetricValue(
-            value if available > 0.0 else math.nan,
-            tuple(v if has > 0.0 else math.nan for v, has in zip(alone, alone_available, strict=True)),
+        scales = zip(*map(vif_scales, sources), vif_scales(fused), strict=True)
+        for weight, (*of_sources, of_fused) in zip(_WEIGHTS, scales, strict=True):
+            if weight == 0.0:
+                continue
+            chosen_sums = _Sums()
+            alone_sums = [_Sums() for _ in sources]
+            for rows in of_fused.bands:
+                terms = [information(of_source, of_fused, rows, noise=_NOISE) for of_source in of_sources]
+                chosen_sums.add(_smallest_gain(terms))
+                for sums, term in zip(alone_sums, terms, strict=True):
+                    sums.add(term)
+            value += weight * chosen_sums.ratio()
+            alone = [sum_ + weight * sums.ratio() for sum_, sums in zip(alone, alone_sums, strict=True)]
+        flat = [all(not bool(scale.variance.any()) for scale in vif_scales(source)) for source in sources]
+        per_source = tuple(math.nan if constant else one for constant, one in zip(flat, alone, strict=True))
+        return MetricValue(math.nan if all(flat) else value, per_source)
+
+
+def _smallest_gain(terms: Sequence[Information]) -> Information:
+    """At each position, the terms of the source with the smallest gain, the last one at equal gains."""
+    chosen = terms[-1]
+    for other in reversed(terms[:-1]):
+        smaller = other.gain < chosen.gain
+        chosen = Information(
+            torch.where(smaller, other.preserved, chosen.preserved),
+            torch.where(smaller, other.available, chosen.available),
+            torch.where(smaller, other.gain, chosen.gain),
         )
+    return chosen
 
 
-def _ratio(preserved: Tensor, available: Tensor) -> float:
-    constant = 1e-7 * math.log(10.0)  # the constant is for logarithms to the base 10
-    return float((preserved + constant).sum()) / float((available + constant).sum())
+class _Sums:
+    """Sums over positions of preserved and available information, with a constant for logarithms to the base 10."""
+
+    def __init__(self) -> None:
+        self.preserved = 0.0
+        self.available = 0.0
+
+    def add(self, terms: Information) -> None:
+        constant = terms.gain.numel() * 1e-7 * math.log(10.0)
+        self.preserved += sum_of_log1p(terms.preserved) + constant
+        self.available += sum_of_log1p(terms.available) + constant
+
+    def ratio(self) -> float:
+        return self.preserved / self.available

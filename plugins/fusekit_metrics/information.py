@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from fusekit.interfaces.metric import Metric, MetricValue
+from fusekit.interfaces.metric import Metric, MetricValue, shared
 from fusekit_metrics.pairwise import PairwiseMetric
 
 _LEVELS = 256
@@ -23,14 +23,22 @@ def _entropy_of_counts(counts: Tensor) -> float:
     return float(-(share * torch.log2(share)).sum()) + 0.0
 
 
+@shared
+def histogram(image: Tensor) -> Tensor:
+    """How often each of the 256 grey levels occurs in a ``(H, W)`` uint8 image."""
+    return torch.bincount(image.flatten(), minlength=_LEVELS)
+
+
+@shared
 def entropy(image: Tensor) -> float:
     """Shannon entropy, in bits, of the grey levels of a ``(H, W)`` uint8 image."""
-    return _entropy_of_counts(torch.bincount(image.reshape(-1).long(), minlength=_LEVELS))
+    return _entropy_of_counts(histogram(image))
 
 
+@shared
 def joint_entropy(first: Tensor, second: Tensor) -> float:
     """Shannon entropy, in bits, of the pairs of grey levels of two ``(H, W)`` uint8 images."""
-    pairs = first.reshape(-1).long() * _LEVELS + second.reshape(-1).long()
+    pairs = first.flatten().to(torch.int32).mul_(_LEVELS).add_(second.flatten())
     return _entropy_of_counts(torch.bincount(pairs, minlength=_LEVELS * _LEVELS))
 
 
@@ -114,7 +122,7 @@ class CrossEntropy(PairwiseMetric):
 
     def compare(self, source: Tensor, fused: Tensor) -> float:
         """Measure the cross entropy of one source and the fused image."""
-        counts = [torch.bincount(image.reshape(-1).long(), minlength=_LEVELS).double() for image in (source, fused)]
+        counts = [histogram(image).double() for image in (source, fused)]
         common = (counts[0] > 0) & (counts[1] > 0)
         if not bool(common.any()):
             return math.nan

@@ -9,10 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fusekit.interfaces.metric import Metric, MetricValue
+from fusekit.interfaces.metric import Metric, MetricValue, shared
 from fusekit_metrics.filtering import gaussian_valid, halved, uniform_sums
 from fusekit_metrics.pairwise import PairwiseMetric
-from fusekit_metrics.structure import ssim_maps
+from fusekit_metrics.structure import SSIM_WINDOW, Moments, local_moments, moments_of, ssim_factors
 
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
@@ -35,20 +35,24 @@ class MultiScaleSimilarity(PairwiseMetric):
 
     def compare(self, source: Tensor, fused: Tensor) -> float:
         """Measure the similarity with one source."""
-        pair = torch.stack((source, fused)).to(torch.float64)
         product = 1.0
-        for scale, weight in enumerate(_WEIGHTS, start=1):
-            luminance, structure = ssim_maps(pair[0], pair[1])
-            last = scale == len(_WEIGHTS)
-            mean = float((luminance * structure if last else structure).mean())
-            product *= max(mean, 0.0) ** weight
-            if not last:
-                pair = self.next_scale(pair)
+        for scale, (first, second) in enumerate(zip(scales_of(source), scales_of(fused), strict=True)):
+            last = scale == len(_WEIGHTS) - 1
+            total = 0.0
+            for rows in first.bands:
+                luminance, structure = ssim_factors(first, second, rows)
+                total += float((luminance * structure if last else structure).sum())
+            product *= max(total / first.mean.numel(), 0.0) ** _WEIGHTS[scale]
         return product
 
-    def next_scale(self, images: Tensor) -> Tensor:
-        """Images ``(N, H, W)`` of the next scale, of half the size."""
-        return torch.nn.functional.avg_pool2d(images, 2)
+
+@shared
+def scales_of(image: Tensor) -> tuple[Moments, ...]:
+    """Moments of a ``(H, W)`` uint8 image at the five scales of MS-SSIM."""
+    scales = [local_moments(image, SSIM_WINDOW)]
+    for _ in _WEIGHTS[1:]:
+        scales.append(moments_of(torch.nn.functional.avg_pool2d(scales[-1].values[None], 2)[0], SSIM_WINDOW))
+    return tuple(scales)
 
 
 class ExposureSimilarity(Metric):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fusekit.interfaces.metric import Metric, MetricValue
 from fusekit_metrics.filtering import gaussian_in_zeros, sobel
-from fusekit_metrics.structure import gaussian_window, local_moments, ssim_maps
+from fusekit_metrics.structure import gaussian_window, local_moments, ssim_map
 
 
 def stretched(image: Tensor) -> Tensor | None:
@@ -146,17 +146,12 @@ class SwitchedSimilarity(Metric):
     def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
         """Measure the similarity with all sources together."""
         window = gaussian_window(7, 1.5)
-
-        def similarity(first: Tensor, second: Tensor) -> Tensor:
-            luminance, structure = ssim_maps(first, second, window)
-            return luminance * structure
-
-        maps = torch.stack([similarity(source, fused) for source in sources])
-        variances = torch.stack([local_moments(s.double(), s.double(), window)[2] for s in sources])
+        maps = torch.stack([ssim_map(source, fused, window) for source in sources])
+        variances = torch.stack([local_moments(source, window).variance for source in sources])
         agree = torch.ones_like(maps[0], dtype=torch.bool)
         for i, first in enumerate(sources):
             for second in sources[i + 1 :]:
-                agree &= similarity(first, second) >= 0.75
+                agree &= ssim_map(first, second, window) >= 0.75
         total = variances.sum(dim=0)
         weights = torch.where(total > 0.0, variances / torch.where(total > 0.0, total, 1.0), 1.0 / len(sources))
         return MetricValue(float(torch.where(agree, (weights * maps).sum(dim=0), maps.amax(dim=0)).mean()))

@@ -9,21 +9,39 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from fusekit.interfaces.metric import Metric, MetricValue
+from fusekit.interfaces.metric import Metric, MetricValue, shared
+from fusekit_metrics.filtering import levels
 from fusekit_metrics.pairwise import PairwiseMetric
 
 
-def pearson(first: Tensor, second: Tensor) -> float:
-    """Pearson correlation over pixels of two integer-valued images; NaN if one of them is constant.
+@shared
+def total(image: Tensor) -> int:
+    """Exact sum of the values of an integer-valued image."""
+    return int(levels(image).sum())
 
-    Integer values make the test for a constant image exact: in float64 the mean of equal integers has no error.
-    """
-    deviation_first = first.to(torch.float64) - first.to(torch.float64).mean()
-    deviation_second = second.to(torch.float64) - second.to(torch.float64).mean()
-    power = float(deviation_first.square().sum()) * float(deviation_second.square().sum())
-    if power == 0.0:
-        return math.nan
-    return float((deviation_first * deviation_second).sum()) / math.sqrt(power)
+
+@shared
+def product(first: Tensor, second: Tensor) -> int:
+    """Exact sum over pixels of the product of two images with 8-bit levels."""
+    # Sums in float64 are exact up to 2^53, which is 10^11 pixels.
+    return int(torch.dot(levels(first).flatten(), levels(second).flatten()))
+
+
+def covariance(first: Tensor, second: Tensor) -> int:
+    """Covariance of two uint8 images of n pixels times n^2, an exact integer."""
+    return first.numel() * product(first, second) - total(first) * total(second)
+
+
+def correlation(product: int, square_1: int, square_2: int) -> float:
+    """Correlation from a covariance and two variances with a common factor; NaN if a variance is 0."""
+    # Integers, so that the test for a constant image is exact. They can be too large for a float.
+    power = square_1 * square_2
+    return math.copysign(math.sqrt(product * product / power), product) if power > 0 else math.nan
+
+
+def pearson(first: Tensor, second: Tensor) -> float:
+    """Pearson correlation over pixels of two uint8 images; NaN if one of them is constant."""
+    return correlation(covariance(first, second), covariance(first, first), covariance(second, second))
 
 
 class StandardDeviation(Metric):
@@ -38,7 +56,7 @@ class StandardDeviation(Metric):
 
     def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
         """Measure the fused image; the sources are not used."""
-        return MetricValue(float(fused.to(torch.float64).std(correction=0)))
+        return MetricValue(math.sqrt(covariance(fused, fused)) / fused.numel())
 
 
 class CorrelationCoefficient(PairwiseMetric):
@@ -78,9 +96,12 @@ class SumOfCorrelationsOfDifferences(Metric):
         others = len(sources) - 1
         if others == 0:
             return MetricValue(math.nan, (math.nan,))
-        integers = [source.to(torch.int64) for source in sources]
-        total = torch.stack(integers).sum(dim=0)
-        # (N - 1) times the difference: correlation ignores the factor, and integers stay exact.
-        scaled = others * fused.to(torch.int64) - total
-        correlations = tuple(pearson(scaled + source, source) for source in integers)
-        return MetricValue(sum(correlations), correlations)
+        correlations = []
+        for index, source in enumerate(sources):
+            # (N - 1) times the difference, as factors of the images: correlation ignores the factor, and the covariance
+            # of the difference is a sum of those of the images.
+            terms = [(others, fused), *((-1, other) for j, other in enumerate(sources) if j != index)]
+            with_source = sum(factor * covariance(image, source) for factor, image in terms)
+            own = sum(f * g * covariance(first, second) for f, first in terms for g, second in terms)
+            correlations.append(correlation(with_source, own, covariance(source, source)))
+        return MetricValue(sum(correlations), tuple(correlations))

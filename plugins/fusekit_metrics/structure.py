@@ -10,86 +10,185 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fusekit_metrics.filtering import gaussian_valid, uniform_valid
+from fusekit.interfaces.metric import shared
+from fusekit_metrics.filtering import bands, filter_both, gaussian_taps, levels
 from fusekit_metrics.pairwise import PairwiseMetric
 
-# Filters images (..., H, W) with a window, only at positions where the window is inside the image.
-Window = Callable[[Tensor], Tensor]
+_EPSILON = 1e-10
+
+
+@dataclass(frozen=True)
+class Window:
+    """A separable window of an odd number of pixels.
+
+    Attributes:
+        taps: Weights along an axis.
+        border: How the image continues outside, a mode of torch's ``pad``, so that there is a position for every pixel;
+            None for only the positions where the window is inside the image.
+    """
+
+    taps: tuple[float, ...]
+    border: str | None = None
+
+    def extended(self, image: Tensor) -> Tensor:
+        """A ``(H, W)`` image with the border that the window needs."""
+        if self.border is None:
+            return image
+        return torch.nn.functional.pad(image[None], (len(self.taps) // 2,) * 4, mode=self.border)[0]
+
+    def mean(self, extended: Tensor, step: int = 1) -> Tensor:
+        """Mean of an `extended` image under the window, at every ``step``-th position of each axis."""
+        return filter_both(extended, self.taps, step)
 
 
 def gaussian_window(size: int, sigma: float) -> Window:
     """A gaussian window of ``size`` x ``size`` pixels."""
-    return lambda images: gaussian_valid(images, size, sigma)
+    return Window(gaussian_taps(size, sigma))
 
 
 def uniform_window(size: int) -> Window:
     """A window of ``size`` x ``size`` pixels with equal weights."""
-    return lambda images: uniform_valid(images, size)
+    return Window((1.0 / size,) * size)
 
 
 SSIM_WINDOW = gaussian_window(11, 1.5)
 
 
-def local_moments(
-    first: Tensor, second: Tensor, window: Window, highest_product: float = math.inf
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Means, variances and covariance of two float64 images under a window, at valid positions only.
+@dataclass(frozen=True)
+class Moments:
+    """Mean and variance of an image under a window.
 
-    Args:
-        first: ``(H, W)`` float64.
-        second: ``(H, W)`` float64.
-        window: Filter of the window.
+    Attributes:
+        values: The image with the border that the window needs, float64.
+        mean: ``(H', W')`` float64.
+        variance: Of the same shape; clipped at 0, because rounding can make it negative.
+        window: The window.
         highest_product: Products of pixel values are cut to this value, as integer arithmetic that saturates does.
-
-    Returns:
-        ``mean_1, mean_2, variance_1, variance_2, covariance``; variances are clipped at 0, because rounding can make
-        them negative.
     """
-    products = torch.stack((first * first, second * second, first * second))
-    if math.isfinite(highest_product):
-        products.clamp_(max=highest_product)
-    mean_1, mean_2, square_1, square_2, product = window(torch.cat((torch.stack((first, second)), products)))
-    variance_1 = (square_1 - mean_1 * mean_1).clamp_(min=0.0)
-    variance_2 = (square_2 - mean_2 * mean_2).clamp_(min=0.0)
-    return mean_1, mean_2, variance_1, variance_2, product - mean_1 * mean_2
+
+    values: Tensor
+    mean: Tensor
+    variance: Tensor
+    window: Window
+    highest_product: float
+
+    @property
+    def bands(self) -> Iterator[slice]:
+        """Rows of the maps that are processed together."""
+        return bands(len(self.mean), self.mean.shape[1], self.mean.device)
+
+    def covariance(self, other: Moments, rows: slice) -> Tensor:
+        """Covariance with another image under the same window, ``(rows, W')``."""
+        needed = slice(rows.start, rows.stop + len(self.window.taps) - 1)
+        mean = _mean_of_product(self.values[needed], other.values[needed], self.window, self.highest_product)
+        return mean.addcmul_(self.mean[rows], other.mean[rows], value=-1.0)
 
 
-def ssim_maps(
-    first: Tensor, second: Tensor, window: Window = SSIM_WINDOW, data_range: float = 255.0, unbiased: float = 1.0
+def moments_of(values: Tensor, window: Window, highest_product: float = math.inf) -> Moments:
+    """Moments of a ``(H, W)`` float64 image under a window."""
+    extended = window.extended(values)
+    mean = window.mean(extended)
+    square = _mean_of_product(extended, extended, window, highest_product)
+    return Moments(extended, mean, square.addcmul_(mean, mean, value=-1.0).clamp_(min=0.0), window, highest_product)
+
+
+def _mean_of_product(first: Tensor, second: Tensor, window: Window, highest_product: float) -> Tensor:
+    product = first * second
+    return window.mean(product.clamp_(max=highest_product) if math.isfinite(highest_product) else product)
+
+
+@shared
+def local_moments(image: Tensor, window: Window) -> Moments:
+    """Moments of a ``(H, W)`` image of any dtype under a window."""
+    return moments_of(levels(image), window)
+
+
+def ssim_factors(
+    first: Moments, second: Moments, rows: slice, data_range: float = 255.0, unbiased: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """The two factors of SSIM at every valid position: luminance, and contrast with structure.
+    """The two factors of SSIM at the positions of some rows: luminance, and contrast with structure.
 
     Args:
-        first: ``(H, W)``, any dtype; computed in float64.
-        second: ``(H, W)``, any dtype; computed in float64.
-        window: Filter of the window.
+        first: Moments of an image.
+        second: Moments of another image under the same window.
+        rows: Rows of the maps.
         data_range: L in the constants ``(.01 L)^2`` and ``(.03 L)^2``.
         unbiased: Factor of variances and covariance; n / (n - 1) gives the sample form for windows of n pixels.
     """
     stabiliser_1, stabiliser_2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-    mean_1, mean_2, variance_1, variance_2, covariance = local_moments(
-        first.to(torch.float64), second.to(torch.float64), window
-    )
-    luminance = (2.0 * mean_1 * mean_2 + stabiliser_1) / (mean_1.square() + mean_2.square() + stabiliser_1)
-    structure = (2.0 * unbiased * covariance + stabiliser_2) / (unbiased * (variance_1 + variance_2) + stabiliser_2)
+    mean_1, mean_2 = first.mean[rows], second.mean[rows]
+    squares = mean_1.square().add_(stabiliser_1).addcmul_(mean_2, mean_2)
+    luminance = (mean_1 * mean_2).mul_(2.0).add_(stabiliser_1).div_(squares)
+    variances = (first.variance[rows] + second.variance[rows]).mul_(unbiased).add_(stabiliser_2)
+    structure = first.covariance(second, rows).mul_(2.0 * unbiased).add_(stabiliser_2).div_(variances)
     return luminance, structure
+
+
+@shared
+def ssim_map(
+    first: Tensor, second: Tensor, window: Window = SSIM_WINDOW, data_range: float = 255.0, unbiased: float = 1.0
+) -> Tensor:
+    """SSIM of two images at every position of a window; by default that of `StructuralSimilarity`.
+
+    Args:
+        first: ``(H, W)``, any dtype; computed in float64.
+        second: ``(H, W)``, any dtype; computed in float64.
+        window: The window.
+        data_range: As for `ssim_factors`.
+        unbiased: As for `ssim_factors`.
+    """
+    one, two = local_moments(first, window), local_moments(second, window)
+    values = torch.empty_like(one.mean)
+    for rows in one.bands:
+        torch.mul(*ssim_factors(one, two, rows, data_range, unbiased), out=values[rows])
+    return values
 
 
 def ssim(
     first: Tensor, second: Tensor, window: Window = SSIM_WINDOW, data_range: float = 255.0, unbiased: float = 1.0
 ) -> float:
-    """Mean SSIM of two 8-bit images; by default with the window and constants of `StructuralSimilarity`."""
-    luminance, structure = ssim_maps(first, second, window, data_range, unbiased)
-    return float((luminance * structure).mean())
+    """Mean of `ssim_map`."""
+    return float(ssim_map(first, second, window, data_range, unbiased).mean())
+
+
+def vif_window(size: int) -> Window:
+    """The window of VIF of a given size: gaussian, with a sigma of a fifth of the size."""
+    return gaussian_window(size, size / 5)
+
+
+@shared
+def vif_scales(
+    image: Tensor, highest_product: float = math.inf, window_of: Callable[[int], Window] = vif_window
+) -> tuple[Moments, ...]:
+    """Moments of an image at each of the four scales of VIF. Variances below 1e-10 are 0.
+
+    Args:
+        image: ``(H, W)`` uint8.
+        highest_product: At the first scale, products of pixel values are cut to this value.
+        window_of: The window of a size in pixels.
+    """
+    values = levels(image)
+    if math.isinf(highest_product) and window_of is vif_window:
+        # VIF uses only variances and covariances, which do not depend on the means: centring reduces rounding errors.
+        values = values - values.mean()
+    scales = []
+    for scale in range(1, 5):
+        window = window_of(2 ** (5 - scale) + 1)
+        if scale > 1:
+            values = window.mean(window.extended(values), step=2)
+        found = moments_of(values, window, highest_product if scale == 1 else math.inf)
+        found.variance.mul_((found.variance >= _EPSILON).to(torch.float64))
+        scales.append(found)
+    return tuple(scales)
 
 
 @dataclass(frozen=True)
 class Information:
-    """Terms of VIF at every valid position of one scale.
+    """Terms of VIF at positions of one scale. Information is ``log(1 + term)``.
 
     Attributes:
-        preserved: ``log(1 + g^2 s1^2 / (sv + noise))``.
-        available: ``log(1 + s1^2 / noise)``.
+        preserved: ``g^2 s1^2 / (sv + noise)``.
+        available: ``s1^2 / noise``.
         gain: ``g``.
     """
 
@@ -98,53 +197,35 @@ class Information:
     gain: Tensor
 
 
-def vif_window(size: int) -> Window:
-    """The window of VIF of a given size: gaussian, with a sigma of a fifth of the size."""
-    return gaussian_window(size, size / 5)
-
-
-def information_of_scales(
-    reference: Tensor,
-    test: Tensor,
-    noise: float = 2.0,
-    highest_product: float = math.inf,
-    window_of: Callable[[int], Window] = vif_window,
-) -> Iterator[Information]:
-    """The terms of VIF at each of its four scales.
+def information(reference: Moments, test: Moments, rows: slice, noise: float = 2.0) -> Information:
+    """The terms of VIF at some rows of one scale.
 
     Args:
-        reference: ``(H, W)`` uint8.
-        test: ``(H, W)`` uint8.
+        reference: Scale of the reference image.
+        test: The same scale of the image that is compared with it.
+        rows: Rows of the maps.
         noise: Variance of the noise of vision, in squared grey levels.
-        highest_product: At the first scale, products of pixel values are cut to this value.
-        window_of: The window of a size in pixels.
     """
-    epsilon = 1e-10
-    original, distorted = reference.to(torch.float64), test.to(torch.float64)
-    if math.isinf(highest_product) and window_of is vif_window:
-        # VIF uses only variances and covariances, which do not depend on the means: centring reduces rounding errors.
-        original, distorted = original - original.mean(), distorted - distorted.mean()
-    for scale in range(1, 5):
-        size = 2 ** (5 - scale) + 1
-        window = window_of(size)
-        if scale > 1:
-            original, distorted = window(torch.stack((original, distorted)))[:, ::2, ::2]
-        limit = highest_product if scale == 1 else math.inf
-        _, _, variance_1, variance_2, covariance = local_moments(original, distorted, window, limit)
-        gain = covariance / (variance_1 + epsilon)
-        residue = variance_2 - gain * covariance
-        flat_reference = variance_1 < epsilon
-        gain = gain.masked_fill(flat_reference, 0.0)
-        residue = torch.where(flat_reference, variance_2, residue)
-        variance_1 = variance_1.masked_fill(flat_reference, 0.0)
-        flat_test = variance_2 < epsilon
-        gain = gain.masked_fill(flat_test, 0.0)
-        residue = residue.masked_fill(flat_test, 0.0)
-        inverted = gain < 0.0
-        residue = torch.where(inverted, variance_2, residue).clamp_(min=epsilon)
-        gain = gain.masked_fill(inverted, 0.0)
-        preserved = torch.log1p(gain.square() * variance_1 / (residue + noise))
-        yield Information(preserved, torch.log1p(variance_1 / noise), gain)
+    covariance = reference.covariance(test, rows)
+    variance_1, variance_2 = reference.variance[rows], test.variance[rows]
+    # A gain of 0, where an image is flat or the covariance negative, preserves nothing, whatever the residue is.
+    textured = (variance_1 * variance_2 > 0.0).to(torch.float64)
+    gain = (covariance / (variance_1 + _EPSILON)).clamp_(min=0.0).mul_(textured)
+    residue = covariance.mul_(gain).neg_().add_(variance_2).clamp_(min=_EPSILON).add_(noise)
+    return Information(gain.square().mul_(variance_1).div_(residue), variance_1 / noise, gain)
+
+
+def sum_of_log1p(values: Tensor) -> float:
+    """``sum log(1 + values)`` of values from 0 to 1e30, as logarithms of products of 8 values."""
+    factors = (values + 1.0).flatten()
+    grouped = factors.numel() // 8 * 8
+    return float(factors[:grouped].view(8, -1).prod(dim=0).log().sum() + factors[grouped:].log().sum())
+
+
+@shared
+def _available(reference: Tensor, highest_product: float, window_of: Callable[[int], Window]) -> float:
+    scales = vif_scales(reference, highest_product, window_of)
+    return math.fsum(sum_of_log1p(scale.variance / 2.0) for scale in scales)
 
 
 def vif(
@@ -154,10 +235,14 @@ def vif(
     window_of: Callable[[int], Window] = vif_window,
 ) -> float:
     """Pixel-domain VIF of ``test`` against ``reference``, both 8-bit; NaN if the reference is constant."""
-    preserved = available = 0.0
-    for scale in information_of_scales(reference, test, highest_product=highest_product, window_of=window_of):
-        preserved += float(scale.preserved.sum())
-        available += float(scale.available.sum())
+    preserved = math.fsum(
+        sum_of_log1p(information(first, second, rows).preserved)
+        for first, second in zip(
+            vif_scales(reference, highest_product, window_of), vif_scales(test, highest_product, window_of), strict=True
+        )
+        for rows in first.bands
+    )
+    available = _available(reference, highest_product, window_of)
     return preserved / available if available > 0.0 else math.nan
 
 

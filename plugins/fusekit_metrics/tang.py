@@ -13,11 +13,13 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from fusekit.interfaces.metric import MetricValue
+from fusekit.interfaces.metric import MetricValue, shared
 from fusekit_metrics import artefacts, cddfuse, error, gradient, information, multiscale, statistics, structure
+from fusekit_metrics.filtering import levels
 
 DIALECT = "tang"
 DIALECT_2022 = "tang-2022"
+_WINDOW_TO_THE_BORDER = structure.Window(structure.SSIM_WINDOW.taps, border="replicate")
 
 
 class Entropy(information.Entropy):
@@ -113,11 +115,6 @@ class EdgePreservation(cddfuse.EdgePreservation):
     dialect: ClassVar[str] = DIALECT
 
 
-def _window_to_the_border(images: Tensor) -> Tensor:
-    """The window of SSIM at every pixel of ``(N, H, W)`` images, whose border is replicated."""
-    return structure.SSIM_WINDOW(torch.nn.functional.pad(images, (5, 5, 5, 5), mode="replicate"))
-
-
 class StructuralSimilarity(structure.StructuralSimilarity):
     """SSIM, **averaged** over the sources, at every pixel on a replicated border, with **L = 1** in the constants.
 
@@ -130,7 +127,7 @@ class StructuralSimilarity(structure.StructuralSimilarity):
 
     def compare(self, source: Tensor, fused: Tensor) -> float:
         """Measure the similarity with one source."""
-        return structure.ssim(source, fused, _window_to_the_border, data_range=1.0)
+        return structure.ssim(source, fused, _WINDOW_TO_THE_BORDER, data_range=1.0)
 
 
 class ExposureSimilarity(multiscale.ExposureSimilarity):
@@ -220,6 +217,11 @@ class VisualInformationFidelity2022(VisualInformationFidelity):
         return structure.vif(source, fused, highest_product=255.0)
 
 
+@shared
+def _edges_in_unit_range(image: Tensor) -> tuple[Tensor, Tensor]:
+    return cddfuse.edges_with_zero_border(levels(image) / 255.0)
+
+
 class EdgePreservation2022(EdgePreservation):
     """Qabf as in ``cddfuse``, of images in [0, 1]; a G = g of equal strengths is then at most 5.7, not 1442.
 
@@ -231,4 +233,4 @@ class EdgePreservation2022(EdgePreservation):
 
     def edges(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Edge strength and angle of an image, each ``(H, W)``."""
-        return super().edges(image.to(torch.float64) / 255.0)
+        return _edges_in_unit_range(image)

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from fusekit.interfaces.metric import MetricValue
 from fusekit_metrics import artefacts, cddfuse, gradient, information, statistics, structure, tang
-from fusekit_metrics.filtering import filter_both
 
 DIALECT = "zoo"
 
@@ -27,7 +26,7 @@ class Entropy(information.Entropy):
 
     def measure(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
         """Measure the fused image; the sources are not used."""
-        share = torch.bincount(fused.reshape(-1).long(), minlength=256).to(torch.float64) / fused.numel()
+        share = information.histogram(fused).to(torch.float64) / fused.numel()
         return MetricValue(float(-(share * torch.log2(share + 1e-7)).sum()))
 
 
@@ -83,12 +82,7 @@ def off_centre_window(size: int) -> structure.Window:
     """The window of VIF sampled from -(size + 1) / 2 to (size - 1) / 2, on an image surrounded by zeros."""
     half = size // 2
     taps = torch.exp(-torch.linspace(-half - 1, half, size, dtype=torch.float64).square() / (2.0 * (size / 5) ** 2))
-    taps = taps / taps.sum()
-
-    def window(images: Tensor) -> Tensor:
-        return filter_both(torch.nn.functional.pad(images, (half, half, half, half)), taps)
-
-    return window
+    return structure.Window(tuple((taps / taps.sum()).tolist()), border="constant")
 
 
 class VisualInformationFidelity(structure.VisualInformationFidelity):

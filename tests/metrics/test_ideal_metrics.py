@@ -132,7 +132,7 @@ class TestInterface:
     def test_wrong_images_are_refused(self, metric: type[ReferenceMetric]) -> None:
         with pytest.raises(ValueError, match="ideal is"):
             metric()(F, (A, B), I[:-1])
-        with pytest.raises(ValueError, match="ideal must be"):
+        with pytest.raises(ValueError, match="ideal is"):
             metric()(F, (A, B), I / 255.0)
         with pytest.raises(ValueError, match="no source"):
             metric()(F, (), I)
