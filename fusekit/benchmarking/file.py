@@ -115,7 +115,7 @@ class BenchmarkModel(Section):
 
     schema_version: Literal[1] = Field(alias="schema", description="version of this format")
     name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name; the results are written to benchmarks/NAME"
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name; the results are written to results/NAME"
     )
     title: str = Field("", description="title of the page; default: the name")
     description: str = Field("", description="what is compared and why, in one or two sentences")

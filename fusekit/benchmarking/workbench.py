@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any, cast
 
 import torch
-from torch import Tensor
 
 from fusekit.benchmarking.file import BenchmarkFile, DatasetEntry
 from fusekit.benchmarking.identity import SCORING, code_digest, digest, image_digest
@@ -270,34 +269,30 @@ class Workbench:
         result: SceneResult,
     ) -> None:
         """Computes and stores what is missing; methods that lack the same metrics are scored together."""
-        images: dict[str, Tensor] = {}
+        fused: dict[str, Fusion] = {}
         for name in wanted:
             try:
-                images[name] = self.fuse(methods[name], given).measured
+                fused[name] = self.fuse(methods[name], given)
             except Exception as error:  # also an error of a plugin: the other methods are scored all the same
                 result.values.pop(name, None)
                 result.failed[name] = failure(error)
-        if not images:
-            return
-        sources = [grey8(source) for source in reference.images]
-        ideal = None if reference.ideal is None else grey8(reference.ideal)
         groups: dict[tuple[str, ...], list[str]] = {}
-        for name in images:
+        for name in fused:
             groups.setdefault(tuple(wanted[name][1]), []).append(name)
-        for keys, names in groups.items():
-            missing = {key: wanted[names[0]][1][key] for key in keys}
+        for names in groups.values():
+            metrics = wanted[names[0]][1]
             try:
-                scored = score(missing, [images[name] for name in names], sources, ideal)
+                scored = _scores(metrics, [fused[name] for name in names], reference)
             except FusekitError:
                 raise
             except Exception as error:
                 raise PluginError(
-                    f"a metric among {', '.join(missing)} failed on scene {reference.id}: {failure(error)}",
+                    f"a metric among {', '.join(metrics)} failed on scene {reference.id}: {failure(error)}",
                     hint="this is a bug in the plugin; please report it to its authors",
                 ) from error
             for name, values in zip(names, scored, strict=True):
                 result.values[name].update(values)
-                self.store.add_values(wanted[name][0], {key: self._stored(key, values[key]) for key in keys})
+                self.store.add_values(wanted[name][0], {key: self._stored(key, values[key]) for key in metrics})
 
     def fuse(self, method: Method, sample: Sample) -> Fusion:
         """The fused image of a scene, from the store if the method is slow.
@@ -347,6 +342,14 @@ class Workbench:
         return sorted({round(i * (len(scenes) - 1) / max(1, wanted - 1)) for i in range(wanted)})
 
 
-def names_of(methods: Sequence[Mapping[str, Method]]) -> list[str]:
-    """Names of methods over several datasets, in the order of their first appearance."""
-    return list(dict.fromkeys(name for found in methods for name in found))
+def _scores(metrics: Mapping[str, Metric], fused: Sequence[Fusion], reference: Sample) -> list[Values]:
+    """The values of several methods on one scene; only metrics of colour see the fused colours."""
+    scored: list[Values] = [{} for _ in fused]
+    for colour in (False, True):
+        chosen = {key: metric for key, metric in metrics.items() if metric.colour == colour}
+        if not chosen:
+            continue
+        images = [fusion.image if colour else fusion.measured for fusion in fused]
+        for values, found in zip(scored, score(chosen, images, reference.images, reference.ideal), strict=True):
+            values.update(found)
+    return scored
