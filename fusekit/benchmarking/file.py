@@ -92,10 +92,33 @@ class CostSection(Section):
 
 
 class DownstreamSection(Section):
-    """Recognition on the images of every method, by one network that is not trained here."""
+    """Recognition on the images of every method, by a frozen network or by one that is retrained for each method."""
 
-    dataset: str = Field(description="name of a dataset of this benchmark that has labels")
-    network: str = Field(description="model file, run folder or name of shipped weights with a task network")
+    dataset: str = Field(description="name of a dataset of this benchmark")
+    protocol: Literal["frozen", "retrained"] = Field(
+        "frozen",
+        description="frozen: one network that was trained before is applied to the images of every method; retrained: "
+        "the same network is trained on the images of each method, with several seeds",
+    )
+    network: str | None = Field(
+        None, description="frozen: model file, run folder or name of shipped weights with a task network"
+    )
+    recipe: str | None = Field(
+        None,
+        description="retrained: recipe that trains a segmentation network alone; its data has the roles of the dataset",
+    )
+    override: list[str] = Field(
+        default_factory=list, description="retrained: changes of the recipe, such as `train.max_steps=100`"
+    )
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([1, 2, 3], min_length=1, description="retrained: the seeds")
+    methods: list[str] | None = Field(None, description="retrained: printed names of the methods; default: all")
+
+    @model_validator(mode="after")
+    def _what_the_protocol_needs(self) -> DownstreamSection:
+        needed, other = ("network", "recipe") if self.protocol == "frozen" else ("recipe", "network")
+        if getattr(self, needed) is None or getattr(self, other) is not None:
+            raise ValueError(f"the protocol {self.protocol} needs `{needed}`, and no `{other}`")
+        return self
 
 
 class RobustnessSection(Section):

@@ -53,7 +53,8 @@ class FrozenNetwork:
     def __init__(self, bench: Workbench, number: int) -> None:
         self.bench = bench
         self.section = bench.file.model.downstream[number]
-        path = locate_model(self.section.network, bench.file.registry)
+        given = self.section.network or ""
+        path = locate_model(given, bench.file.registry)
         system, _ = load_system(path, device=bench.device, components=bench.file.registry)
         task, classes = system.task, bench.entry(self.section.dataset).config.classes()
         if not isinstance(task, SegmentationNetwork):

@@ -19,6 +19,7 @@ from fusekit.benchmarking.file import BenchmarkFile, DatasetEntry
 from fusekit.benchmarking.frozen import network
 from fusekit.benchmarking.jobs import Setting, Task, default_jobs, perform, results, threads_of
 from fusekit.benchmarking.pictures import chosen_scenes, write_pictures
+from fusekit.benchmarking.retrained import retrained
 from fusekit.benchmarking.statistics import Column, plain, table_rows
 from fusekit.benchmarking.workbench import SceneResult, Workbench
 from fusekit.devices import choose_device
@@ -26,6 +27,7 @@ from fusekit.errors import DataError, UsageError
 from fusekit.files import write_text
 from fusekit.interfaces.metric import Metric
 from fusekit.launch import launch
+from fusekit.pipeline.display import Display
 from fusekit.pipeline.evaluate_stage import IDEAL, MEASURED
 from fusekit.plugin.loader import LOCAL_NAMESPACE
 from fusekit.plugin.registry import current_policy
@@ -75,6 +77,7 @@ def benchmark(
     device: str = "auto",
     skip_missing: bool = False,
     advance: Advance | None = None,
+    display: Display | None = None,
 ) -> BenchmarkResult | None:
     """Scores methods on datasets, and writes tables and a page.
 
@@ -88,6 +91,7 @@ def benchmark(
         device: Device on which models fuse: ``auto``, ``cpu``, ``cuda``, …
         skip_missing: Leave out datasets whose data is missing.
         advance: Progress callback.
+        display: Output of the trainings of the retrained protocol; quiet if None.
 
     Returns:
         The result; None in processes other than the first, if ``torchrun`` started several.
@@ -103,6 +107,8 @@ def benchmark(
     folder = Path(out) if out is not None else Path("results") / file.model.name
     check_folder(folder)
     where = launch()
+    if where.world > 1 and any(part.protocol == "retrained" for part in file.model.downstream):
+        raise UsageError("the retrained protocol cannot be started by torchrun", hint="start one process")
     with process_group(choose_device(device)) as place:
         jobs = 1 if where.world > 1 else jobs or default_jobs(place)
         setting = Setting(
@@ -122,7 +128,7 @@ def benchmark(
             if where.rank > 0:
                 return None
             done = {task: done.get(task) or perform(bench, task) for task in tasks}
-    found = _plain(bench, setting, done, folder)
+    found = _plain(bench, setting, done, folder, display or Display(quiet=True))
     if not any(data["scenes"] for data in found["datasets"]):
         reasons = [f"{s}: {reason}" for data in found["datasets"] for s, reason in data["unscored"].items()]
         raise DataError(f"no image could be scored: {'; '.join(reasons[:5])}")
@@ -155,7 +161,7 @@ def _tasks(bench: Workbench) -> Iterator[Task]:
         bench.metrics(ideal=_has_ideal(bench, entry))
         yield from (Task(entry.name, index) for index in bench.scenes(entry.name))
     for number, frozen in enumerate(model.downstream):
-        if frozen.dataset in present:
+        if frozen.dataset in present and frozen.protocol == "frozen":
             network(bench, number)
             yield from (Task(frozen.dataset, index, "downstream", number) for index in bench.scenes(frozen.dataset))
     for number, grid in enumerate(model.robustness):
@@ -178,7 +184,9 @@ def _perform(
     return done
 
 
-def _plain(bench: Workbench, setting: Setting, done: Mapping[Task, SceneResult], folder: Path) -> dict[str, Any]:
+def _plain(
+    bench: Workbench, setting: Setting, done: Mapping[Task, SceneResult], folder: Path, display: Display
+) -> dict[str, Any]:
     """All numbers, in the structure of ``benchmark.json``; writes the pictures."""
     model, present = bench.file.model, bench.present
     scored = {entry.name: [done[Task(entry.name, index)] for index in bench.scenes(entry.name)] for entry in present}
@@ -224,6 +232,8 @@ def _plain(bench: Workbench, setting: Setting, done: Mapping[Task, SceneResult],
         "cost": costs,
         "downstream": [
             network(bench, number).table(_of(done, "downstream", number))
+            if section.protocol == "frozen"
+            else retrained(bench, section, folder / "retrained", display)
             for number, section in enumerate(model.downstream)
             if section.dataset in scored
         ],

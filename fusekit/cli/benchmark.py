@@ -128,7 +128,9 @@ def _run(
     check_targets(save, overwrite=overwrite)
     display = Display(quiet=quiet or launch().rank > 0)
     with display.progress("benchmark") as advance:
-        done = run_benchmark(file, out=out, jobs=jobs, device=device, skip_missing=skip_missing, advance=advance)
+        done = run_benchmark(
+            file, out=out, jobs=jobs, device=device, skip_missing=skip_missing, advance=advance, display=display
+        )
     if done is None:
         return
     for path in save:
