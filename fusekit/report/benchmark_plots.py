@@ -114,7 +114,7 @@ def spread_plot(board: Board, column: int, identifier: str) -> str:
     for index, (line, each) in enumerate(zip(board.lines, values, strict=True)):
         y = _TOP + _ROW * index + 6
         name = line.method.name
-        cut = name if len(name) <= 23 else f"{name[:22]}…"
+        cut = name if len(name) <= 20 else f"{name[:18]}…"
         kind = "c5" if line.method.is_baseline else "c0"
         parts.append(f'<text x="{_NAME - 8}" y="{y + 4}" text-anchor="end">{escape(cut)}</text>')
         if not len(each):

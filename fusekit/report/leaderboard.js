@@ -144,13 +144,17 @@
         image.alt = `${board.scenes[scene.value]}: ${name}`;
         stage.querySelector(`.tag${side}`).textContent = name;
       });
+      // The same map of both methods side by side.
+      const keys = [...new Set([left.value, right.value])].filter((key) => key.startsWith("m"));
+      const found = keys.flatMap((key, side) => {
+        const own = board.pictures[scene.value].fused[key.slice(1)]?.maps || [];
+        return own.map(([name, url], at) => ({ name, url, place: 2 * at + side }));
+      });
       maps.replaceChildren();
-      [...new Set([left.value, right.value])].filter((key) => key.startsWith("m")).forEach((key) => {
-        (board.pictures[scene.value].fused[key.slice(1)]?.maps || []).forEach(([name, url]) => {
-          const figure = make("figure", maps, {});
-          make("img", figure, { src: url, alt: `${board.scenes[scene.value]}: ${name}` });
-          make("b", make("figcaption", figure, {}), { textContent: name });
-        });
+      found.sort((one, other) => one.place - other.place).forEach(({ name, url }) => {
+        const figure = make("figure", maps, {});
+        make("img", figure, { src: url, alt: `${board.scenes[scene.value]}: ${name}` });
+        make("b", make("figcaption", figure, {}), { textContent: name });
       });
       box.querySelector(".legend").hidden = !maps.children.length;
     };

@@ -259,7 +259,7 @@ class TestPage:
         pictures = [attributes["src"] for tag, attributes in Walk(page).tags if tag == "img" and "src" in attributes]
         assert pictures[:2] == ["./pictures/a%2520%231.png", ".///elsewhere.example/b.png"]
         assert "./pictures/%C3%B6.png" in pictures
-        assert "http" not in re.sub(r"http://www.w3.org/2000/svg", "", page)
+        assert not re.search(r"https?:", page.replace("http://www.w3.org/2000/svg", ""))
         assert "default-src 'none'; img-src 'self'" in page
 
     def test_the_data_of_the_script_are_those_of_the_benchmark(self) -> None:
