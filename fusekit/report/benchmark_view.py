@@ -173,15 +173,20 @@ class View:
         )
 
 
-def metric_table(board: Board) -> MetricTable:
-    """The leaderboard as a table of means whose first column is the mean rank, for the terminal."""
-    dialects = {column.dialect for column in board.columns}
-    rank = MetricColumn("mean rank", next(iter(dialects)) if len(dialects) == 1 else "all", higher_is_better=False)
-    columns = (rank, *board.columns)
+def metric_table(board: Board, positions: Sequence[int]) -> MetricTable:
+    """Columns of a leaderboard as a table of means whose first column is the mean rank, for the terminal.
+
+    Args:
+        board: The leaderboard.
+        positions: Positions of the columns, all of one dialect.
+    """
+    rank = MetricColumn("rank", board.columns[positions[0]].dialect, higher_is_better=False)
+    columns = (rank, *(board.columns[index] for index in positions))
     rows = []
     for line in board.lines:
-        cells = [line.rank, *(score.cell for score in line.scores)]
-        missing = [0, *(score.missing - len(line.failed) for score in line.scores)]
+        scores = [line.scores[index] for index in positions]
+        cells = [line.rank, *(score.cell for score in scores)]
+        missing = [0, *(score.missing - len(line.failed) for score in scores)]
         rows.append(
             MethodRow(
                 f"{line.method.name} ({line.method.kind})" if line.method.is_baseline else line.method.name,

@@ -25,7 +25,7 @@ from fusekit.report.benchmark_text import MEANING, ROBUSTNESS
 from fusekit.report.benchmark_view import View
 from fusekit.report.render import asset, environment, heat_gradient, script_hash
 from fusekit.report.tables import Cell, column_cells, decimals_for, number
-from fusekit.report.text_tables import one_line
+from fusekit.report.text_tables import one_line, printable
 
 QABF_MAP = "how well the edges at each pixel are kept: dark blue, lost; light yellow, kept"
 NEAREST_MAP = "what is in the fused image and in no source: dark blue, nothing; light yellow, much"
@@ -136,7 +136,7 @@ def leaderboard_page(plain: Mapping[str, Any]) -> str:
 @functools.cache
 def _template() -> Template:
     made = environment()
-    made.finalize = lambda value: one_line(value) if type(value) is str else value
+    made.finalize = lambda value: printable(value) if type(value) is str else value
     made.globals.update(arrow=arrow, direction=direction, images=images, tip=_tip)
     return made.get_template("leaderboard.html.j2")
 

@@ -278,6 +278,8 @@ class TestPage:
         body = page.split('class="pairs"')[1].split("</tbody>")[0]
         assert re.findall(r'<th scope="row">(\w)</th>', body) == ["a", "c", "b"]
         assert "\N{MINUS SIGN}0.250" in body
+        classes = [attributes["class"] for tag, attributes in Walk(body).tags if tag == "span"]
+        assert classes == ["bar worse", "bar better", "bar better"]
 
     def test_an_empty_dataset_and_an_empty_benchmark(self) -> None:
         data = {**dataset(), "scenes": [], "rows": [], "unscored": {"a": "no source"}}
