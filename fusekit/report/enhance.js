@@ -69,7 +69,7 @@
   document.querySelectorAll("table.sortable thead tr:last-child th").forEach((heading) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.title = "Sort";
+    button.title = heading.title ? `${heading.title} Click to sort.` : "Sort";
     button.append(...heading.childNodes);
     button.onclick = () => sort(heading);
     heading.append(button);

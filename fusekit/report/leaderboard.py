@@ -324,7 +324,7 @@ def _data(section: _Section) -> dict[str, Any]:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(f"{value:.7g}")
+    return None if value is None or not math.isfinite(value) else float(f"{value:.5g}")
 
 
 def _json(data: Sequence[Mapping[str, Any]]) -> Markup:
