@@ -144,7 +144,7 @@ def pair_plot(first: Sequence[float], second: Sequence[float]) -> str:
     margin = 0.05 * (high - low) or 0.1 * abs(high) or 1.0
     low, high = low - margin, high + margin
     parts = ["<title>Values of the two methods on every image</title>"]
-    for value in ticks(low, high, 4):
+    for value in ticks(low, high, 5):
         y = _pair_y(value, low, high)
         parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{PAIR_WIDTH - 8}"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{short(value)}</text>')

@@ -199,6 +199,21 @@ def metric_table(board: Board, positions: Sequence[int]) -> MetricTable:
     return MetricTable(columns, tuple(rows), len(board.scenes), board.subset, board.roles)
 
 
+def source_table(board: Board) -> MetricTable:
+    """The metrics of a leaderboard that have values against each source, as means over the scenes."""
+    keys = [key for key in board.keys if any(key in line.plain.get("per_source", {}) for line in board.lines)]
+    columns = {key: board.columns[board.keys.index(key)] for key in keys}
+    rows = []
+    for line in board.lines:
+        means: dict[str, tuple[float, ...]] = {}
+        for key, column in columns.items():
+            each = [values for values in line.plain.get("per_source", {}).get(key) or () if values]
+            if each:
+                means[column.key] = tuple(_mean(of_source) for of_source in zip(*each, strict=True))
+        rows.append(MethodRow(line.method.name, not line.method.is_baseline, {}, means))
+    return MetricTable(tuple(columns.values()), tuple(rows), len(board.scenes), board.subset, board.roles)
+
+
 def _methods(listed: Sequence[Mapping[str, Any]]) -> dict[str, Method]:
     """The methods by name. Names that look alike, because they differ in control characters, are numbered."""
     methods: dict[str, Method] = {}
@@ -274,6 +289,12 @@ def _time(seconds: float | None, spread: float | None) -> Cell:
     deviation = 1000.0 * _float(spread)
     text = number(milliseconds, decimals)
     return Cell(text if math.isnan(deviation) else f"{text} ± {number(deviation, decimals)}", repr(milliseconds))
+
+
+def _mean(values: Iterable[Any]) -> float:
+    """Mean of the values that are not None; NaN if there are none."""
+    known = [float(value) for value in values if value is not None]
+    return sum(known) / len(known) if known else math.nan
 
 
 def _float(value: Any) -> float:

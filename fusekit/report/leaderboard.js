@@ -86,7 +86,7 @@
     return largest >= 0.01 || largest === 0 ? 3 : Math.min(8, 2 - Math.floor(Math.log10(largest)));
   };
   const ticks = (low, high) => {
-    const raw = (high - low) / 4;
+    const raw = (high - low) / 5;
     const power = 10 ** Math.floor(Math.log10(raw));
     const step = [1, 2, 5, 10].map((factor) => factor * power).find((each) => each >= raw * 0.999);
     const list = [];
@@ -153,7 +153,8 @@
       maps.replaceChildren();
       found.sort((one, other) => one.place - other.place).forEach(({ name, url }) => {
         const figure = make("figure", maps, {});
-        make("img", figure, { src: url, alt: `${board.scenes[scene.value]}: ${name}` });
+        const image = make("img", figure, { src: url, alt: `${board.scenes[scene.value]}: ${name}`, tabIndex: 0 });
+        image.setAttribute("role", "button"); // enhance.js enlarges it
         make("b", make("figcaption", figure, {}), { textContent: name });
       });
       box.querySelector(".legend").hidden = !maps.children.length;

@@ -22,9 +22,9 @@ from fusekit.files import write_text
 from fusekit.report.benchmark_data import Board, Grid, GridRow, Line, arrow, best_of, direction, images, signed
 from fusekit.report.benchmark_plots import pair_plot, spread_plot, style, sweep_plot
 from fusekit.report.benchmark_text import MEANING, ROBUSTNESS
-from fusekit.report.benchmark_view import View
+from fusekit.report.benchmark_view import View, source_table
 from fusekit.report.render import asset, environment, heat_gradient, script_hash
-from fusekit.report.tables import Cell, column_cells, decimals_for, number
+from fusekit.report.tables import Cell, Table, column_cells, decimals_for, number, per_source_view
 from fusekit.report.text_tables import one_line, printable
 
 QABF_MAP = "how well the edges at each pixel are kept: dark blue, lost; light yellow, kept"
@@ -85,6 +85,7 @@ class _Section:
     pair: _Pair | None
     spreads: tuple[tuple[str, str, Markup], ...]
     compared: tuple[Line, ...]
+    sources: Table | None
 
     @property
     def groups(self) -> list[tuple[int, str, int]]:
@@ -214,6 +215,7 @@ def _section(board: Board, anchor: str) -> _Section:
         _pair(board, {each.position for each in figures}),
         tuple(plot for plot in plots if plot[2]),
         tuple(line for line in board.lines if any(score.baseline for score in line.scores)),
+        per_source_view(source_table(board)),
     )
 
 

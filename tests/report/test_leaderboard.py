@@ -281,6 +281,16 @@ class TestPage:
         classes = [attributes["class"] for tag, attributes in Walk(body).tags if tag == "span"]
         assert classes == ["bar worse", "bar better", "bar better"]
 
+    def test_worst_source_exposes_a_copy(self) -> None:
+        data = dataset()
+        data["rows"][0]["per_source"] = {"strict.qabf": [[0.0625, 0.9375], None, [0.1875, 0.9375]]}
+        data["rows"][1]["per_source"] = {"strict.qabf": [[0.5, 0.5]] * 3}
+        page = leaderboard_page(benchmark(data))
+        text = words(page.split("Values against each source</summary>")[1].split("</table>")[0])
+        assert "maximum baseline 0.125 0.938 0.125 " in text + " "
+        assert "ours model 0.500 0.500 0.500 best" in text
+        assert "Values against each source" not in leaderboard_page(benchmark(dataset()))
+
     def test_an_empty_dataset_and_an_empty_benchmark(self) -> None:
         data = {**dataset(), "scenes": [], "rows": [], "unscored": {"a": "no source"}}
         for plain in (benchmark(data), benchmark(metrics={}, methods=[])):
