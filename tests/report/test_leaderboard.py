@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from fusekit.report.benchmark_pictures import nearest_source_error, shared_scale, write_map, write_picture
+from fusekit.report.benchmark_saving import save_benchmark
 from fusekit.report.benchmark_text import benchmark_csv, benchmark_latex, benchmark_markdown, benchmark_text
 from fusekit.report.benchmark_view import View
 from fusekit.report.leaderboard import leaderboard_page, write_leaderboard
@@ -205,6 +206,12 @@ def test_latex_has_baselines_apart_and_balanced_braces() -> None:
         bare = re.sub(r"(?m)^%.*$", "", re.sub(r"\\[^a-zA-Z]", "", page))
         assert bare.count("{") == bare.count("}")
         assert page.count("\\begin{") == page.count("\\end{")
+        for tabular in page.split("\\begin{tabular}")[1:]:
+            columns = len(tabular[1 : tabular.index("}")])
+            body = tabular.split("\\midrule", 1)[1].split("\\bottomrule")[0]
+            rows = [line for line in body.splitlines() if line.endswith(" \\\\")]
+            assert rows
+            assert {line.replace("\\&", "").count("&") for line in rows} == {columns - 1}
     assert "\\input" not in re.sub(r"(?m)^%.*$", "", hostile)
 
 
@@ -306,9 +313,15 @@ class TestPage:
         assert "Synthetic data RoadScene: Rendered streets." in words(leaderboard_page(benchmark(data)))
         assert "**Synthetic data.** RoadScene: Rendered streets." in benchmark_markdown(benchmark(data))
 
-    def test_is_written(self, tmp_path: Path) -> None:
-        path = write_leaderboard(benchmark(dataset()), tmp_path / "new" / "index.html")
-        assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    def test_every_format_is_written(self, tmp_path: Path) -> None:
+        plain = benchmark(dataset())
+        path = write_leaderboard(plain, tmp_path / "new" / "index.html")
+        assert path.read_text(encoding="utf-8") == leaderboard_page(plain)
+        for suffix, start in ((".csv", "dataset,method"), (".tex", "%"), (".md", "# "), (".html", "<!DOCTYPE")):
+            save_benchmark(plain, tmp_path / f"benchmark{suffix}")
+            assert (tmp_path / f"benchmark{suffix}").read_text(encoding="utf-8").startswith(start)
+        save_benchmark(plain, tmp_path / "benchmark.json")
+        assert json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8")) == plain
 
 
 def hostile_benchmark() -> dict[str, Any]:
