@@ -70,7 +70,13 @@ class View:
         columns = [self._scores(plain, key) for key in keys]
         ranks = column_cells([_float(row.get("mean_rank")) for row in rows], higher_is_better=False, decimals=2)
         lines = [
-            Line(self.method(row["method"]), ranks[index], tuple(scores[index] for scores in columns), row)
+            Line(
+                self.method(row["method"]),
+                ranks[index],
+                tuple(scores[index] for scores in columns),
+                row,
+                _lost(plain, row),
+            )
             for index, row in enumerate(rows)
         ]
         lines.sort(key=lambda line: float(line.rank.value or math.inf))
@@ -186,14 +192,14 @@ def metric_table(board: Board, positions: Sequence[int]) -> MetricTable:
     for line in board.lines:
         scores = [line.scores[index] for index in positions]
         cells = [line.rank, *(score.cell for score in scores)]
-        missing = [0, *(score.missing - len(line.failed) for score in scores)]
+        missing = [0, *(score.missing - line.lost for score in scores)]
         rows.append(
             MethodRow(
                 f"{line.method.name} ({line.method.kind})" if line.method.is_baseline else line.method.name,
                 not line.method.is_baseline,
                 {c.key: float(cell.value) if cell.value else math.nan for c, cell in zip(columns, cells, strict=True)},
                 undefined={c.key: count for c, count in zip(columns, missing, strict=True) if count > 0},
-                images=len(board.scenes) - len(line.failed),
+                images=len(board.scenes) - line.lost,
             )
         )
     return MetricTable(columns, tuple(rows), len(board.scenes), board.subset, board.roles)
@@ -289,6 +295,11 @@ def _time(seconds: float | None, spread: float | None) -> Cell:
     deviation = 1000.0 * _float(spread)
     text = number(milliseconds, decimals)
     return Cell(text if math.isnan(deviation) else f"{text} ± {number(deviation, decimals)}", repr(milliseconds))
+
+
+def _lost(plain: Mapping[str, Any], row: Mapping[str, Any]) -> int:
+    """Number of a dataset's scenes on which a method failed."""
+    return sum(scene in row["failed"] for scene in plain["scenes"])
 
 
 def _mean(values: Iterable[Any]) -> float:

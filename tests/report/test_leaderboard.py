@@ -161,6 +161,20 @@ class TestMarkdown:
         names = [line.method.name for line in View(benchmark(dataset())).boards[0].lines]
         assert names == ["ours", "maximum", "theirs"]
 
+    def test_summary_names_the_baselines_that_were_beaten(self) -> None:
+        data = dataset()
+        data["rows"][1]["against"]["cddfuse.mse"]["baseline"] = "copy visible"
+        assert View(benchmark(data)).boards[0].verdict() == (
+            "Lowest mean rank: ours (model, 1.25), maximum (baseline, 1.50). ours is significantly better than the best "
+            "baseline in 1 of 2 metrics and significantly worse in 0. Best baselines: maximum in 1, copy visible in "
+            "1."
+        )
+
+    def test_failures_outside_of_the_scored_scenes_do_not_hide_undefined_values(self) -> None:
+        data = dataset()
+        data["rows"][0]["failed"] = {"not scored by anybody": "no memory"}
+        assert "maximum on 1 of 3" in benchmark_markdown(benchmark(data))
+
     def test_ties_are_all_best(self) -> None:
         data = dataset()
         data["rows"] = [row(name, [0.5] * 3, [1.0] * 3, mean_rank=1.5) for name in ("maximum", "ours")]
