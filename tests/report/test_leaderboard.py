@@ -165,9 +165,9 @@ class TestMarkdown:
         data = dataset()
         data["rows"][1]["against"]["cddfuse.mse"]["baseline"] = "copy visible"
         assert View(benchmark(data)).boards[0].verdict() == (
-            "Lowest mean rank: ours (model, 1.25), maximum (baseline, 1.50). ours is significantly better than the best "
-            "baseline in 1 of 2 metrics and significantly worse in 0. Best baselines: maximum in 1, copy visible in "
-            "1."
+            "Lowest mean rank: ours (model, 1.25), maximum (baseline, 1.50). ours is significantly better than the "
+            "best baseline in 1 of 2 metrics and significantly worse in 0. Best baselines: maximum in 1, copy "
+            "visible in 1."
         )
 
     def test_failures_outside_of_the_scored_scenes_do_not_hide_undefined_values(self) -> None:
