@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -73,12 +74,13 @@ class Score:
 
 @dataclass(frozen=True)
 class Line:
-    """A method's row of a leaderboard; `plain` is the row as plain data."""
+    """A method's row of a leaderboard; `plain` is the row as plain data, `lost` the number of scenes that failed."""
 
     method: Method
     rank: Cell
     scores: tuple[Score, ...]
     plain: Mapping[str, Any]
+    lost: int
 
     @property
     def failed(self) -> Mapping[str, str]:
@@ -142,6 +144,8 @@ class Board:
                 f" {line.method.name} is significantly better than the best baseline in {line.count('better')} of "
                 f"{count} metrics and significantly worse in {line.count('worse')}."
             )
+            chosen = Counter(score.baseline for score in line.scores if score.baseline).most_common()
+            text += f" Best baselines: {', '.join(f'{name} in {times}' for name, times in chosen)}."
         return text.strip()
 
     def footnotes(self) -> list[str]:
@@ -150,7 +154,7 @@ class Board:
         notes = [one_line(text) for text in problems({"unscored": self.plain["unscored"], "methods": rows})]
         total = len(self.scenes)
         for index, column in enumerate(self.columns):
-            undefined = [(line, line.scores[index].missing - len(line.failed)) for line in self.lines]
+            undefined = [(line, line.scores[index].missing - line.lost) for line in self.lines]
             listed = [f"{line.method.name} on {count} of {total}" for line, count in undefined if count > 0]
             if listed:
                 notes.append(

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from fusekit.files import write_atomically
-from fusekit.report.pictures import heat, shrink, to_uint8
+from fusekit.report.pictures import HEAT, shrink, to_uint8
 
 MAX_SIDE = 640
 """Longest side of a picture in pixels."""
@@ -28,7 +28,7 @@ def write_picture(image: Any, path: Path) -> None:
         ValueError: The image has another shape.
         RunError: The file cannot be written.
     """
-    _write(_levels(image), path)
+    _write(Image.fromarray(shrink(_levels(image), MAX_SIDE)), path)
 
 
 def write_map(values: Any, path: Path, *, scale: float = 1.0) -> None:
@@ -51,7 +51,10 @@ def write_map(values: Any, path: Path, *, scale: float = 1.0) -> None:
     array = np.nan_to_num(_array(values).astype(np.float64), nan=0.0)
     if array.ndim != 2:
         raise ValueError(f"a map must have the shape (H, W), not {array.shape}")
-    _write(heat(array / scale), path)
+    levels = np.rint(np.clip(array / scale, 0.0, 1.0) * (len(HEAT) - 1)).astype(np.uint8)
+    indexed = Image.fromarray(shrink(levels, MAX_SIDE))
+    indexed.putpalette(HEAT.tobytes())  # an indexed PNG is much smaller than one in full colour
+    _write(indexed, path)
 
 
 def nearest_source_error(fused: Any, sources: Sequence[Any]) -> np.ndarray:
@@ -103,6 +106,5 @@ def _grey(image: Any) -> np.ndarray:
     return values
 
 
-def _write(picture: np.ndarray, path: Path) -> None:
-    small = Image.fromarray(shrink(picture, MAX_SIDE))
-    write_atomically(path, lambda temporary: small.save(temporary, "PNG", optimize=True))
+def _write(picture: Image.Image, path: Path) -> None:
+    write_atomically(path, lambda temporary: picture.save(temporary, "PNG", optimize=True))

@@ -114,7 +114,7 @@ def spread_plot(board: Board, column: int, identifier: str) -> str:
     for index, (line, each) in enumerate(zip(board.lines, values, strict=True)):
         y = _TOP + _ROW * index + 6
         name = line.method.name
-        cut = name if len(name) <= 23 else f"{name[:22]}…"
+        cut = name if len(name) <= 20 else f"{name[:18]}…"
         kind = "c5" if line.method.is_baseline else "c0"
         parts.append(f'<text x="{_NAME - 8}" y="{y + 4}" text-anchor="end">{escape(cut)}</text>')
         if not len(each):
@@ -144,7 +144,7 @@ def pair_plot(first: Sequence[float], second: Sequence[float]) -> str:
     margin = 0.05 * (high - low) or 0.1 * abs(high) or 1.0
     low, high = low - margin, high + margin
     parts = ["<title>Values of the two methods on every image</title>"]
-    for value in ticks(low, high, 4):
+    for value in ticks(low, high, 5):
         y = _pair_y(value, low, high)
         parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{PAIR_WIDTH - 8}"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{short(value)}</text>')

@@ -10,7 +10,7 @@ from typing import Any
 from fusekit.report.benchmark_data import Board, Grid, Line, Score, Sweep, arrow, images
 from fusekit.report.benchmark_view import View, metric_table
 from fusekit.report.saving import digits
-from fusekit.report.text_tables import key_text, md, one_line, plain_text, ranked, tex
+from fusekit.report.text_tables import md, one_line, plain_text, ranked, tex
 
 MEANING = (
     "Mean ± standard deviation over the images; bold: best of its column, underlined: second. ↑ higher is better, "
@@ -19,6 +19,12 @@ MEANING = (
     "trained for the metric. Rank: mean rank over all metrics; a method that failed on an image has none."
 )
 """Meaning of the marks in tables of Markdown and HTML."""
+
+KEY = (
+    "* best of its column; ↑ higher is better, ↓ lower is better; † undefined on some images; ‡ failed on some images, "
+    "not compared; rank: mean rank over all metrics"
+)
+"""Meaning of the marks in tables for the terminal."""
 
 _PER_TABULAR = 8  # metrics beside each other on a page of two columns
 
@@ -34,11 +40,13 @@ def benchmark_text(plain: Mapping[str, Any], width: int = 80) -> str:
     for board in View(plain).boards:
         parts.append(f"{board.name}: {images(len(board.scenes))}")
         if board.lines and board.scenes:
-            table = metric_table(board)
-            parts += [plain_text(table, width), "\n".join(key_text(table))]
+            for dialect, positions in board.groups:
+                parts.append(f"{board.name}, dialect {dialect}")
+                parts.append(plain_text(metric_table(board, positions), width))
         parts += board.footnotes()[:3]
         if board.verdict():
             parts.append(board.verdict())
+    parts.append(KEY)
     return "\n\n".join(parts) + "\n"
 
 

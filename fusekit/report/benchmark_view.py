@@ -70,7 +70,13 @@ class View:
         columns = [self._scores(plain, key) for key in keys]
         ranks = column_cells([_float(row.get("mean_rank")) for row in rows], higher_is_better=False, decimals=2)
         lines = [
-            Line(self.method(row["method"]), ranks[index], tuple(scores[index] for scores in columns), row)
+            Line(
+                self.method(row["method"]),
+                ranks[index],
+                tuple(scores[index] for scores in columns),
+                row,
+                _lost(plain, row),
+            )
             for index, row in enumerate(rows)
         ]
         lines.sort(key=lambda line: float(line.rank.value or math.inf))
@@ -173,25 +179,45 @@ class View:
         )
 
 
-def metric_table(board: Board) -> MetricTable:
-    """The leaderboard as a table of means whose first column is the mean rank, for the terminal."""
-    dialects = {column.dialect for column in board.columns}
-    rank = MetricColumn("mean rank", next(iter(dialects)) if len(dialects) == 1 else "all", higher_is_better=False)
-    columns = (rank, *board.columns)
+def metric_table(board: Board, positions: Sequence[int]) -> MetricTable:
+    """Columns of a leaderboard as a table of means whose first column is the mean rank, for the terminal.
+
+    Args:
+        board: The leaderboard.
+        positions: Positions of the columns, all of one dialect.
+    """
+    rank = MetricColumn("rank", board.columns[positions[0]].dialect, higher_is_better=False)
+    columns = (rank, *(board.columns[index] for index in positions))
     rows = []
     for line in board.lines:
-        cells = [line.rank, *(score.cell for score in line.scores)]
-        missing = [0, *(score.missing - len(line.failed) for score in line.scores)]
+        scores = [line.scores[index] for index in positions]
+        cells = [line.rank, *(score.cell for score in scores)]
+        missing = [0, *(score.missing - line.lost for score in scores)]
         rows.append(
             MethodRow(
                 f"{line.method.name} ({line.method.kind})" if line.method.is_baseline else line.method.name,
                 not line.method.is_baseline,
                 {c.key: float(cell.value) if cell.value else math.nan for c, cell in zip(columns, cells, strict=True)},
                 undefined={c.key: count for c, count in zip(columns, missing, strict=True) if count > 0},
-                images=len(board.scenes) - len(line.failed),
+                images=len(board.scenes) - line.lost,
             )
         )
     return MetricTable(columns, tuple(rows), len(board.scenes), board.subset, board.roles)
+
+
+def source_table(board: Board) -> MetricTable:
+    """The metrics of a leaderboard that have values against each source, as means over the scenes."""
+    keys = [key for key in board.keys if any(key in line.plain.get("per_source", {}) for line in board.lines)]
+    columns = {key: board.columns[board.keys.index(key)] for key in keys}
+    rows = []
+    for line in board.lines:
+        means: dict[str, tuple[float, ...]] = {}
+        for key, column in columns.items():
+            each = [values for values in line.plain.get("per_source", {}).get(key) or () if values]
+            if each:
+                means[column.key] = tuple(_mean(of_source) for of_source in zip(*each, strict=True))
+        rows.append(MethodRow(line.method.name, not line.method.is_baseline, {}, means))
+    return MetricTable(tuple(columns.values()), tuple(rows), len(board.scenes), board.subset, board.roles)
 
 
 def _methods(listed: Sequence[Mapping[str, Any]]) -> dict[str, Method]:
@@ -269,6 +295,17 @@ def _time(seconds: float | None, spread: float | None) -> Cell:
     deviation = 1000.0 * _float(spread)
     text = number(milliseconds, decimals)
     return Cell(text if math.isnan(deviation) else f"{text} ± {number(deviation, decimals)}", repr(milliseconds))
+
+
+def _lost(plain: Mapping[str, Any], row: Mapping[str, Any]) -> int:
+    """Number of a dataset's scenes on which a method failed."""
+    return sum(scene in row["failed"] for scene in plain["scenes"])
+
+
+def _mean(values: Iterable[Any]) -> float:
+    """Mean of the values that are not None; NaN if there are none."""
+    known = [float(value) for value in values if value is not None]
+    return sum(known) / len(known) if known else math.nan
 
 
 def _float(value: Any) -> float:

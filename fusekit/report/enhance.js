@@ -42,12 +42,14 @@
   document.querySelectorAll(".figures img").forEach((small) => {
     small.tabIndex = 0;
     small.setAttribute("role", "button");
-    small.onclick = () => open(small);
-    small.onkeydown = (event) => {
-      if (event.key !== "Enter" && event.key !== " ") return;
-      event.preventDefault();
-      open(small);
-    };
+  });
+  document.addEventListener("click", (event) => {
+    if (event.target.matches(".figures img")) open(event.target);
+  });
+  document.addEventListener("keydown", (event) => {
+    if ((event.key !== "Enter" && event.key !== " ") || !event.target.matches(".figures img")) return;
+    event.preventDefault();
+    open(event.target);
   });
 
   const sort = (heading) => {
@@ -69,7 +71,7 @@
   document.querySelectorAll("table.sortable thead tr:last-child th").forEach((heading) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.title = "Sort";
+    button.title = heading.title ? `${heading.title} Click to sort.` : "Sort";
     button.append(...heading.childNodes);
     button.onclick = () => sort(heading);
     heading.append(button);

@@ -86,7 +86,7 @@
     return largest >= 0.01 || largest === 0 ? 3 : Math.min(8, 2 - Math.floor(Math.log10(largest)));
   };
   const ticks = (low, high) => {
-    const raw = (high - low) / 4;
+    const raw = (high - low) / 5;
     const power = 10 ** Math.floor(Math.log10(raw));
     const step = [1, 2, 5, 10].map((factor) => factor * power).find((each) => each >= raw * 0.999);
     const list = [];
@@ -144,13 +144,18 @@
         image.alt = `${board.scenes[scene.value]}: ${name}`;
         stage.querySelector(`.tag${side}`).textContent = name;
       });
+      // The same map of both methods side by side.
+      const keys = [...new Set([left.value, right.value])].filter((key) => key.startsWith("m"));
+      const found = keys.flatMap((key, side) => {
+        const own = board.pictures[scene.value].fused[key.slice(1)]?.maps || [];
+        return own.map(([name, url], at) => ({ name, url, place: 2 * at + side }));
+      });
       maps.replaceChildren();
-      [...new Set([left.value, right.value])].filter((key) => key.startsWith("m")).forEach((key) => {
-        (board.pictures[scene.value].fused[key.slice(1)]?.maps || []).forEach(([name, url]) => {
-          const figure = make("figure", maps, {});
-          make("img", figure, { src: url, alt: `${board.scenes[scene.value]}: ${name}` });
-          make("b", make("figcaption", figure, {}), { textContent: name });
-        });
+      found.sort((one, other) => one.place - other.place).forEach(({ name, url }) => {
+        const figure = make("figure", maps, {});
+        const image = make("img", figure, { src: url, alt: `${board.scenes[scene.value]}: ${name}`, tabIndex: 0 });
+        image.setAttribute("role", "button"); // enhance.js enlarges it
+        make("b", make("figcaption", figure, {}), { textContent: name });
       });
       box.querySelector(".legend").hidden = !maps.children.length;
     };

@@ -22,10 +22,10 @@ from fusekit.files import write_text
 from fusekit.report.benchmark_data import Board, Grid, GridRow, Line, arrow, best_of, direction, images, signed
 from fusekit.report.benchmark_plots import pair_plot, spread_plot, style, sweep_plot
 from fusekit.report.benchmark_text import MEANING, ROBUSTNESS
-from fusekit.report.benchmark_view import View
+from fusekit.report.benchmark_view import View, source_table
 from fusekit.report.render import asset, environment, heat_gradient, script_hash
-from fusekit.report.tables import Cell, column_cells, decimals_for, number
-from fusekit.report.text_tables import one_line
+from fusekit.report.tables import Cell, Table, column_cells, decimals_for, number, per_source_view
+from fusekit.report.text_tables import one_line, printable
 
 QABF_MAP = "how well the edges at each pixel are kept: dark blue, lost; light yellow, kept"
 NEAREST_MAP = "what is in the fused image and in no source: dark blue, nothing; light yellow, much"
@@ -85,6 +85,7 @@ class _Section:
     pair: _Pair | None
     spreads: tuple[tuple[str, str, Markup], ...]
     compared: tuple[Line, ...]
+    sources: Table | None
 
     @property
     def groups(self) -> list[tuple[int, str, int]]:
@@ -136,7 +137,7 @@ def leaderboard_page(plain: Mapping[str, Any]) -> str:
 @functools.cache
 def _template() -> Template:
     made = environment()
-    made.finalize = lambda value: one_line(value) if type(value) is str else value
+    made.finalize = lambda value: printable(value) if type(value) is str else value
     made.globals.update(arrow=arrow, direction=direction, images=images, tip=_tip)
     return made.get_template("leaderboard.html.j2")
 
@@ -214,6 +215,7 @@ def _section(board: Board, anchor: str) -> _Section:
         _pair(board, {each.position for each in figures}),
         tuple(plot for plot in plots if plot[2]),
         tuple(line for line in board.lines if any(score.baseline for score in line.scores)),
+        per_source_view(source_table(board)),
     )
 
 
@@ -324,7 +326,7 @@ def _data(section: _Section) -> dict[str, Any]:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(f"{value:.7g}")
+    return None if value is None or not math.isfinite(value) else float(f"{value:.5g}")
 
 
 def _json(data: Sequence[Mapping[str, Any]]) -> Markup:

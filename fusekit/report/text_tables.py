@@ -166,6 +166,11 @@ def md(text: str) -> str:
     return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", html.escape(one_line(text), quote=False))
 
 
+def printable(text: str) -> str:
+    """Text without control characters, such as those that reverse the direction of writing."""
+    return "".join(sign for sign in text if sign.isprintable() or sign.isspace())
+
+
 def one_line(text: str) -> str:
     """Text on one line, without control characters."""
-    return " ".join("".join(sign for sign in text if sign.isprintable() or sign.isspace()).split())
+    return " ".join(printable(text).split())

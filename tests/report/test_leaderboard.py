@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from fusekit.report.benchmark_pictures import nearest_source_error, shared_scale, write_map, write_picture
+from fusekit.report.benchmark_saving import save_benchmark
 from fusekit.report.benchmark_text import benchmark_csv, benchmark_latex, benchmark_markdown, benchmark_text
 from fusekit.report.benchmark_view import View
 from fusekit.report.leaderboard import leaderboard_page, write_leaderboard
@@ -160,6 +161,20 @@ class TestMarkdown:
         names = [line.method.name for line in View(benchmark(dataset())).boards[0].lines]
         assert names == ["ours", "maximum", "theirs"]
 
+    def test_summary_names_the_baselines_that_were_beaten(self) -> None:
+        data = dataset()
+        data["rows"][1]["against"]["cddfuse.mse"]["baseline"] = "copy visible"
+        assert View(benchmark(data)).boards[0].verdict() == (
+            "Lowest mean rank: ours (model, 1.25), maximum (baseline, 1.50). ours is significantly better than the "
+            "best baseline in 1 of 2 metrics and significantly worse in 0. Best baselines: maximum in 1, copy "
+            "visible in 1."
+        )
+
+    def test_failures_outside_of_the_scored_scenes_do_not_hide_undefined_values(self) -> None:
+        data = dataset()
+        data["rows"][0]["failed"] = {"not scored by anybody": "no memory"}
+        assert "maximum on 1 of 3" in benchmark_markdown(benchmark(data))
+
     def test_ties_are_all_best(self) -> None:
         data = dataset()
         data["rows"] = [row(name, [0.5] * 3, [1.0] * 3, mean_rank=1.5) for name in ("maximum", "ours")]
@@ -205,6 +220,12 @@ def test_latex_has_baselines_apart_and_balanced_braces() -> None:
         bare = re.sub(r"(?m)^%.*$", "", re.sub(r"\\[^a-zA-Z]", "", page))
         assert bare.count("{") == bare.count("}")
         assert page.count("\\begin{") == page.count("\\end{")
+        for tabular in page.split("\\begin{tabular}")[1:]:
+            columns = len(tabular[1 : tabular.index("}")])
+            body = tabular.split("\\midrule", 1)[1].split("\\bottomrule")[0]
+            rows = [line for line in body.splitlines() if line.endswith(" \\\\")]
+            assert rows
+            assert {line.replace("\\&", "").count("&") for line in rows} == {columns - 1}
     assert "\\input" not in re.sub(r"(?m)^%.*$", "", hostile)
 
 
@@ -259,7 +280,7 @@ class TestPage:
         pictures = [attributes["src"] for tag, attributes in Walk(page).tags if tag == "img" and "src" in attributes]
         assert pictures[:2] == ["./pictures/a%2520%231.png", ".///elsewhere.example/b.png"]
         assert "./pictures/%C3%B6.png" in pictures
-        assert "http" not in re.sub(r"http://www.w3.org/2000/svg", "", page)
+        assert not re.search(r"https?:", page.replace("http://www.w3.org/2000/svg", ""))
         assert "default-src 'none'; img-src 'self'" in page
 
     def test_the_data_of_the_script_are_those_of_the_benchmark(self) -> None:
@@ -278,6 +299,18 @@ class TestPage:
         body = page.split('class="pairs"')[1].split("</tbody>")[0]
         assert re.findall(r'<th scope="row">(\w)</th>', body) == ["a", "c", "b"]
         assert "\N{MINUS SIGN}0.250" in body
+        classes = [attributes["class"] for tag, attributes in Walk(body).tags if tag == "span"]
+        assert classes == ["bar worse", "bar better", "bar better"]
+
+    def test_worst_source_exposes_a_copy(self) -> None:
+        data = dataset()
+        data["rows"][0]["per_source"] = {"strict.qabf": [[0.0625, 0.9375], None, [0.1875, 0.9375]]}
+        data["rows"][1]["per_source"] = {"strict.qabf": [[0.5, 0.5]] * 3}
+        page = leaderboard_page(benchmark(data))
+        text = words(page.split("Values against each source</summary>")[1].split("</table>")[0])
+        assert "maximum baseline 0.125 0.938 0.125 " in text + " "
+        assert "ours model 0.500 0.500 0.500 best" in text
+        assert "Values against each source" not in leaderboard_page(benchmark(dataset()))
 
     def test_an_empty_dataset_and_an_empty_benchmark(self) -> None:
         data = {**dataset(), "scenes": [], "rows": [], "unscored": {"a": "no source"}}
@@ -294,9 +327,15 @@ class TestPage:
         assert "Synthetic data RoadScene: Rendered streets." in words(leaderboard_page(benchmark(data)))
         assert "**Synthetic data.** RoadScene: Rendered streets." in benchmark_markdown(benchmark(data))
 
-    def test_is_written(self, tmp_path: Path) -> None:
-        path = write_leaderboard(benchmark(dataset()), tmp_path / "new" / "index.html")
-        assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    def test_every_format_is_written(self, tmp_path: Path) -> None:
+        plain = benchmark(dataset())
+        path = write_leaderboard(plain, tmp_path / "new" / "index.html")
+        assert path.read_text(encoding="utf-8") == leaderboard_page(plain)
+        for suffix, start in ((".csv", "dataset,method"), (".tex", "%"), (".md", "# "), (".html", "<!DOCTYPE")):
+            save_benchmark(plain, tmp_path / f"benchmark{suffix}")
+            assert (tmp_path / f"benchmark{suffix}").read_text(encoding="utf-8").startswith(start)
+        save_benchmark(plain, tmp_path / "benchmark.json")
+        assert json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8")) == plain
 
 
 def hostile_benchmark() -> dict[str, Any]:
