@@ -73,7 +73,8 @@ class Rain(Transform):
     config: RainConfig
 
     def change(self, source: Tensor, role: str, severity: Severity, random: np.random.Generator) -> Tensor:
-        cover = torch.from_numpy(self.cover(*source.shape[-2:], severity, random)).float()
+        height, width = source.shape[-2:]
+        cover = torch.from_numpy(self.cover(height, width, severity, random)).float()
 
         def rainy(light: Tensor) -> Tensor:
             return torch.lerp(light, torch.full_like(light, white(light)), cover)
