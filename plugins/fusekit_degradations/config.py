@@ -115,6 +115,9 @@ class RainConfig(VisibleConfig):
         {"light": 10.0, "medium": 40.0, "heavy": 150.0}, description="rain rate in millimetres per hour"
     )
     exposure: float = Field(0.002, gt=0, le=0.1, description="exposure time in seconds")
+    focal: float = Field(
+        800.0, ge=300, le=1e5, description="focal length in pixels; 800 is a view of 44 degrees for a width of 640"
+    )
     wind: float = Field(10.0, ge=-60, le=60, description="angle of the streaks to the vertical, in degrees")
 
 

@@ -210,10 +210,10 @@ def test_airlight_follows_the_light_of_the_scene() -> None:
 
 
 def test_rain_covers_what_its_drops_cover() -> None:
-    rain = built("rain", rate=per(10, 30, 150), exposure=0.001)
+    rain = built("rain", rate=per(10, 30, 150), exposure=0.001, focal=384.0)
     assert isinstance(rain, Rain)
     cover = rain.cover(240, 320, "heavy", np.random.default_rng(0))
-    slope, focal, near, far = 4.1 * 150**-0.21, 1.2 * 320, 0.4, 5.0
+    slope, focal, near, far = 4.1 * 150**-0.21, 384.0, 0.4, 5.0
     drops = 8000 / slope * np.exp(-slope) * 240 * 320 / focal**2 * (far**3 - near**3) / 3
     square = (1 + 2 / slope + 2 / slope**2) * 1e-6  # mean square of the diameters, m²
     area = np.pi / 4 * focal**2 * square * 3 * (far - near) / (far**3 - near**3)
