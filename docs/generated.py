@@ -2,7 +2,7 @@
 
 A hook of mkdocs. A line ``<!-- fusekit: WHAT -->`` of a page is replaced: ``cli`` by every command,
 ``components`` by every built-in component, ``section NAME`` by the options of a section of recipes, ``code_lines`` by
-the size of the core and of what stands around it.
+the size of the core and of what stands around it, ``severities`` by the numbers of the degradations' severities.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typer.main import get_command
 import fusekit.recipe.schema as sections
 from fusekit.cli.app import app
 from fusekit.cli.option_text import option_texts
+from fusekit.interfaces import SEVERITIES
 from fusekit.plugin.loader import PluginPolicy, load_plugins
 from fusekit.plugin.registry import Registry
 
@@ -36,7 +37,13 @@ _MARK = re.compile(r"^<!-- fusekit: (\w+)(?: (\w+))? -->$", re.MULTILINE)
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by mkdocs for every page."""
-    made = {"cli": cli, "components": components, "section": section, "code_lines": code_lines}
+    made = {
+        "cli": cli,
+        "components": components,
+        "section": section,
+        "code_lines": code_lines,
+        "severities": severities,
+    }
     return _MARK.sub(lambda mark: "\n".join(made[mark[1]](*filter(None, [mark[2]]))), markdown)
 
 
@@ -70,6 +77,21 @@ def components() -> Iterator[str]:
 def section(name: str) -> Iterator[str]:
     """The options of a section of recipes."""
     yield from _options(getattr(sections, name))
+
+
+def severities() -> Iterator[str]:
+    """The numbers of each severity of the built-in transforms, and the roles that they change by default."""
+    registry = Registry(load_plugins(PluginPolicy(third_party=False)))
+    yield f"| transform | changes by default | option | {' | '.join(SEVERITIES)} | meaning |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for spec in registry.specs("transform"):
+        config: Any = registry.config_class(spec.kind, spec.name)
+        changed = " and ".join(config().suited_roles(("infrared", "visible")))
+        for name, info in config.model_fields.items():
+            numbers = info.get_default(call_default_factory=True)
+            if isinstance(numbers, dict) and list(numbers) == list(SEVERITIES):
+                cells = [f"{number:g}" for number in numbers.values()] + [_cell(info.description or "")]
+                yield f"| `{spec.name}` | {changed} | `{name}` | {' | '.join(cells)} |"
 
 
 def code_lines() -> Iterator[str]:

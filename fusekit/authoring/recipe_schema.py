@@ -186,7 +186,9 @@ class _Builder:
                 made.pop("required", None)
             if kind is not None:
                 made["properties"]["use"] = self.names(kind)
-                made["allOf"] = self.choices(kind, partial=partial)
+                choices = self.choices(kind, partial=partial)
+                if choices:
+                    made["allOf"] = choices
         elif kind is not None:
             made = self.component(made, kind, partial)
         return _flat(made)

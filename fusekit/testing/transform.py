@@ -98,9 +98,8 @@ class TransformContract(ComponentContract):
         first = self.degraded(transform, self.scene())
         self.degraded(transform, self.scene(40, 72, seed=1), "heavy", 1)
         for what, other in (("a second call", transform), ("a second build", self.make())):
-            for role, image, was in zip(
-                self.roles, self.degraded(other, self.scene()).images, first.images, strict=True
-            ):
+            again = self.degraded(other, self.scene())
+            for role, image, was in zip(self.roles, again.images, first.images, strict=True):
                 expect_same(f"{role} of {what}", image, was)
 
     def test_inputs_are_not_changed(self) -> None:

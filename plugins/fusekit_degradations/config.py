@@ -97,7 +97,7 @@ class HazeConfig(VisibleConfig):
     """Options of haze and fog."""
 
     visibility: PerSeverity[Annotated[float, Field(ge=1, le=1e6)]] = Field(
-        {"light": 1000.0, "medium": 300.0, "heavy": 100.0},
+        {"light": 1000.0, "medium": 400.0, "heavy": 150.0},
         description="meteorological visibility in metres, at which contrast falls to 2%",
     )
     near: float = Field(5.0, gt=0, le=1e4, description="distance of the ground at the lower image border, in metres")
@@ -115,6 +115,9 @@ class RainConfig(VisibleConfig):
         {"light": 10.0, "medium": 40.0, "heavy": 150.0}, description="rain rate in millimetres per hour"
     )
     exposure: float = Field(0.002, gt=0, le=0.1, description="exposure time in seconds")
+    focal: float = Field(
+        800.0, ge=300, le=1e5, description="focal length in pixels; 800 is a view of 44 degrees for a width of 640"
+    )
     wind: float = Field(10.0, ge=-60, le=60, description="angle of the streaks to the vertical, in degrees")
 
 
@@ -134,7 +137,7 @@ class OverExposureConfig(VisibleConfig):
     """Options of overexposure."""
 
     stops: PerSeverity[Stops] = Field(
-        {"light": 1.0, "medium": 2.0, "heavy": 3.0}, description="excess exposure, in stops (powers of two)"
+        {"light": 0.7, "medium": 1.3, "heavy": 2.0}, description="excess exposure, in stops (powers of two)"
     )
 
 

@@ -27,7 +27,7 @@ def in_linear_light(source: Tensor, role: str, change: Callable[[Tensor], Tensor
     """
     if role in THERMAL | MEDICAL:
         return change(source).clamp(0.0, 1.0)
-    return encoded(change(decoded(source)).clamp(0.0, 1.0)).clamp(0.0, 1.0)
+    return encoded(change(decoded(source)).clamp(0.0, 1.0))
 
 
 def decoded(values: Tensor) -> Tensor:
@@ -37,7 +37,9 @@ def decoded(values: Tensor) -> Tensor:
 
 def encoded(light: Tensor) -> Tensor:
     """SRGB values of linear light, the inverse of `decoded`."""
-    return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light.clamp_min(0.0031308) ** (1 / 2.4) - 0.055)
+    # 1.055 p - 0.055, written so that white stays exactly 1.
+    power = light.clamp_min(0.0031308) ** (1 / 2.4)
+    return torch.where(light <= 0.0031308, light * 12.92, 1.0 + 1.055 * (power - 1.0))
 
 
 def white(light: Tensor) -> float:

@@ -18,7 +18,6 @@ CONTRAST_THRESHOLD = 0.02
 
 _NEAREST, _FARTHEST = 0.4, 5.0  # distances of drops in metres; farther ones are thinner than a pixel
 _SMALLEST = 1.0  # diameter of drops in millimetres; smaller ones are too faint to be seen
-_FOCAL = 1.2  # focal length in image widths: a field of view of 45 degrees
 
 
 class Haze(Transform):
@@ -61,9 +60,10 @@ class Rain(Transform):
 
     Drops with diameters D above 1 mm are distributed at random in the view of the camera, from 0.4 m to 5 m, with the
     density of Marshall and Palmer for the rain rate R: ``8000 exp(-4.1 R^-0.21 D)`` per m³ and mm. They fall with
-    ``9.65 - 10.3 exp(-0.6 D)`` m/s (Atlas et al.) during the exposure and are projected by a camera with a field of
-    view of 45 degrees. A drop refracts the light of a wide angle; its brightness A is that of a white surface,
-    estimated from the mean of the scene. Drops are in focus, and the haze of distant rain is not modelled.
+    ``9.65 - 10.3 exp(-0.6 D)`` m/s (Atlas et al.) during the exposure and are projected by a camera with the given
+    focal length in pixels, so that streaks in a crop look as in the whole image. A drop refracts the light of a wide
+    angle; its brightness A is that of a white surface, estimated from the mean of the scene. Drops are in focus, and
+    the haze of distant rain is not modelled.
 
     Source: Garg and Nayar, "Vision and rain", International Journal of Computer Vision 75 (1), 2007; Marshall and
     Palmer, Journal of Meteorology 5, 1948; Atlas, Srivastava, Sekhon, Reviews of Geophysics 11, 1973.
@@ -73,7 +73,8 @@ class Rain(Transform):
     config: RainConfig
 
     def change(self, source: Tensor, role: str, severity: Severity, random: np.random.Generator) -> Tensor:
-        cover = torch.from_numpy(self.cover(*source.shape[-2:], severity, random)).float()
+        height, width = source.shape[-2:]
+        cover = torch.from_numpy(self.cover(height, width, severity, random)).float()
 
         def rainy(light: Tensor) -> Tensor:
             return torch.lerp(light, torch.full_like(light, white(light)), cover)
@@ -82,7 +83,7 @@ class Rain(Transform):
 
     def cover(self, height: int, width: int, severity: Severity, random: np.random.Generator) -> np.ndarray:
         """Share of the exposure during which each pixel is covered by drops, (height, width) in [0, 1]."""
-        focal = _FOCAL * width
+        focal = self.config.focal
         volume = height * width / focal**2 * (_FARTHEST**3 - _NEAREST**3) / 3
         rate = self.config.rate[severity]
         # A heavier severity has drops at the places of a lighter one and more: it uses more of the same numbers.

@@ -370,6 +370,14 @@ for _dialect, _names in DIALECTS.items():
             _class, (kit.MetricContract,), {"name": f"{_dialect}.{_metric}", "__module__": __name__}
         )
 
+DEGRADATIONS = "noise stripes blur motion_blur haze rain low_light over_exposure contrast shift lost_source"
+
+for _transform in DEGRADATIONS.split():
+    _class = f"TestDegradation{_transform.title().replace('_', '')}"
+    globals()[_class] = type(
+        _class, (kit.TransformContract,), {"name": f"degradations.{_transform}", "__module__": __name__}
+    )
+
 
 def contracts() -> list[type[Any]]:
     return [
