@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fusekit.interfaces.metric import shared
 from fusekit_metrics import error, gradient, information, statistics, structure
-from fusekit_metrics.filtering import sobel
+from fusekit_metrics.filtering import sobel_8
 
 DIALECT = "cddfuse"
 _WINDOW = structure.uniform_window(7)
@@ -94,13 +94,13 @@ class VisualInformationFidelity(structure.VisualInformationFidelity):
 
 @shared
 def edges_with_zero_border(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Edge strength and angle of a ``(H, W)`` image that is surrounded by zeros.
+    """Edge strength and angle of a ``(H, W)`` uint8 image that is surrounded by zeros.
 
     The sign of the horizontal response is that of a convolution, which flips the kernel. It matters where one of two
     images has no horizontal response, because the angle is then pi/2, not -pi/2.
     """
-    horizontal, vertical = sobel(image, border="constant")
-    return gradient.edge_strength_and_angle(-horizontal, vertical)
+    horizontal, vertical = sobel_8(image, border="constant")
+    return gradient.edges_8(-horizontal, vertical)
 
 
 def strength_ratio(source: Tensor, fused: Tensor) -> Tensor:

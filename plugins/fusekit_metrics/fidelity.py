@@ -43,15 +43,9 @@ class FusionFidelity(Metric):
         for weight, (*of_sources, of_fused) in zip(_WEIGHTS, scales, strict=True):
             if weight == 0.0:
                 continue
-            chosen_sums = _Sums()
-            alone_sums = [_Sums() for _ in sources]
-            for rows in of_fused.bands:
-                terms = [information(of_source, of_fused, rows, noise=_NOISE) for of_source in of_sources]
-                chosen_sums.add(_smallest_gain(terms))
-                for sums, term in zip(alone_sums, terms, strict=True):
-                    sums.add(term)
-            value += weight * chosen_sums.ratio()
-            alone = [sum_ + weight * sums.ratio() for sum_, sums in zip(alone, alone_sums, strict=True)]
+            terms = [information(of_source, of_fused, noise=_NOISE) for of_source in of_sources]
+            value += weight * _ratio(_smallest_gain(terms))
+            alone = [so_far + weight * _ratio(term) for so_far, term in zip(alone, terms, strict=True)]
         flat = [all(not bool(scale.variance.any()) for scale in vif_scales(source)) for source in sources]
         per_source = tuple(math.nan if constant else one for constant, one in zip(flat, alone, strict=True))
         return MetricValue(math.nan if all(flat) else value, per_source)
@@ -70,17 +64,6 @@ def _smallest_gain(terms: Sequence[Information]) -> Information:
     return chosen
 
 
-class _Sums:
-    """Sums over positions of preserved and available information, with a constant for logarithms to the base 10."""
-
-    def __init__(self) -> None:
-        self.preserved = 0.0
-        self.available = 0.0
-
-    def add(self, terms: Information) -> None:
-        constant = terms.gain.numel() * 1e-7 * math.log(10.0)
-        self.preserved += sum_of_log1p(terms.preserved) + constant
-        self.available += sum_of_log1p(terms.available) + constant
-
-    def ratio(self) -> float:
-        return self.preserved / self.available
+def _ratio(terms: Information) -> float:
+    constant = terms.gain.numel() * 1e-7 * math.log(10.0)  # the constant is for logarithms to the base 10
+    return (sum_of_log1p(terms.preserved) + constant) / (sum_of_log1p(terms.available) + constant)

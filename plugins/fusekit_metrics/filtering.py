@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -11,9 +12,8 @@ from torch import Tensor
 
 from fusekit.interfaces.metric import shared
 
-# Values of a map that a CPU processes at a time. Temporary tensors of this size stay in its cache, and the memory of
-# one is that of the next. It is also the size up to which torch does not start threads for an elementwise operation.
-_PART = 32768
+# Positions that a product of matrices computes at a time: the filter is repeated in a matrix of this many rows.
+_BLOCK = 8
 
 
 @shared
@@ -22,38 +22,42 @@ def levels(image: Tensor) -> Tensor:
     return image.to(torch.float64)
 
 
-def bands(rows: int, columns: int, device: torch.device) -> Iterator[slice]:
-    """Consecutive rows of a map that are processed together: a few on a CPU, all of them on other devices."""
-    count = max(1, _PART // max(1, columns)) if device.type == "cpu" else rows
-    return (slice(first, min(first + count, rows)) for first in range(0, rows, count))
-
-
 def gaussian_taps(size: int, sigma: float) -> tuple[float, ...]:
     """One axis of a sampled gaussian window of ``size`` taps, summing to 1."""
     weights = [math.exp(-((i - (size - 1) / 2) ** 2) / (2.0 * sigma * sigma)) for i in range(size)]
     return tuple(weight / math.fsum(weights) for weight in weights)
 
 
-def filter_axis(images: Tensor, taps: Sequence[float], axis: int, step: int = 1) -> Tensor:
-    """Correlate images with ``taps`` along an axis, only at positions where the taps are inside the image.
+@cache
+def _band_matrix(taps: tuple[float, ...], step: int, device: torch.device) -> Tensor:
+    """Matrix whose row i has the taps from column ``i * step`` on."""
+    matrix = torch.zeros(_BLOCK, (_BLOCK - 1) * step + len(taps), dtype=torch.float64)
+    for row in range(_BLOCK):
+        matrix[row, row * step : row * step + len(taps)] = torch.tensor(taps, dtype=torch.float64)
+    return matrix.to(device)
 
-    Args:
-        images: ``(..., H, W)`` float64.
-        taps: Weights.
-        axis: -1 or -2.
-        step: Every how many positions there is a result.
-    """
-    # A sum of shifted views: on a CPU, in float64, it is several times faster than torch's convolution of one channel,
-    # which first unfolds the image into a matrix of `taps` times its size.
-    length = images.shape[axis] - len(taps) + 1
 
-    def shifted(offset: int) -> Tensor:
-        window = slice(offset, offset + length, step)
-        return images[..., window] if axis == -1 else images[..., window, :]
-
-    result = shifted(0) * taps[0]
-    for offset, weight in enumerate(taps[1:], start=1):
-        result.add_(shifted(offset), alpha=weight)
+def _filter_rows(image: Tensor, taps: tuple[float, ...], step: int) -> Tensor:
+    """Correlate the columns of ``(H, W)`` float64 with ``taps``, at every ``step``-th position inside."""
+    # Blocks of rows, which overlap, times a band matrix. On a CPU this is several times faster than torch's convolution
+    # of one channel in float64, and than a sum of shifted images, because a block is read from memory once.
+    matrix = _band_matrix(taps, step, image.device)
+    rows = (image.shape[0] - len(taps)) // step + 1
+    blocks = rows // _BLOCK
+    result = image.new_empty(rows, image.shape[1])
+    down, across = image.stride()
+    torch.bmm(
+        matrix.expand(blocks, *matrix.shape),
+        image.as_strided(
+            (blocks, matrix.shape[1], image.shape[1]), (_BLOCK * step * down, down, across), image.storage_offset()
+        ),
+        out=result[: blocks * _BLOCK].view(blocks, _BLOCK, -1),
+    )
+    rest = rows - blocks * _BLOCK
+    if rest:
+        used = (rest - 1) * step + len(taps)
+        start = blocks * _BLOCK * step
+        torch.mm(matrix[:rest, :used], image[start : start + used], out=result[blocks * _BLOCK :])
     return result
 
 
@@ -64,13 +68,13 @@ def filter_both(images: Tensor, taps: Sequence[float], step: int = 1) -> Tensor:
         images: ``(..., H, W)`` float64.
         taps: Weights of both axes.
         step: Every how many positions of an axis there is a result.
+
+    Returns:
+        ``(..., H', W')``; in memory, columns are contiguous.
     """
-    rows = (images.shape[-2] - len(taps)) // step + 1
-    parts = []
-    for band in bands(rows, images.shape[-1] * math.prod(images.shape[:-2]), images.device):
-        part = images[..., band.start * step : (band.stop - 1) * step + len(taps), :]
-        parts.append(filter_axis(filter_axis(part, taps, -2, step), taps, -1, step))
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
+    if images.ndim > 2:
+        return torch.stack([filter_both(image, taps, step) for image in images])
+    return _filter_rows(_filter_rows(images, tuple(taps), step).t(), tuple(taps), step).t()
 
 
 def gaussian_valid(images: Tensor, size: int, sigma: float) -> Tensor:
@@ -110,6 +114,24 @@ def exact_sqrt(values: Tensor) -> Tensor:
     return torch.from_numpy(np.sqrt(values.numpy())) if values.device.type == "cpu" else torch.sqrt(values)
 
 
+def bordered(image: Tensor, border: str) -> Tensor:
+    """A ``(H, W)`` image of any dtype with one pixel more on every side, as torch's ``pad`` does for floating point."""
+    if border == "constant":
+        return torch.nn.functional.pad(image, (1, 1, 1, 1))
+    inwards = 1 if border == "reflect" else 0
+    rows = torch.cat((image[inwards : inwards + 1], image, image[-1 - inwards : image.shape[0] - inwards]))
+    first, last = rows[:, inwards : inwards + 1], rows[:, -1 - inwards : image.shape[1] - inwards]
+    return torch.cat((first, rows, last), dim=1)
+
+
+def sobel_8(image: Tensor, border: str = "replicate") -> tuple[Tensor, Tensor]:
+    """As `sobel`, of a uint8 image, int16: several times faster, and exact."""
+    padded = bordered(image.to(torch.int16), border)
+    across, down = padded[:, 2:] - padded[:, :-2], padded[2:] - padded[:-2]
+    horizontal = (across[:-2] + across[2:]).add_(across[1:-1], alpha=2)
+    return horizontal, (down[:, :-2] + down[:, 2:]).add_(down[:, 1:-1], alpha=2)
+
+
 def sobel(image: Tensor, border: str = "replicate") -> tuple[Tensor, Tensor]:
     """Horizontal and vertical Sobel responses of a ``(H, W)`` image: right minus left, lower minus upper.
 
@@ -119,23 +141,18 @@ def sobel(image: Tensor, border: str = "replicate") -> tuple[Tensor, Tensor]:
 
     Args:
         image: ``(H, W)``, any dtype; computed in float64.
-        border: Values outside the image: ``replicate`` for those at its border, or ``constant`` for 0.
+        border: Values outside the image: ``replicate`` for those at its border, ``reflect`` for those next to its
+            border, or ``constant`` for 0.
     """
-    padded = torch.nn.functional.pad(levels(image)[None, None], (1, 1, 1, 1), mode=border)[0, 0]
+    if image.dtype == torch.uint8:
+        across, down = sobel_8(image, border)
+        return across.to(torch.float64), down.to(torch.float64)
+    padded = bordered(levels(image), border)
     height, width = image.shape
-    exact = not image.is_floating_point()
-    horizontal, vertical = torch.empty_like(levels(image)), torch.empty_like(levels(image))
-    for rows in bands(height, width, image.device):
 
-        def at(row: int, column: int, rows: slice = rows) -> Tensor:
-            return padded[rows.start + row : rows.stop + row, column : column + width]
+    def at(row: int, column: int) -> Tensor:
+        return padded[row : row + height, column : column + width]
 
-        if exact:
-            across = padded[rows.start : rows.stop + 2, 2:] - padded[rows.start : rows.stop + 2, :-2]
-            horizontal[rows] = (across[:-2] + across[2:]).add_(across[1:-1], alpha=2.0)
-            down = padded[rows.start + 2 : rows.stop + 2] - padded[rows]
-            vertical[rows] = (down[:, :-2] + down[:, 2:]).add_(down[:, 1:-1], alpha=2.0)
-        else:
-            horizontal[rows] = at(2, 2) + 2.0 * at(1, 2) + at(0, 2) - at(2, 0) - 2.0 * at(1, 0) - at(0, 0)
-            vertical[rows] = at(2, 2) - at(0, 2) + 2.0 * at(2, 1) - 2.0 * at(0, 1) + at(2, 0) - at(0, 0)
+    horizontal = at(2, 2) + 2.0 * at(1, 2) + at(0, 2) - at(2, 0) - 2.0 * at(1, 0) - at(0, 0)
+    vertical = at(2, 2) - at(0, 2) + 2.0 * at(2, 1) - 2.0 * at(0, 1) + at(2, 0) - at(0, 0)
     return horizontal, vertical

@@ -38,11 +38,9 @@ class MultiScaleSimilarity(PairwiseMetric):
         product = 1.0
         for scale, (first, second) in enumerate(zip(scales_of(source), scales_of(fused), strict=True)):
             last = scale == len(_WEIGHTS) - 1
-            total = 0.0
-            for rows in first.bands:
-                luminance, structure = ssim_factors(first, second, rows)
-                total += float((luminance * structure if last else structure).sum())
-            product *= max(total / first.mean.numel(), 0.0) ** _WEIGHTS[scale]
+            luminance, structure = ssim_factors(first, second)
+            mean = float((luminance * structure if last else structure).mean())
+            product *= max(mean, 0.0) ** _WEIGHTS[scale]
         return product
 
 

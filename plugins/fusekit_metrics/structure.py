@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fusekit.interfaces.metric import shared
-from fusekit_metrics.filtering import bands, filter_both, gaussian_taps, levels
+from fusekit_metrics.filtering import filter_both, gaussian_taps, levels
 from fusekit_metrics.pairwise import PairwiseMetric
 
 _EPSILON = 1e-10
@@ -72,16 +72,10 @@ class Moments:
     window: Window
     highest_product: float
 
-    @property
-    def bands(self) -> Iterator[slice]:
-        """Rows of the maps that are processed together."""
-        return bands(len(self.mean), self.mean.shape[1], self.mean.device)
-
-    def covariance(self, other: Moments, rows: slice) -> Tensor:
-        """Covariance with another image under the same window, ``(rows, W')``."""
-        needed = slice(rows.start, rows.stop + len(self.window.taps) - 1)
-        mean = _mean_of_product(self.values[needed], other.values[needed], self.window, self.highest_product)
-        return mean.addcmul_(self.mean[rows], other.mean[rows], value=-1.0)
+    def covariance(self, other: Moments) -> Tensor:
+        """Covariance with another image under the same window, ``(H', W')``."""
+        mean = _mean_of_product(self.values, other.values, self.window, self.highest_product)
+        return mean.addcmul_(self.mean, other.mean, value=-1.0)
 
 
 def moments_of(values: Tensor, window: Window, highest_product: float = math.inf) -> Moments:
@@ -104,23 +98,21 @@ def local_moments(image: Tensor, window: Window) -> Moments:
 
 
 def ssim_factors(
-    first: Moments, second: Moments, rows: slice, data_range: float = 255.0, unbiased: float = 1.0
+    first: Moments, second: Moments, data_range: float = 255.0, unbiased: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """The two factors of SSIM at the positions of some rows: luminance, and contrast with structure.
+    """The two factors of SSIM at every position: luminance, and contrast with structure.
 
     Args:
         first: Moments of an image.
         second: Moments of another image under the same window.
-        rows: Rows of the maps.
         data_range: L in the constants ``(.01 L)^2`` and ``(.03 L)^2``.
         unbiased: Factor of variances and covariance; n / (n - 1) gives the sample form for windows of n pixels.
     """
     stabiliser_1, stabiliser_2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-    mean_1, mean_2 = first.mean[rows], second.mean[rows]
-    squares = mean_1.square().add_(stabiliser_1).addcmul_(mean_2, mean_2)
-    luminance = (mean_1 * mean_2).mul_(2.0).add_(stabiliser_1).div_(squares)
-    variances = (first.variance[rows] + second.variance[rows]).mul_(unbiased).add_(stabiliser_2)
-    structure = first.covariance(second, rows).mul_(2.0 * unbiased).add_(stabiliser_2).div_(variances)
+    squares = first.mean.square().add_(stabiliser_1).addcmul_(second.mean, second.mean)
+    luminance = (first.mean * second.mean).mul_(2.0).add_(stabiliser_1).div_(squares)
+    variances = (first.variance + second.variance).mul_(unbiased).add_(stabiliser_2)
+    structure = first.covariance(second).mul_(2.0 * unbiased).add_(stabiliser_2).div_(variances)
     return luminance, structure
 
 
@@ -138,10 +130,8 @@ def ssim_map(
         unbiased: As for `ssim_factors`.
     """
     one, two = local_moments(first, window), local_moments(second, window)
-    values = torch.empty_like(one.mean)
-    for rows in one.bands:
-        torch.mul(*ssim_factors(one, two, rows, data_range, unbiased), out=values[rows])
-    return values
+    luminance, structure = ssim_factors(one, two, data_range, unbiased)
+    return luminance.mul_(structure)
 
 
 def ssim(
@@ -184,7 +174,7 @@ def vif_scales(
 
 @dataclass(frozen=True)
 class Information:
-    """Terms of VIF at positions of one scale. Information is ``log(1 + term)``.
+    """Terms of VIF at every position of one scale. Information is ``log(1 + term)``.
 
     Attributes:
         preserved: ``g^2 s1^2 / (sv + noise)``.
@@ -197,17 +187,16 @@ class Information:
     gain: Tensor
 
 
-def information(reference: Moments, test: Moments, rows: slice, noise: float = 2.0) -> Information:
-    """The terms of VIF at some rows of one scale.
+def information(reference: Moments, test: Moments, noise: float = 2.0) -> Information:
+    """The terms of VIF at one scale.
 
     Args:
         reference: Scale of the reference image.
         test: The same scale of the image that is compared with it.
-        rows: Rows of the maps.
         noise: Variance of the noise of vision, in squared grey levels.
     """
-    covariance = reference.covariance(test, rows)
-    variance_1, variance_2 = reference.variance[rows], test.variance[rows]
+    covariance = reference.covariance(test)
+    variance_1, variance_2 = reference.variance, test.variance
     # A gain of 0, where an image is flat or the covariance negative, preserves nothing, whatever the residue is.
     textured = (variance_1 * variance_2 > 0.0).to(torch.float64)
     gain = (covariance / (variance_1 + _EPSILON)).clamp_(min=0.0).mul_(textured)
@@ -217,7 +206,7 @@ def information(reference: Moments, test: Moments, rows: slice, noise: float = 2
 
 def sum_of_log1p(values: Tensor) -> float:
     """``sum log(1 + values)`` of values from 0 to 1e30, as logarithms of products of 8 values."""
-    factors = (values + 1.0).flatten()
+    factors = (values + 1.0).t().flatten()  # columns are contiguous
     grouped = factors.numel() // 8 * 8
     return float(factors[:grouped].view(8, -1).prod(dim=0).log().sum() + factors[grouped:].log().sum())
 
@@ -236,11 +225,10 @@ def vif(
 ) -> float:
     """Pixel-domain VIF of ``test`` against ``reference``, both 8-bit; NaN if the reference is constant."""
     preserved = math.fsum(
-        sum_of_log1p(information(first, second, rows).preserved)
+        sum_of_log1p(information(first, second).preserved)
         for first, second in zip(
             vif_scales(reference, highest_product, window_of), vif_scales(test, highest_product, window_of), strict=True
         )
-        for rows in first.bands
     )
     available = _available(reference, highest_product, window_of)
     return preserved / available if available > 0.0 else math.nan

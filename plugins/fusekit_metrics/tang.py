@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fusekit.interfaces.metric import MetricValue, shared
 from fusekit_metrics import artefacts, cddfuse, error, gradient, information, multiscale, statistics, structure
-from fusekit_metrics.filtering import levels
+from fusekit_metrics.filtering import levels, sobel
 
 DIALECT = "tang"
 DIALECT_2022 = "tang-2022"
@@ -219,7 +219,9 @@ class VisualInformationFidelity2022(VisualInformationFidelity):
 
 @shared
 def _edges_in_unit_range(image: Tensor) -> tuple[Tensor, Tensor]:
-    return cddfuse.edges_with_zero_border(levels(image) / 255.0)
+    # As `cddfuse.edges_with_zero_border`, but the values are not integers.
+    horizontal, vertical = sobel(levels(image) / 255.0, border="constant")
+    return gradient.edge_strength_and_angle(-horizontal, vertical)
 
 
 class EdgePreservation2022(EdgePreservation):
