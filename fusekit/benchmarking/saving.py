@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 from fusekit.benchmarking.run import BenchmarkResult
-from fusekit.files import write_text
-from fusekit.report.benchmark_text import benchmark_csv, benchmark_latex, benchmark_markdown
-from fusekit.report.leaderboard import leaderboard_page
+from fusekit.report.benchmark_saving import save_benchmark as write
 
 
 def save_benchmark(result: BenchmarkResult, path: Path) -> None:
@@ -20,18 +17,7 @@ def save_benchmark(result: BenchmarkResult, path: Path) -> None:
     Raises:
         RunError: The file cannot be written; an existing file is kept.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".csv":
-        text = benchmark_csv(result.plain)
-    elif suffix == ".json":
-        text = json.dumps(result.plain, indent=1) + "\n"
-    elif suffix == ".tex":
-        text = benchmark_latex(result.plain)
-    elif suffix == ".md":
-        text = benchmark_markdown(result.plain)
-    else:
-        text = leaderboard_page(_moved(result, path))
-    write_text(path, text)
+    write(_moved(result, path) if path.suffix.lower() == ".html" else result.plain, path)
 
 
 def _moved(result: BenchmarkResult, path: Path) -> dict[str, object]:
