@@ -368,8 +368,13 @@ def _metric(bench: Workbench, name: str, metric: Metric) -> dict[str, Any]:
 def _conditions(bench: Workbench) -> list[list[str]]:
     model = bench.file.model
     bootstrap = model.bootstrap
+    measured = [MEASURED]
+    if any(section.images is not None for section in model.methods):
+        measured.append("Images of other programs are converted to 8-bit grey (BT.601).")
+    if any(_has_ideal(bench, entry) for entry in bench.present):
+        measured.append(IDEAL)
     return [
-        ["Measured", f"{MEASURED} Images of other programs are converted to 8-bit grey (BT.601). {IDEAL}"],
+        ["Measured", " ".join(measured)],
         ["Range", model.fuse.range],
         ["Colour", "metrics score luminance; the pictures show the fused colours"],
         [
