@@ -250,6 +250,6 @@ def _check_alike(samples: Sequence[Sample]) -> None:
                 has, lacks = (first.id, other.id) if getattr(other, kind) is None else (other.id, first.id)
                 raise DataError(
                     f"scene {has!r} has {noun}, but {lacks!r} has none",
-                    hint=f"A dataset must return {noun} for every scene (with the ignore value, or an ignored box, where "
-                    "the class is unknown) or for none.",
+                    hint=f"A dataset must return {noun} for every scene (with the ignore value, or an ignored box, "
+                    "where the class is unknown) or for none.",
                 )
