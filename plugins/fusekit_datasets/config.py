@@ -87,8 +87,8 @@ class FolderConfig(DatasetConfig):
     labelled: Literal["required", "optional", "off"] = Field(
         "required",
         description="`required`: every scene must have a label map; `optional`: a missing label map is replaced by one "
-        "that contains only the ignore value; `off`: label maps are not read. The same applies to boxes; a scene without "
-        "optional boxes counts as not annotated, not as empty",
+        "that contains only the ignore value; `off`: label maps are not read. The same applies to boxes; a scene "
+        "without optional boxes counts as not annotated, not as empty",
     )
     label_kind: Literal["human", "pseudo"] = Field(
         "human",

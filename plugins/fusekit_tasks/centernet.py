@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fusekit.compat.torchvision_ops import import_torchvision
 from fusekit.errors import UsageError
 from fusekit.interfaces import BuildContext, DetectionNetwork
 from fusekit.interfaces.types import Boxes, Detections
@@ -22,6 +22,9 @@ from fusekit.words import did_you_mean
 from fusekit_tasks.config import CenterNetConfig
 from fusekit_tasks.inputs import to_channels
 from fusekit_tasks.second_order import differentiates_twice
+
+import_torchvision()  # timm imports it, and fails if torchvision does not match the installed torch
+import timm  # noqa: E402
 
 STRIDE = 4
 """R of the paper: pixels per cell of the output, along each axis."""

@@ -107,8 +107,8 @@ class CenterNetConfig(ComponentConfig):
     )
     weights: Literal["packaged"] | None = Field(
         None,
-        description="`packaged`: ImageNet weights of encoder tf_efficientnet_lite0 from the extra `pretrained`; nothing "
-        "is downloaded. Default: random initialisation",
+        description="`packaged`: ImageNet weights of encoder tf_efficientnet_lite0 from the extra `pretrained`; "
+        "nothing is downloaded. Default: random initialisation",
     )
     channels: Literal[1, 3] = Field(
         1, description="input channels of the network; images with another number of channels are converted"
