@@ -196,9 +196,9 @@ class CocoBoxes:
 
     def _row(self, annotation: _Annotation, size: tuple[int, int]) -> _Row:
         where = f"{self._path}, annotation {annotation.id}"
-        name = self._names.get(annotation.category_id)
+        name = self._names.get(annotation.category_id, "")
         if name not in self._indices:
-            found = f"category {annotation.category_id}" if name is None else repr(name[:60])
+            found = repr(name[:60]) if name else f"category {annotation.category_id}"
             raise DataError(f"{where}: unknown class {found}; the classes are {', '.join(self._indices)}")
         x, y, width, height = annotation.bbox
         if not all(map(math.isfinite, annotation.bbox)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -50,8 +51,7 @@ class CenterNet(DetectionNetwork):
     def __init__(self, config: CenterNetConfig | None = None, context: BuildContext | None = None) -> None:
         super().__init__(config, context)
         width, count = self.config.width, len(self.classes)
-        self.encoder, self.levels = _encoder(self.config, pretrained=self.context.pretrained)
-        channels = [self.encoder.feature_info.channels()[level] for level in self.levels]
+        self.encoder, self.levels, channels = _encoder(self.config, pretrained=self.context.pretrained)
         self.lateral = nn.ModuleList(nn.Conv2d(inside, width, 1) for inside in channels)
         self.merge = nn.ModuleList(_block(width) for _ in channels)
         self.heat, self.size, self.offset = _head(width, count), _head(width, 2), _head(width, 2)
@@ -69,7 +69,15 @@ class CenterNet(DetectionNetwork):
         height, width = image.shape[-2:]
         x = to_channels(image, self.config.channels) * 2.0 - 1.0
         x = F.pad(x, (0, -width % _STRIDES[-1], 0, -height % _STRIDES[-1]), mode="replicate")
-        features = self.encoder(x)
+        try:
+            features = self.encoder(x)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise UsageError(
+                "tasks.centernet: batch normalisation cannot be trained with a single image of up to 32 pixels",
+                hint="use a larger sampling.size, or at least two images per process",
+            ) from error
         # From the coarsest level down: the sum of the level and of the coarser levels, doubled in size.
         merged: Tensor | None = None
         for level, lateral, merge in zip(self.levels[::-1], self.lateral[::-1], self.merge[::-1], strict=True):
@@ -223,8 +231,8 @@ def _head(width: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, outputs, 1))
 
 
-def _encoder(config: CenterNetConfig, *, pretrained: bool) -> tuple[nn.Module, list[int]]:
-    """The encoder, and the positions of the strides 4, 8, 16 and 32 among its features."""
+def _encoder(config: CenterNetConfig, *, pretrained: bool) -> tuple[nn.Module, list[int], list[int]]:
+    """The encoder, the positions of the strides 4, 8, 16 and 32 among its features, and their channels."""
     from fusekit_tasks.packaged import packaged_weights
 
     if not timm.is_model(config.encoder):
@@ -232,13 +240,11 @@ def _encoder(config: CenterNetConfig, *, pretrained: bool) -> tuple[nn.Module, l
             f"tasks.centernet: timm has no encoder {config.encoder!r}{did_you_mean(config.encoder, timm.list_models())}"
         )
     try:
-        encoder: nn.Module = timm.create_model(
-            config.encoder, pretrained=False, features_only=True, in_chans=config.channels
-        )
+        encoder: Any = timm.create_model(config.encoder, pretrained=False, features_only=True, in_chans=config.channels)
     except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError) as error:
         text = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
         raise UsageError(f"tasks.centernet cannot use encoder {config.encoder!r}: {text}") from error
-    reductions = encoder.feature_info.reduction()  # type: ignore[union-attr, operator]
+    reductions = encoder.feature_info.reduction()
     missing = [stride for stride in _STRIDES if stride not in reductions]
     if missing:
         raise UsageError(
@@ -248,4 +254,5 @@ def _encoder(config: CenterNetConfig, *, pretrained: bool) -> tuple[nn.Module, l
         )
     if config.weights is not None and pretrained:
         encoder.load_state_dict(packaged_weights(f"tu-{config.encoder}", encoder.state_dict()))
-    return encoder, [reductions.index(stride) for stride in _STRIDES]
+    levels = [reductions.index(stride) for stride in _STRIDES]
+    return encoder, levels, [encoder.feature_info.channels()[level] for level in levels]
