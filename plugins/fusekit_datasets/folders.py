@@ -193,7 +193,7 @@ class FolderDataset(FusionDataset):
         assert isinstance(config, FolderConfig)
         if root is None:
             raise DataError(config.missing(None) or f"{config.title()}: no data root is given")
-        self._classes = config.classes()
+        self._classes = None if config.label_pattern() is None else config.classes()
         try:
             self._scenes = find_scenes(config, root, split)
         except DataError as error:
