@@ -13,6 +13,7 @@ from fusekit.data.raster import Raster
 from fusekit.data.transforms import Window
 from fusekit.errors import DataError
 from fusekit.interfaces.dataset import Sample
+from fusekit.interfaces.types import Boxes
 
 _LEVELS = ((np.uint8, 255.0), (np.uint16, 65535.0))
 
@@ -40,6 +41,7 @@ class PackedSample:
     id: str
     planes: tuple[_Plane, ...]
     label: npt.NDArray[np.generic] | None
+    boxes: Boxes | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -55,12 +57,13 @@ class PackedSample:
 
     def unpack(self, window: Window | None = None) -> Sample:
         """The original sample, bit for bit, or the part of it inside a window."""
-        part = (slice(None), slice(None))
+        part, boxes = (slice(None), slice(None)), self.boxes
         if window is not None:
             rows = slice(window.top, window.top + window.height)
             part = (rows, slice(window.left, window.left + window.width))
+            boxes = boxes and window.of(boxes)
         label = None if self.label is None else torch.from_numpy(self.label[part].astype(np.int64))
-        return Sample(self.id, tuple(plane.unpack(part) for plane in self.planes), label)
+        return Sample(self.id, tuple(plane.unpack(part) for plane in self.planes), label, boxes=boxes)
 
 
 def as_raster(image: Tensor) -> Raster:
@@ -83,7 +86,7 @@ def pack(sample: Sample) -> PackedSample:
         small = label.astype(np.uint8)
         if np.array_equal(small, label):
             label = small
-    return PackedSample(sample.id, tuple(_pack(image.numpy()) for image in sample.images), label)
+    return PackedSample(sample.id, tuple(_pack(image.numpy()) for image in sample.images), label, sample.boxes)
 
 
 def _pack(values: npt.NDArray[np.float32]) -> _Plane:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -188,7 +188,7 @@ class TrainingData:
 
     def _converted(self, sample: Sample) -> Sample:
         convert = luminance if self._colour == "luma" else _rgb
-        return Sample(sample.id, tuple(convert(image) for image in sample.images), sample.label)
+        return replace(sample, images=tuple(convert(image) for image in sample.images))
 
     def _place_patches(self, on_progress: Callable[[int, int], None] | None) -> list[_Place]:
         sampling, total = self._sampling, len(self._dataset)
@@ -218,7 +218,8 @@ class TrainingData:
             ids += ids
         labels = [sample.label for sample in samples if sample.label is not None]
         sources = tuple(torch.stack([sample.images[k] for sample in samples]) for k in range(len(samples[0].images)))
-        return Batch(sources, torch.stack(labels) if labels else None, ids)
+        boxes = tuple(sample.boxes for sample in samples if sample.boxes is not None)
+        return Batch(sources, torch.stack(labels) if labels else None, ids, boxes or None)
 
 
 def check_divisible(batch: int, processes: int, samples: int | None = None) -> None:
@@ -262,10 +263,11 @@ def _check_alike(samples: Sequence[Sample]) -> None:
             )
         if len(other.images) != len(first.images):
             raise DataError(f"scene {first.id!r} has {len(first.images)} sources, but {other.id!r} {len(other.images)}")
-        if (other.label is None) != (first.label is None):
-            has, lacks = (first.id, other.id) if other.label is None else (other.id, first.id)
-            raise DataError(
-                f"scene {has!r} has a label map, but {lacks!r} has none",
-                hint="A dataset must return a label map for every scene (with the ignore value where the class is "
-                "unknown) or for none.",
-            )
+        for kind, noun in (("label", "a label map"), ("boxes", "boxes")):
+            if (getattr(other, kind) is None) != (getattr(first, kind) is None):
+                has, lacks = (first.id, other.id) if getattr(other, kind) is None else (other.id, first.id)
+                raise DataError(
+                    f"scene {has!r} has {noun}, but {lacks!r} has none",
+                    hint=f"A dataset must return {noun} for every scene (with the ignore value, or an ignored box, "
+                    "where the class is unknown) or for none.",
+                )

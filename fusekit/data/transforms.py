@@ -1,4 +1,4 @@
-"""Geometric transforms, applied in the same way to every source of a scene and to its label map.
+"""Geometric transforms, applied in the same way to every source of a scene, its label map and its boxes.
 
 Each takes a `Sample` and returns a new one. Random transforms draw from a generator that the caller passes, so that
 the result depends on nothing else.
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
 from fusekit.errors import DataError
 from fusekit.interfaces.dataset import Sample
+from fusekit.interfaces.types import Boxes
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,10 @@ class Window:
     left: int
     height: int
     width: int
+
+    def of(self, boxes: Boxes) -> Boxes:
+        """The boxes that are at least partly inside, in its coordinates."""
+        return boxes.moved((1, 1), (-self.left, -self.top), (self.height, self.width))
 
 
 def sample_size(sample: Sample) -> tuple[int, int]:
@@ -38,7 +44,7 @@ def crop(sample: Sample, window: Window) -> Sample:
     """Crops a scene to a window, which must be inside the scene."""
     rows = slice(window.top, window.top + window.height)
     columns = slice(window.left, window.left + window.width)
-    return _everywhere(sample, lambda plane: plane[..., rows, columns])
+    return _everywhere(sample, lambda plane: plane[..., rows, columns], window.of)
 
 
 def random_window(height: int, width: int, size: int, random: np.random.Generator) -> Window:
@@ -51,7 +57,9 @@ def random_window(height: int, width: int, size: int, random: np.random.Generato
 def flip(sample: Sample, *, horizontal: bool, vertical: bool) -> Sample:
     """Mirrors a scene left to right, top to bottom, or both."""
     axes = [axis for axis, wanted in ((-1, horizontal), (-2, vertical)) if wanted]
-    return _everywhere(sample, lambda plane: plane.flip(axes)) if axes else sample
+    (height, width), scale = sample_size(sample), (1 - 2 * horizontal, 1 - 2 * vertical)
+    move = partial(Boxes.moved, scale=scale, shift=(width * horizontal, height * vertical), size=(height, width))
+    return _everywhere(sample, lambda plane: plane.flip(axes), move) if axes else sample
 
 
 def random_flip(sample: Sample, random: np.random.Generator) -> Sample:
@@ -73,11 +81,15 @@ def resize(sample: Sample, size: tuple[int, int]) -> Sample:
         rows = _nearest(label.shape[0], size[0])
         columns = _nearest(label.shape[1], size[1])
         label = label[rows][:, columns]
-    return replace(sample, images=images, label=label)
+    height, width = sample_size(sample)
+    boxes = sample.boxes and sample.boxes.moved((size[1] / width, size[0] / height), (0, 0), size)
+    return replace(sample, images=images, label=label, boxes=boxes)
 
 
 def reflect_pad(sample: Sample, size: int) -> Sample:
     """Reflection padding until both sides are at least `size`; larger sides are not changed.
+
+    Boxes are not reflected: the padding is an ignored region of all classes.
 
     Raises:
         DataError: A side is shorter than half of `size`: most of the sample would be reflections.
@@ -92,7 +104,8 @@ def reflect_pad(sample: Sample, size: int) -> Sample:
             hint="Lower train.sampling.size, or set train.sampling.resize.",
         )
     rows, columns = _reflected(height, max(height, size)), _reflected(width, max(width, size))
-    return _everywhere(sample, lambda plane: plane[..., rows, :][..., columns])
+    move = partial(_padded, height=height, width=width, size=size)
+    return _everywhere(sample, lambda plane: plane[..., rows, :][..., columns], move)
 
 
 def swap_sources(sample: Sample) -> Sample:
@@ -100,9 +113,20 @@ def swap_sources(sample: Sample) -> Sample:
     return replace(sample, images=sample.images[::-1])
 
 
-def _everywhere(sample: Sample, change: Callable[[Tensor], Tensor]) -> Sample:
+def _everywhere(sample: Sample, change: Callable[[Tensor], Tensor], move: Callable[[Boxes], Boxes]) -> Sample:
     label = None if sample.label is None else change(sample.label)
-    return replace(sample, images=tuple(change(image) for image in sample.images), label=label)
+    boxes = None if sample.boxes is None else move(sample.boxes)
+    return replace(sample, images=tuple(change(image) for image in sample.images), label=label, boxes=boxes)
+
+
+def _padded(boxes: Boxes, height: int, width: int, size: int) -> Boxes:
+    tall, wide = max(height, size), max(width, size)
+    top, left = (tall - height) // 2, (wide - width) // 2
+    frame = [(0, 0, wide, top), (0, top + height, wide, tall), (0, 0, left, tall), (left + width, 0, wide, tall)]
+    frame = [edge for edge in frame if edge[0] < edge[2] and edge[1] < edge[3]]
+    inside = boxes.moved((1, 1), (left, top), (tall, wide))
+    classes, ignored = pad(inside.classes, (0, len(frame)), value=-1), pad(inside.ignored, (0, len(frame)), value=1)
+    return Boxes(torch.cat([inside.corners, inside.corners.new_tensor(frame)]), classes, ignored)
 
 
 def _nearest(old: int, new: int) -> Tensor:

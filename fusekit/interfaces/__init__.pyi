@@ -56,11 +56,14 @@ from .strategy import Strategy as Strategy
 from .strategy import TrainingContext as TrainingContext
 from .strategy import Updater as Updater
 from .strategy import UpdateRule as UpdateRule
+from .task import DetectionNetwork as DetectionNetwork
 from .task import SegmentationNetwork as SegmentationNetwork
 from .task import TaskNetwork as TaskNetwork
 from .transform import Transform as Transform
 from .transform import degrade as degrade
 from .types import Batch as Batch
+from .types import Boxes as Boxes
+from .types import Detections as Detections
 from .types import FusionOutput as FusionOutput
 from .types import LossProposal as LossProposal
 from .types import LossTerms as LossTerms

@@ -26,6 +26,10 @@ class ComponentConfig(BaseModel):
     def needs(self) -> frozenset[str]:
         """Kinds of part that the model must have for this component, such as ``{"task"}``; ``"labels"``: labels.
 
+        ``"boxes"`` requires data with boxes. If the task network needs boxes, they are its labels: a strategy that
+        needs ``"labels"`` then requires boxes instead of label maps. A task network from a model file is already
+        trained, so it needs neither.
+
         ``"task:segmentation"`` requires a task network whose Config declares that it solves segmentation (`solves`),
         as guidance by attribution to the regions of classes does; ``"task"`` accepts any. ``"guidance"`` requires a
         guidance component, whichever task network that takes.
@@ -37,6 +41,8 @@ class ComponentConfig(BaseModel):
 
     def solves(self) -> frozenset[str]:
         """Tasks that a task network solves: ``segmentation`` if its class is a `SegmentationNetwork`, as most are.
+
+        A `DetectionNetwork` returns ``{"detection"}``.
 
         A network that does not assign a class to every pixel returns its own task, such as ``{"classification"}`` or
         ``{"detection"}``; a recipe that combines it with a component that needs another task is then refused.

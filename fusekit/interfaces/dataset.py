@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from fusekit.interfaces.dataset_config import DatasetConfig
+from fusekit.interfaces.types import Boxes
 
 Split = Literal["train", "val", "test"]
 
@@ -25,12 +26,15 @@ class Sample:
         label: Label map (H, W) int64, or None.
         ideal: Ground-truth fused image, (1 or 3, H, W) float32 in [0, 1], or None if it is not known. Rendered
             scenes have one; it is used for evaluation only, never for training.
+        boxes: The annotated objects, or None if the data has no boxes. An image without objects has zero boxes; one
+            whose objects are unknown has an ignored box of class -1 that covers it.
     """
 
     id: str
     images: tuple[Tensor, ...]
     label: Tensor | None = None
     ideal: Tensor | None = None
+    boxes: Boxes | None = None
 
 
 class FusionDataset(ABC):

@@ -35,8 +35,15 @@ class DatasetConfig(ComponentConfig):
         raise NotImplementedError(f"{type(self).__name__} does not declare the roles of its sources")
 
     def classes(self) -> ClassTable | None:
-        """Class table of the labels, or None if there are no labels."""
+        """Class table of the labels or boxes, or None if there are neither; both have the same table."""
         return None
+
+    def annotations(self) -> frozenset[str]:
+        """What every scene is annotated with: ``labels`` (a label map), ``boxes``, both, or nothing.
+
+        By default, data with a class table has label maps.
+        """
+        return frozenset() if self.classes() is None else frozenset({"labels"})
 
     def provenance(self) -> Provenance:
         """Origin of this data."""

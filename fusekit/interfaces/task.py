@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from fusekit.interfaces.component import Component
 from fusekit.interfaces.config import ComponentConfig
 from fusekit.interfaces.context import BuildContext, ClassTable
+from fusekit.interfaces.types import Batch, Detections
 
 
 class TaskNetwork(Component, nn.Module, ABC):
@@ -22,9 +24,11 @@ class TaskNetwork(Component, nn.Module, ABC):
     Attributes:
         second_order: Whether its output can be differentiated twice with respect to the image. Strategies
             that differentiate through a differentiable update step refuse a network where this is False.
+        annotation: What `loss` takes as its target: ``labels``, the label maps of a batch, or ``boxes``.
     """
 
     second_order: bool = False
+    annotation: Literal["labels", "boxes"] = "labels"
 
     @abstractmethod
     def forward(self, image: Tensor) -> Tensor:
@@ -38,18 +42,28 @@ class TaskNetwork(Component, nn.Module, ABC):
         """
 
     @abstractmethod
-    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, target: Any) -> Tensor:
         """The task's loss of `forward`'s output against the target, a scalar.
 
         Args:
             logits: `forward`'s output.
-            target: Label maps (B, H, W) int64 of the data, whatever the task; the network derives its own target
-                from them.
+            target: What `targets` returns: label maps (B, H, W) int64 of the data, from which the network derives its
+                own target, or the boxes of each image.
         """
 
     @abstractmethod
-    def predict(self, logits: Tensor) -> Tensor:
+    def predict(self, logits: Tensor) -> Any:
         """The task's prediction, from `forward`'s output."""
+
+    def targets(self, batch: Batch) -> Any:
+        """The annotations of a batch that `loss` takes, those that `annotation` names.
+
+        Raises:
+            ValueError: The data has no such annotations.
+        """
+        if getattr(batch, self.annotation) is None:
+            raise ValueError(f"{type(self).__name__} needs {self.annotation}, but the dataset has none")
+        return getattr(batch, self.annotation)
 
 
 class SegmentationNetwork(TaskNetwork):
@@ -90,3 +104,27 @@ class SegmentationNetwork(TaskNetwork):
     def predict(self, logits: Tensor) -> Tensor:
         """Most likely class of every pixel, (B, H, W) int64."""
         return logits.argmax(dim=1)
+
+
+class DetectionNetwork(TaskNetwork):
+    """A task network that finds objects: a class, a box and a score for each. Its Config returns it in `solves`.
+
+    Its `loss` takes a tuple with the `Boxes` of each image. Ignored boxes affect it neither as objects nor as
+    background; without any object it is finite.
+
+    Attributes:
+        classes: The class table; K classes.
+    """
+
+    annotation = "boxes"
+    classes: ClassTable
+
+    def __init__(self, config: ComponentConfig | None = None, context: BuildContext | None = None) -> None:
+        super().__init__(config, context)
+        if self.context.classes is None:
+            raise ValueError("a detector needs a class table: the dataset has no boxes")
+        self.classes = self.context.classes
+
+    @abstractmethod
+    def predict(self, logits: Tensor) -> tuple[Detections, ...]:
+        """The objects found in each image; their boxes can extend beyond its borders."""

@@ -15,13 +15,15 @@ from torch import Tensor
 from fusekit.data.image_io import read_image
 from fusekit.errors import DataError
 from fusekit.evaluation.benchmark import Benchmark, Method
+from fusekit.evaluation.detection import FrozenDetection
+from fusekit.evaluation.grey import grey8
 from fusekit.files import write_text
 from fusekit.fusing.engine import Engine
 from fusekit.fusing.scenes import TensorScene
 from fusekit.interfaces.config import ComponentRef
 from fusekit.interfaces.dataset import FusionDataset, Sample
 from fusekit.interfaces.metric import Metric, ReferenceMetric
-from fusekit.interfaces.task import SegmentationNetwork
+from fusekit.interfaces.task import DetectionNetwork, SegmentationNetwork
 from fusekit.model.assembly import Builder
 from fusekit.model.model_file import load_system
 from fusekit.model.system import FusionSystem
@@ -57,17 +59,24 @@ def evaluate_stage(recipe: Recipe, folder: RunFolder, device: torch.device, disp
     baselines = baseline_systems(settings.baselines or [], builder)
     names = method_names(recipe.model.name, [name for name, _ in baselines])
     methods = [Method(name, is_model=position == 0) for position, name in enumerate(names)]
+    detection: FrozenDetection | None = None
+    if settings.task and isinstance(system.task, DetectionNetwork):
+        detection = FrozenDetection(system.task, [(method.name, method.is_model) for method in methods], device)
     benchmark = Benchmark(methods, metrics, task, device)
     # Tiled like the model, but with the default range: the output of a rule is in range anyway.
     engines = [Engine(baseline, FuseOptions(tile=recipe.model.fuse.tile)) for _, baseline in baselines]
     with display.progress("evaluate") as advance:
         for index in scenes:
             sample = dataset[index]
-            results = _results(folder, sample, engines)
+            results = list(_results(folder, sample, engines))
+            if detection is not None and sample.boxes is not None:
+                detection.add_scene(map(grey8, results), sample.boxes)
             benchmark.add_scene(sample.id, sample.images, sample.label, results, ideal=sample.ideal)
             advance(index + 1, len(scenes), sample.id)
     note = f"{MEASURED} {IDEAL}" if any(isinstance(m, ReferenceMetric) for m in metrics.values()) else MEASURED
     plain = {**benchmark.to_plain(), "note": note, "subset": _subset(recipe, len(scenes))}
+    if detection is not None:
+        plain["task"] = detection.to_plain()
     write_text(folder.evaluation, json.dumps(plain, indent=1) + "\n")
     write_text(folder.table, per_image_table(plain))
 

@@ -145,6 +145,7 @@ def _scenes(recipe: Recipe, folder: RunFolder, system: FusionSystem, device: tor
             own_range=recipe.model.fuse.range == "clip",
             device=device,
             ideal=sample.ideal,
+            boxes=sample.boxes,
         )
         rows.append(SceneRow(sample.id, pictures))
     return tuple(rows)
@@ -182,6 +183,8 @@ def metric_table(evaluation: Mapping[str, Any], roles: tuple[str, ...]) -> Metri
 
 
 def _task_table(task: Mapping[str, Any]) -> TaskTable:
+    if task.get("kind") == "detection":
+        return _detection_table(task)
     names, palette = task["classes"]["names"], task["classes"]["palette"]
     ignored = [names[value] for value in task["ignored"] if value < len(names)]
     note = f"Left out of the scores: {', '.join(ignored)}." if ignored else ""
@@ -195,6 +198,33 @@ def _task_table(task: Mapping[str, Any]) -> TaskTable:
         for row in task["rows"]
     )
     return TaskTable(task["protocol"], tuple(names), tuple(tuple(c) for c in palette), rows, note)
+
+
+def _detection_table(task: Mapping[str, Any]) -> TaskTable:
+    names, palette = task["classes"]["names"], task["classes"]["palette"]
+    shown = [index for index, count in enumerate(task["objects"]) if count]
+    rows = tuple(
+        TaskRow(
+            row["input"],
+            row["is_model"],
+            restored(row["ap50"]),
+            tuple(restored(row["ap50_per_class"][index]) for index in shown),
+            (restored(row["ap"]),),
+        )
+        for row in task["rows"]
+    )
+    counts = ", ".join(f"{task['objects'][index]} {names[index]}" for index in shown)
+    return TaskTable(
+        task["protocol"],
+        tuple(names[index] for index in shown),
+        tuple(tuple(palette[index]) for index in shown),
+        rows,
+        note=f"Columns of classes are AP50. {task['images']} images; annotated objects: {counts}.",
+        title="Detection",
+        measure="Average precision (AP)",
+        scores=("AP50", "AP"),
+        absent="there are no objects of the class",
+    )
 
 
 def training_curves(log: TrainingLog) -> tuple[Curve, ...]:

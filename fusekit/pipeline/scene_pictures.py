@@ -6,22 +6,28 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fusekit.data.colour import luminance
 from fusekit.data.raster import MIN_SIDE
+from fusekit.evaluation.detection import detect
+from fusekit.evaluation.grey import grey8
 from fusekit.fusing.engine import WHOLE_PIXELS
 from fusekit.fusing.scenes import as_sources
 from fusekit.fusing.tiling.reduced import reduced_size
 from fusekit.interfaces.guidance import Guidance
 from fusekit.interfaces.reconstruction import ReconstructionHead
-from fusekit.interfaces.task import SegmentationNetwork
-from fusekit.interfaces.types import FusionOutput, Sources
+from fusekit.interfaces.task import DetectionNetwork, SegmentationNetwork
+from fusekit.interfaces.types import Boxes, FusionOutput, Sources
 from fusekit.model.system import FusionSystem
 from fusekit.report.data import Picture
-from fusekit.report.pictures import colour_labels, heat, to_uint8
+from fusekit.report.pictures import colour_labels, draw_boxes, heat, to_uint8
+
+_CERTAIN = 0.3
+"""Smallest score of a detection that is drawn."""
 
 Maybe = TypeVar("Maybe", Tensor, Tensor | None)
 
@@ -77,8 +83,11 @@ def scene_pictures(
     own_range: bool,
     device: torch.device | str,
     ideal: Tensor | None = None,
+    boxes: Boxes | None = None,
 ) -> tuple[Picture, ...]:
     """Sources, fused image, ideal, weights and reconstruction of each source, segmentation of the fused image, label.
+
+    With a detector, the objects found in the fused image and those annotated instead of segmentation and label.
 
     Pictures that do not apply to the system or the scene are left out. Scenes above a megapixel are shown and processed
     at a reduced size.
@@ -93,7 +102,9 @@ def scene_pictures(
             images.
         device: Device of the system.
         ideal: The ideal fused image, (1 or 3, H, W) in [0, 1], or None if it is not known.
+        boxes: The annotated objects, or None.
     """
+    whole = measured
     images = [_reduced(image) for image in images]
     fused, measured, ideal = _reduced(fused), _reduced(measured), _reduced(ideal)
     analysis = SceneAnalysis(system, as_sources(images, system.backbone.colour, device))
@@ -130,7 +141,30 @@ def scene_pictures(
             pictures.append(
                 Picture("label", colour_labels(shown.numpy(), table.palette, table.ignore_index), kind="labels")
             )
+    if isinstance(system.task, DetectionNetwork):
+        pictures += _objects(system.task, whole, measured, boxes, device)
     return tuple(pictures)
+
+
+def _objects(
+    task: DetectionNetwork, image: Tensor, shown: Tensor, boxes: Boxes | None, device: torch.device | str
+) -> list[Picture]:
+    """Pictures of the objects found in an image (1, H, W), and of those annotated; `shown` has the size to draw."""
+    found = detect(task, grey8(image), device)
+    certain = found.scores >= _CERTAIN
+    drawn = [("objects in fused", found.corners[certain], found.classes[certain], f"score {_CERTAIN:g} and more")]
+    if boxes is not None:
+        drawn.append(("annotated objects", boxes.corners[~boxes.ignored], boxes.classes[~boxes.ignored], ""))
+    scale = np.array([shown.shape[-1] / image.shape[-1], shown.shape[-2] / image.shape[-2]] * 2)
+    return [
+        Picture(
+            title,
+            draw_boxes(to_uint8(shown), corners.numpy() * scale, classes.numpy(), task.classes.palette),
+            note=note,
+            kind="labels",
+        )
+        for title, corners, classes, note in drawn
+    ]
 
 
 def reconstruct(head: ReconstructionHead, fused: Tensor) -> tuple[Tensor, ...]:

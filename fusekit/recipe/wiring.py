@@ -24,8 +24,8 @@ from fusekit.recipe.tree import Node
 from fusekit.recipe.validate_section import validation_problems
 from fusekit.words import nearest
 
-LABELS = "labels"
-"""Need of a component that is not a part of the model but a property of the data."""
+LABELS, BOXES = "labels", "boxes"
+"""Needs of a component that are not parts of the model but properties of the data."""
 
 SEGMENTATION = "segmentation"
 """Task of a network that assigns a class to every pixel."""
@@ -103,7 +103,7 @@ def check_wiring(frame: RecipeModel, components: Sequence[Component], tree: Node
         if component.config is None:
             continue
         try:
-            missing = _missing(component, frame, task, labelled=classes is not None)
+            missing = _missing(component, frame, task, call_config(dataset, "annotations"))
             untrainable = _untrainable_parts(component, components)
             phase_problems = _problems_of_phase(component, frame, dataset, tree)
             count = _class_count(component)
@@ -140,33 +140,37 @@ def part_fields() -> dict[str, str]:
     return {kind: key for key, info in fields_of(ModelSection).items() if (kind := field_kind(info)) is not None}
 
 
-def _missing(component: Component, frame: RecipeModel, task: Component | None, *, labelled: bool) -> list[str]:
+def _missing(component: Component, frame: RecipeModel, task: Component | None, data: frozenset[str]) -> list[str]:
     """Needs of a component that the recipe does not meet."""
     fields = part_fields()
-    needs = set(call_config(component, "needs")) | _needs_of_kind(component)
-    for need in sorted(needs - set(fields) - {LABELS}):
+    needs = _needs(component)
+    if task is not None and LABELS in needs and BOXES in call_config(task, "needs"):
+        needs = needs - {LABELS} | {BOXES}
+    for need in sorted(needs - set(fields) - {LABELS, BOXES}):
         if not need.startswith("task:"):
             raise PluginError(
                 f"{component.label} cannot be used: it needs {need!r}, which is not a part of a recipe; "
-                f"parts are {', '.join([*fields, LABELS])}",
+                f"parts are {', '.join([*fields, LABELS, BOXES])}",
                 hint="this is a bug in the plugin; please report it to its authors",
             )
-    present = {kind for kind, key in fields.items() if getattr(frame.model, key) is not None}
-    if labelled:
-        present.add(LABELS)
+    present = {kind for kind, key in fields.items() if getattr(frame.model, key) is not None} | data
     if task is not None:
         present |= {f"task:{solved}" for solved in call_config(task, "solves")}
     missing = needs - present
     return sorted(missing - {"task"} if any(need.startswith("task:") for need in missing) else missing)
 
 
-def _needs_of_kind(component: Component) -> set[str]:
-    """Needs that follow from the kind of a component: a segmentation network needs labels, unless it is trained."""
-    ref = component.reference.ref
-    trained = isinstance(ref, PartComponentRef) and ref.weights_from is not None
-    if component.reference.kind == "task" and not trained and SEGMENTATION in call_config(component, "solves"):
-        return {LABELS}
-    return set()
+def _needs(component: Component) -> set[str]:
+    """Declared needs, and those that follow from the kind: a segmentation network needs labels.
+
+    A task network from a model file is already trained, so it needs no annotated data.
+    """
+    ref, needs = component.reference.ref, set(call_config(component, "needs"))
+    if component.reference.kind != "task":
+        return needs
+    if isinstance(ref, PartComponentRef) and ref.weights_from is not None:
+        return needs - {LABELS, BOXES}
+    return needs | {LABELS} if SEGMENTATION in call_config(component, "solves") else needs
 
 
 def _untrainable_parts(strategy: Component, components: Sequence[Component]) -> list[Component]:
@@ -225,8 +229,9 @@ def _unknown_streams(strategy: Component, section: TrainSection, phase: TreePath
 
 
 def _lack(need: str, dataset: Component, task: Component | None, registry: Registry) -> str:
-    if need == LABELS:
-        return f"labels; {dataset.label} has none: choose data with a class table"
+    if need in (LABELS, BOXES):
+        choice = "a class table" if need == LABELS else "boxes, or set the option of the data that reads them"
+        return f"{need}; {dataset.label} has none: choose data with {choice}"
     kind, _, wanted = need.partition(":")
     if wanted:
         lack = "the recipe has none: add model.task"

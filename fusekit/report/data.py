@@ -143,24 +143,32 @@ class MetricTable:
 
 @dataclass(frozen=True)
 class TaskRow:
-    """Segmentation scores of the task network for one kind of input ("Fused", "Infrared", …).
+    """Scores of the task network for one kind of input ("Fused", "Infrared", …), in [0, 1].
 
     Args:
         input: Name of the network's input.
         is_model: Whether the input is the output of this run's model.
-        mean_iou: Mean intersection over union, in [0, 1].
-        per_class: IoU of each class; NaN if the class occurs in neither label nor prediction.
+        mean_iou: Mean score over the classes: the intersection over union of a segmentation, or AP50 of a detector.
+        per_class: Score of each class; NaN if it is undefined.
+        further: Further scores over the classes, such as AP.
     """
 
     input: str
     is_model: bool
     mean_iou: float
     per_class: tuple[float, ...]
+    further: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class TaskTable:
-    """Table of segmentation scores under one protocol; scores of different protocols are never in one table.
+    """Table of task scores under one protocol; scores of different protocols are never in one table.
+
+    Args:
+        title: The task, as the heading of the section.
+        measure: What the numbers are, in one phrase.
+        scores: Names of the scores over all classes, that of `TaskRow.mean_iou` first.
+        absent: When the score of a class is undefined.
 
     Raises:
         ValueError: Two rows have the same name.
@@ -171,6 +179,10 @@ class TaskTable:
     palette: tuple[tuple[int, int, int], ...]
     rows: tuple[TaskRow, ...]
     note: str = ""
+    title: str = "Segmentation"
+    measure: str = "Intersection over union (IoU)"
+    scores: tuple[str, ...] = ("Mean IoU",)
+    absent: str = "the class occurs in neither label nor prediction"
 
     def __post_init__(self) -> None:
         _refuse_repeated([row.input for row in self.rows])

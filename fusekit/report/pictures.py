@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, features
+from PIL import Image, ImageDraw, features
 
 Palette = Sequence[tuple[int, int, int]]
 Encoding = Literal["auto", "png", "webp", "jpeg"]
@@ -100,6 +100,26 @@ def overlay_labels(
         cover[label == unlabelled] = 0.0
     mixed = picture + cover[..., None] * (colour_labels(label, palette).astype(np.float64) - picture)
     return np.rint(mixed).astype(np.uint8)
+
+
+def draw_boxes(image: np.ndarray, corners: np.ndarray, classes: np.ndarray, palette: Palette) -> np.ndarray:
+    """Draw boxes on a picture, in the colours of their classes.
+
+    Args:
+        image: ``(H, W)`` or ``(H, W, 3)``, uint8.
+        corners: Left, top, right and bottom in pixels, ``(M, 4)``.
+        classes: Index of the class of each box, ``(M,)``; boxes of other classes than those of the palette are white.
+        palette: Colour of each class.
+
+    Returns:
+        ``(H, W, 3)``, uint8.
+    """
+    picture = Image.fromarray(image).convert("RGB")
+    pen = ImageDraw.Draw(picture)
+    for (left, top, right, bottom), label in zip(corners.tolist(), classes.tolist(), strict=True):
+        colour = tuple(palette[label]) if 0 <= label < len(palette) else (255, 255, 255)
+        pen.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour, width=2)
+    return np.asarray(picture)
 
 
 def _heat_table(size: int = 256) -> np.ndarray:

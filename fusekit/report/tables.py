@@ -268,20 +268,23 @@ def hex_colour(colour: Sequence[int]) -> str:
 
 
 def task_view(table: TaskTable) -> Table:
-    """The task table as printed: IoU in percent, the mean first."""
-    means = [100.0 * row.mean_iou for row in table.rows]
-    grid = [column_cells(means, decimals=1)]
+    """The task table as printed: scores in percent, those over all classes first."""
+    over_classes = [(row.mean_iou, *row.further) for row in table.rows]
+    grid = [
+        column_cells([100.0 * row[index] for row in over_classes], decimals=1) for index in range(len(table.scores))
+    ]
     for index in range(len(table.class_names)):
         values = [100.0 * row.per_class[index] if index < len(row.per_class) else math.nan for row in table.rows]
         grid.append(column_cells(values, decimals=1))
     colours = [hex_colour(colour) for colour in table.palette]
     colours += [""] * (len(table.class_names) - len(colours))
-    headings = [Heading("Mean IoU")]
+    headings = [Heading(name) for name in table.scores]
     headings += [Heading(name, colour=colour) for name, colour in zip(table.class_names, colours, strict=False)]
     best = next((index for index, cell in enumerate(grid[0]) if cell.best), None)
     verdict = ""
     if best is not None:
-        verdict = f"{table.rows[best].input} has the best mean IoU, {grid[0][best].text} %"
+        score = table.scores[0].replace("Mean", "mean")
+        verdict = f"{table.rows[best].input} has the best {score}, {grid[0][best].text} %"
         models = [index for index, row in enumerate(table.rows) if row.is_model and not grid[0][index].best]
         others = [f"{table.rows[index].input} has {grid[0][index].text} %" for index in models]
         verdict = "; ".join([verdict, *others]) + "."
@@ -292,6 +295,6 @@ def task_view(table: TaskTable) -> Table:
         rows=tuple(
             Row(row.input, row.is_model, tuple(cells[index] for cells in grid)) for index, row in enumerate(table.rows)
         ),
-        footnotes=(f"{UNDEFINED}: the class occurs in neither label nor prediction.",) if missing else (),
+        footnotes=(f"{UNDEFINED}: {table.absent}.",) if missing else (),
         verdict=verdict,
     )

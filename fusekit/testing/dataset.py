@@ -16,7 +16,7 @@ from fusekit.interfaces.dataset import FusionDataset, Sample, Split
 from fusekit.interfaces.dataset_config import DatasetConfig, Provenance
 from fusekit.plugin.imports import one_line
 from fusekit.testing.component import ComponentContract
-from fusekit.testing.expect import expect, expect_image, expect_same, expect_shape
+from fusekit.testing.expect import expect, expect_finite, expect_image, expect_same, expect_shape
 from fusekit.testing.offline import offline
 
 
@@ -195,6 +195,28 @@ class DatasetContract(ComponentContract):
             values = set(sample.label.unique().tolist())
             unknown = sorted(values - set(range(len(table))) - {table.ignore_index})
             expect(not unknown, f"label of {where}: expected classes of the table, found {unknown[:5]}")
+
+    def test_boxes_are_in_their_image(self) -> None:
+        """If the Config declares boxes, every scene has them: inside the image, with classes of the table."""
+        table, declared = self.data_config().classes(), "boxes" in self.data_config().annotations()
+        expect(table is not None or not declared, "classes(): expected a class table of the boxes, found none")
+        for where, sample in self.read():
+            has = sample.boxes is not None
+            expect(has == declared, f"{where}: expected {'boxes' if declared else 'no boxes'}, found the opposite")
+            if sample.boxes is None or table is None:
+                continue
+            corners, classes, ignored = sample.boxes.corners, sample.boxes.classes, sample.boxes.ignored
+            expect_shape(f"corners of {where}", corners, (len(classes), 4))
+            expect_finite(f"corners of {where}", corners)
+            kinds = (classes.dtype, ignored.dtype)
+            expect(kinds == (torch.int64, torch.bool), f"boxes of {where}: expected int64 and bool, found {kinds}")
+            expect_shape(f"ignored of {where}", ignored, classes.shape)
+            height, width = sample.images[0].shape[-2:]
+            full = (corners[:, :2] < corners[:, 2:]).all() and (corners >= 0).all()
+            within = (corners[:, 2] <= width).all() and (corners[:, 3] <= height).all()
+            expect(bool(full and within), f"boxes of {where}: expected boxes inside {height}x{width}, found others")
+            known = (classes >= 0) & (classes < len(table)) | (classes == -1) & ignored
+            expect(bool(known.all()), f"boxes of {where}: expected classes of the table, found {classes.tolist()[:5]}")
 
     def test_ideals_are_images(self) -> None:
         """The ideal fused image, if it is known, has the size of the sources and is in [0, 1]."""

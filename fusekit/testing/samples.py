@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fusekit.interfaces.context import ClassTable
-from fusekit.interfaces.types import Batch
+from fusekit.interfaces.types import Batch, Boxes
 
 SIZES = ((16, 16), (33, 47), (64, 64))
 """Image sizes that every component must support: the smallest, one that is not divisible, a common one."""
@@ -27,6 +27,19 @@ def labels(classes: int, batch: int = 2, height: int = 33, width: int = 47, seed
     generator = torch.Generator().manual_seed(seed)
     blocks = torch.randint(0, classes, (batch, -(-height // 8), -(-width // 8)), generator=generator)
     return blocks.repeat_interleave(8, 1).repeat_interleave(8, 2)[:, :height, :width].contiguous()
+
+
+def boxes(classes: int, batch: int = 2, height: int = 33, width: int = 47, seed: int = 0) -> tuple[Boxes, ...]:
+    """Three random boxes in each of `batch` images, of which the last one is ignored."""
+    generator = torch.Generator().manual_seed(seed)
+    limits = torch.tensor([width, height])
+    made = []
+    for _ in range(batch):
+        low = torch.rand(3, 2, generator=generator) * limits * 0.6
+        high = low + (0.1 + 0.3 * torch.rand(3, 2, generator=generator)) * limits
+        kinds = torch.randint(0, classes, (3,), generator=generator)
+        made.append(Boxes(torch.cat([low, high], dim=1), kinds, torch.tensor([False, False, True])))
+    return tuple(made)
 
 
 def class_table(count: int = 4) -> ClassTable:
@@ -53,4 +66,6 @@ class SyntheticBatches:
         shade = label_maps[:, None] / count
         sources = tuple(0.8 * abs(shade - 0.3 * i) + 0.2 * image for i, image in enumerate(noise))
         ids = tuple(f"{stream}-{epoch}-{index}-{n}" for n in range(2))
-        return Batch(sources, label_maps if self.classes is not None else None, ids)
+        if self.classes is None:
+            return Batch(sources, None, ids)
+        return Batch(sources, label_maps, ids, boxes(count, 2, self.side, self.side, seed))

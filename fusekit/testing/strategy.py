@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest import SkipTest
@@ -236,4 +236,4 @@ def _copy(batch: Batch) -> Batch:
     def clone(tensor: Tensor | None) -> Tensor | None:
         return None if tensor is None else tensor.clone()
 
-    return Batch(tuple(source.clone() for source in batch.sources), clone(batch.labels), batch.ids)
+    return replace(batch, sources=tuple(source.clone() for source in batch.sources), labels=clone(batch.labels))

@@ -87,12 +87,20 @@ class FolderConfig(DatasetConfig):
     labelled: Literal["required", "optional", "off"] = Field(
         "required",
         description="`required`: every scene must have a label map; `optional`: a missing label map is replaced by one "
-        "that contains only the ignore value; `off`: label maps are not read",
+        "that contains only the ignore value; `off`: label maps are not read. The same applies to boxes; a scene "
+        "without optional boxes counts as not annotated, not as empty",
     )
     label_kind: Literal["human", "pseudo"] = Field(
         "human",
         description="origin of the label maps: annotated by people (`human`) or predicted by networks (`pseudo`)",
     )
+    box_names: list[str] = Field(
+        default_factory=list,
+        max_length=256,
+        description="names of the classes of the boxes: in the order of their numbers in YOLO files, or as the "
+        "categories of a COCO file are named",
+    )
+    box_kind: Literal["human", "pseudo"] = Field("human", description="as `label_kind`, for the boxes")
     skip_unpaired: bool = Field(False, description="skip scenes that lack a source, instead of refusing the folder")
 
     @model_validator(mode="after")
@@ -104,6 +112,21 @@ class FolderConfig(DatasetConfig):
             )
         return self
 
+    @model_validator(mode="after")
+    def _boxes_have_classes(self) -> FolderConfig:
+        if self.box_pattern() is None:
+            return self
+        names, table = self.box_classes(), self.classes()
+        if not names or len(set(names)) != len(names):
+            raise ValueError("boxes need the names of their classes, each once: set box_names")
+        unknown = [name for name in names if table is not None and name not in table.names]
+        if table is not None and unknown:
+            raise ValueError(
+                f"box_names contains {unknown[0]!r}, which is not a class of the label maps "
+                f"({', '.join(table.names)}); use their names, or do not read label maps (labels: null)"
+            )
+        return self
+
     def source_patterns(self) -> Mapping[str, str]:
         """Folder of each role's files below the root, with ``{split}``; ordered by role."""
         raise NotImplementedError(f"{type(self).__name__} does not implement source_patterns()")
@@ -111,6 +134,19 @@ class FolderConfig(DatasetConfig):
     def label_pattern(self) -> str | None:
         """Folder of the label maps below the root, with ``{split}``; None if they are not read."""
         raise NotImplementedError(f"{type(self).__name__} does not implement label_pattern()")
+
+    def box_pattern(self) -> str | None:
+        """Folder of YOLO files, or COCO file, below the root, with ``{split}``; None if boxes are not read."""
+        return None
+
+    def box_classes(self) -> tuple[str, ...]:
+        """Classes of the boxes in the order of their numbers in the files, as the class table names them."""
+        return tuple(self.box_names)
+
+    def annotations(self) -> frozenset[str]:
+        """Label maps and boxes, as far as they are read."""
+        patterns = {"labels": self.label_pattern(), "boxes": self.box_pattern()}
+        return frozenset(kind for kind, pattern in patterns.items() if pattern is not None)
 
     def title(self) -> str:
         """Name of the dataset in messages."""
@@ -166,8 +202,13 @@ class FolderConfig(DatasetConfig):
         return None
 
     def provenance(self) -> Provenance:
-        """Name of the data, and the origin of its labels."""
-        return Provenance(self.title(), labels=None if self.label_pattern() is None else self.label_kind)
+        """Name of the data, and the origin of its labels; of label maps and boxes, the less reliable one."""
+        origins = {"labels": self.label_kind, "boxes": self.box_kind}
+        kinds = {origins[kind] for kind in self.annotations()}
+        if len(kinds) < 2:
+            return Provenance(self.title(), labels=next(iter(kinds), None))
+        people = "boxes" if self.box_kind == "human" else "label maps"
+        return Provenance(self.title(), labels="pseudo", note=f"Only the {people} were annotated by people.")
 
     def missing(self, root: Path | None) -> str | None:
         """All missing folders and lists below `root`, and the expected folder tree; None if none is missing."""
@@ -188,15 +229,16 @@ class FolderConfig(DatasetConfig):
         """Expected path below the root → its text in the folder tree."""
         expected: dict[str, str] = {}
         patterns = [*self.source_patterns().values()]
-        if self.labelled != "optional" and (labels := self.label_pattern()) is not None:
-            patterns.append(labels)
+        optional = (self.label_pattern(), self.box_pattern()) if self.labelled != "optional" else ()
+        patterns += [pattern for pattern in optional if pattern is not None]
         for split in ("train", "val", "test"):
             folder = self.split_folder(split)
             if folder is None:
                 continue
             for pattern in patterns:
                 path = pattern.replace("{split}", folder)
-                expected[path] = f"{path}/NAME.png"
+                file = "txt" if pattern == self.box_pattern() else "png"
+                expected[path] = path if path.endswith(".json") else f"{path}/NAME.{file}"
             if (stems := self.split_list(split)) is not None:
                 expected[stems] = stems
         return expected
@@ -214,6 +256,11 @@ class MsrsConfig(FolderConfig):
         "Segmentation_labels",
         description="folder of the label maps inside a split's folder; null if there are no label maps",
     )
+    boxes: BelowRoot | None = Field(
+        None,
+        description="boxes inside a split's folder: a folder of YOLO files (STEM.txt) or a COCO file (.json); default: "
+        "boxes are not read. Their classes are person, bicycle and car, unless `box_names` names others",
+    )
 
     def source_patterns(self) -> Mapping[str, str]:
         """Patterns of infrared and visible images, in this order."""
@@ -223,13 +270,25 @@ class MsrsConfig(FolderConfig):
         """Folder of the label maps."""
         return None if self.labels is None or self.labelled == "off" else f"{{split}}/{self.labels}"
 
+    def box_pattern(self) -> str | None:
+        """The boxes."""
+        return None if self.boxes is None or self.labelled == "off" else f"{{split}}/{self.boxes}"
+
+    def box_classes(self) -> tuple[str, ...]:
+        """Person, bicycle and car by default; the label maps call a bicycle bike."""
+        if self.box_names:
+            return tuple(self.box_names)
+        return ("person", "bicycle" if self.label_pattern() is None else "bike", "car")
+
     def title(self) -> str:
         """The dataset's published name."""
         return "MSRS"
 
     def classes(self) -> ClassTable | None:
-        """The nine classes of MSRS, if label maps are read."""
-        return None if self.label_pattern() is None else MSRS_TABLE
+        """The nine classes of MSRS if label maps are read, else those of the boxes, if these are."""
+        if self.label_pattern() is not None:
+            return MSRS_TABLE
+        return None if self.box_pattern() is None else box_table(self.box_classes())
 
 
 class PairsConfig(FolderConfig):
@@ -242,6 +301,11 @@ class PairsConfig(FolderConfig):
         description="role → folder below the root, in order; `{split}` is the split's folder",
     )
     labels: Pattern | None = Field(None, description="folder of the label maps, as in `sources`; default: no labels")
+    boxes: Pattern | None = Field(
+        None,
+        description="boxes, as in `sources`: a folder of YOLO files (STEM.txt) or a COCO file (.json); default: none. "
+        "Their classes are `box_names`, or `class_names` without it",
+    )
     class_names: list[str] = Field(
         default_factory=list, max_length=256, description="names of the classes in the order of their index"
     )
@@ -257,9 +321,9 @@ class PairsConfig(FolderConfig):
                 raise ValueError(
                     f"role {role!r} must consist of lower-case letters, digits and '_', and start with a letter"
                 )
-        patterns = [*self.sources.values(), *([self.labels] if self.labels else [])]
+        patterns = [*self.sources.values(), *filter(None, (self.labels, self.boxes))]
         if len(set(patterns)) != len(patterns):
-            raise ValueError("two entries of sources and labels are the same folder")
+            raise ValueError("two entries of sources, labels and boxes are the same folder")
         count = len(self.class_names)
         if self.labels is not None and count == 0:
             raise ValueError("labels needs class_names, the names of the classes in the label maps")
@@ -285,14 +349,22 @@ class PairsConfig(FolderConfig):
         """The `labels` option, unless `labelled` is off."""
         return None if self.labelled == "off" else self.labels
 
+    def box_pattern(self) -> str | None:
+        """The `boxes` option, unless `labelled` is off."""
+        return None if self.labelled == "off" else self.boxes
+
+    def box_classes(self) -> tuple[str, ...]:
+        """The `box_names` option, or `class_names` without it."""
+        return tuple(self.box_names or self.class_names)
+
     def title(self) -> str:
         """The `name` option."""
         return self.name
 
     def classes(self) -> ClassTable | None:
-        """The named classes with generated colours, if label maps are read."""
+        """The named classes with generated colours, if label maps or boxes are read."""
         if self.label_pattern() is None:
-            return None
+            return None if self.box_pattern() is None else box_table(self.box_classes())
         return ClassTable(
             names=tuple(self.class_names),
             palette=make_palette(len(self.class_names), self.unlabelled),
@@ -338,6 +410,11 @@ class CollectionConfig(DatasetConfig):
                     f"members {first.title()!r} and {member.title()!r} have different classes; "
                     "give both the same class_names, or read label maps of neither (labelled: off)"
                 )
+            if member.annotations() != first.annotations():
+                raise ValueError(
+                    f"members {first.title()!r} and {member.title()!r} do not have the same annotations; give both "
+                    "label maps or boxes (labelled: optional allows scenes without them), or neither"
+                )
         return self
 
     def roles(self) -> tuple[str, ...]:
@@ -347,6 +424,10 @@ class CollectionConfig(DatasetConfig):
     def classes(self) -> ClassTable | None:
         """The classes of every member."""
         return self.members[0].classes()
+
+    def annotations(self) -> frozenset[str]:
+        """The annotations of every member."""
+        return self.members[0].annotations()
 
     def provenance(self) -> Provenance:
         """Name of the data; its labels are pseudo-labels as soon as those of one member are."""
@@ -361,6 +442,11 @@ class CollectionConfig(DatasetConfig):
         """What every member misses."""
         found = [member.missing(root / member.folder if root is not None else None) for member in self.members]
         return "\n".join(reason for reason in found if reason is not None) or None
+
+
+def box_table(names: tuple[str, ...]) -> ClassTable:
+    """Class table of boxes without label maps."""
+    return ClassTable(names, make_palette(len(names)))
 
 
 def make_palette(count: int, unlabelled: int | None = None) -> tuple[tuple[int, int, int], ...]:

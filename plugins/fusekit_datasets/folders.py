@@ -15,6 +15,7 @@ from fusekit.errors import DataError
 from fusekit.interfaces.dataset import FusionDataset, Sample, Split
 from fusekit.interfaces.dataset_config import DatasetConfig
 from fusekit.words import some
+from fusekit_datasets.boxes import BoxReader, NoBoxes, open_boxes, unknown_boxes
 from fusekit_datasets.config import FolderConfig
 
 
@@ -164,6 +165,25 @@ def _labels(config: FolderConfig, root: Path, folder: str, stems: Sequence[str])
     return found
 
 
+def _box_reader(config: FolderConfig, root: Path, split: Split, stems: Sequence[str]) -> BoxReader | None:
+    pattern = config.box_pattern()
+    if pattern is None:
+        return None
+    place = root / pattern.replace("{split}", str(config.split_folder(split)))
+    if config.labelled == "optional" and not place.exists():
+        return NoBoxes()
+    table = config.classes()
+    assert table is not None
+    reader = open_boxes(place, {name: table.names.index(name) for name in config.box_classes()})
+    if config.labelled == "required" and (absent := [stem for stem in stems if stem not in reader]):
+        raise DataError(
+            f"{place}: {len(absent)} of {len(stems)} scenes have no boxes: {some(absent)}",
+            hint="An empty file means that a scene has no object. `labelled: optional` treats the scenes without a "
+            "file as not annotated, `labelled: off` reads no boxes.",
+        )
+    return reader
+
+
 class FolderDataset(FusionDataset):
     """A dataset of folders, as described by a `FolderConfig`."""
 
@@ -173,13 +193,14 @@ class FolderDataset(FusionDataset):
         assert isinstance(config, FolderConfig)
         if root is None:
             raise DataError(config.missing(None) or f"{config.title()}: no data root is given")
-        self._classes = config.classes()
+        self._classes = None if config.label_pattern() is None else config.classes()
         try:
             self._scenes = find_scenes(config, root, split)
         except DataError as error:
             # If a folder is missing, the expected folder tree is the most useful hint.
             raise DataError(error.message, hint=error.hint or config.missing(root)) from error
         self._ids = tuple(scene.stem for scene in self._scenes)
+        self._boxes = _box_reader(config, root, split, self._ids)
 
     @property
     def ids(self) -> Sequence[str]:
@@ -187,7 +208,10 @@ class FolderDataset(FusionDataset):
         return self._ids
 
     def __getitem__(self, index: int) -> Sample:
-        """Read a scene; a missing optional label map is replaced by one that contains only the ignore value."""
+        """Read a scene; a missing optional label map is replaced by one that contains only the ignore value.
+
+        Missing optional boxes are replaced by an ignored one that covers the image.
+        """
         scene = self._scenes[index]
         images = tuple(read_image(path) for path in scene.images)
         height, width = images[0].shape[-2:]
@@ -199,7 +223,11 @@ class FolderDataset(FusionDataset):
             _check_same_size(scene.images[0], (height, width), scene.label, (label.shape[0], label.shape[1]))
         elif self._classes is not None:
             label = torch.full((height, width), self._classes.ignore_index, dtype=torch.int64)
-        return Sample(scene.stem, images, label)
+        boxes = None
+        if self._boxes is not None:
+            known = scene.stem in self._boxes
+            boxes = self._boxes.read(scene.stem, (height, width)) if known else unknown_boxes((height, width))
+        return Sample(scene.stem, images, label, boxes=boxes)
 
 
 def _check_same_size(first: Path, size: tuple[int, int], other: Path, other_size: tuple[int, int]) -> None:

@@ -50,7 +50,5 @@ class TaskObjective(Objective):
 
     def loss(self, evaluator: nn.Module, fused: Tensor, batch: Batch) -> LossTerms:
         assert isinstance(evaluator, TaskNetwork)
-        if batch.labels is None:
-            raise ValueError("refusion.task needs labels, but the dataset has none")
-        total = evaluator.loss(evaluator(fused), batch.labels)
+        total = evaluator.loss(evaluator(fused), evaluator.targets(batch))
         return LossTerms(total, {"task": total})

@@ -9,7 +9,10 @@ from fusekit_datasets.config import MSRS_TABLE
 
 
 class StreetsConfig(DatasetConfig):
-    """Rendered street scenes with exact labels in the classes of MSRS."""
+    """Rendered street scenes with exact labels and boxes in the classes of MSRS.
+
+    Cars, persons and bikes have boxes, around their visible pixels.
+    """
 
     train: int = Field(64, ge=1, description="number of scenes in the training split")
     val: int = Field(8, ge=1, description="number of scenes in the validation split")
@@ -25,6 +28,10 @@ class StreetsConfig(DatasetConfig):
     def classes(self) -> ClassTable | None:
         """The nine classes of MSRS."""
         return MSRS_TABLE
+
+    def annotations(self) -> frozenset[str]:
+        """Label maps and boxes."""
+        return frozenset({"labels", "boxes"})
 
     def provenance(self) -> Provenance:
         """Name of the data, marked as synthetic with exact labels."""

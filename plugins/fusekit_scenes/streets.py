@@ -10,15 +10,19 @@ import torch
 
 from fusekit.interfaces.dataset import Sample, Split
 from fusekit.interfaces.dataset_config import DatasetConfig
+from fusekit.interfaces.types import Boxes
 from fusekit_scenes.config import StreetsConfig
 from fusekit_scenes.render import Scene, render_scene
 from fusekit_scenes.rendered import RenderedDataset, as_tensor
+
+_SMALLEST = 24
+"""Objects with fewer visible pixels are ignored boxes: they are too small or hidden to be found."""
 
 _NIGHT = {"mixed": None, "day": False, "night": True}
 
 
 class Streets(RenderedDataset[Scene]):
-    """Rendered scenes with exact label maps. Splits have no scene in common, regardless of their lengths.
+    """Rendered scenes with exact label maps and boxes. Splits have no scene in common, regardless of their lengths.
 
     A scene depends only on the seed, its split and its number, so a longer split begins with the same scenes. Rendering
     is lazy; rendered scenes are cached in memory up to 512 MiB.
@@ -40,4 +44,6 @@ class Streets(RenderedDataset[Scene]):
 
     def _sample(self, name: str, scene: Scene) -> Sample:
         label = torch.from_numpy(scene.label.astype(np.int64))
-        return Sample(name, (as_tensor(scene.infrared), as_tensor(scene.visible)), label)
+        found = torch.from_numpy(scene.boxes)
+        boxes = Boxes(found[:, 1:5].float(), found[:, 0].long(), found[:, 5] < _SMALLEST)
+        return Sample(name, (as_tensor(scene.infrared), as_tensor(scene.visible)), label, boxes=boxes)

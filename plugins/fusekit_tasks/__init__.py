@@ -1,4 +1,4 @@
-"""Plugin with task networks of segmentation-models-pytorch and their supervised training. Imports no torch."""
+"""Plugin with task networks on encoders of public libraries, and their supervised training. Imports no torch."""
 
 from __future__ import annotations
 
@@ -21,10 +21,17 @@ def fusekit_components() -> Sequence[ComponentSpec]:
             summary="Any architecture and encoder of segmentation-models-pytorch, including timm encoders",
         ),
         component(
+            "task",
+            "tasks.centernet",
+            target="fusekit_tasks.centernet:CenterNet",
+            config="fusekit_tasks.config:CenterNetConfig",
+            summary="Small anchor-free detector (Objects as Points) on a timm encoder",
+        ),
+        component(
             "strategy",
             "tasks.supervised",
             target="fusekit_tasks.supervised:SupervisedTask",
             config="fusekit_tasks.config:SupervisedConfig",
-            summary="Trains the task network alone, on the labelled sources",
+            summary="Trains the task network alone, on sources with label maps or boxes",
         ),
     ]

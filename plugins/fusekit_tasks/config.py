@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import field_validator
+from pydantic import AfterValidator, field_validator
 
 from fusekit.interfaces.config import ComponentConfig, Field
 
@@ -16,11 +16,23 @@ _SOURCES_OF_WEIGHTS = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay",
 _LARGEST, _LONGEST, _DEEPEST = 4096, 64, 3
 
 
+def _plain_name(value: str) -> str:
+    if not value or not _PLAIN.fullmatch(value):
+        raise ValueError(
+            f"{value[:60]!r} is not a valid encoder name: it may contain only letters, digits, and . _ -; "
+            "encoders from repositories and folders are not supported"
+        )
+    return value
+
+
+PlainName = Annotated[str, AfterValidator(_plain_name)]
+
+
 class SmpConfig(ComponentConfig):
     """Options of a segmentation network of segmentation-models-pytorch."""
 
     architecture: str = Field("deeplabv3plus", description="architecture, such as unet, fpn, deeplabv3plus, segformer")
-    encoder: str = Field(
+    encoder: PlainName = Field(
         "mobilenet_v2",
         description="encoder name; timm encoders have the prefix `tu-`, such as tu-mobilenetv3_small_050",
     )
@@ -65,16 +77,6 @@ class SmpConfig(ComponentConfig):
         f"numbers up to {_LARGEST}, names, and lists of them",
     )
 
-    @field_validator("encoder")
-    @classmethod
-    def _encoder_is_a_plain_name(cls, value: str) -> str:
-        if not value or not _PLAIN.fullmatch(value):
-            raise ValueError(
-                f"{value[:60]!r} is not a valid encoder name: it may contain only letters, digits, and . _ -; "
-                "encoders from repositories and folders are not supported"
-            )
-        return value
-
     @field_validator("frequencies")
     @classmethod
     def _frequencies_are_positive(cls, value: list[float] | None) -> list[float] | None:
@@ -93,6 +95,36 @@ class SmpConfig(ComponentConfig):
 
     def class_count(self) -> int | None:
         return self.classes
+
+
+class CenterNetConfig(ComponentConfig):
+    """Options of the detector CenterNet on an encoder of timm."""
+
+    encoder: PlainName = Field(
+        "tf_efficientnet_lite0",
+        description="name of a convolutional encoder of timm with features at strides 4 to 32, such as "
+        "mobilenetv3_small_100",
+    )
+    weights: Literal["packaged"] | None = Field(
+        None,
+        description="`packaged`: ImageNet weights of encoder tf_efficientnet_lite0 from the extra `pretrained`; "
+        "nothing is downloaded. Default: random initialisation",
+    )
+    channels: Literal[1, 3] = Field(
+        1, description="input channels of the network; images with another number of channels are converted"
+    )
+    width: int = Field(64, ge=8, le=256, description="channels of the decoder and of the heads")
+    overlap: float = Field(
+        0.7, gt=0, lt=1, description="IoU that a box moved by the radius of an object's Gaussian must still have"
+    )
+    size_weight: float = Field(0.1, ge=0, description="weight of the size loss, in pixels; the others have weight 1")
+    objects: int = Field(100, ge=1, le=1000, description="largest number of objects found in an image")
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"boxes"})
+
+    def solves(self) -> frozenset[str]:
+        return frozenset({"detection"})
 
 
 def _check_plain(name: str, value: Any, depth: int = 1) -> None:

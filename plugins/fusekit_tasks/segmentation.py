@@ -15,11 +15,12 @@ from fusekit.errors import UsageError
 from fusekit.interfaces import BuildContext, SegmentationNetwork
 from fusekit.words import did_you_mean
 from fusekit_tasks.config import SmpConfig
+from fusekit_tasks.inputs import to_channels
+from fusekit_tasks.second_order import differentiates_twice
 
 import_torchvision()  # the library below imports it, and fails if torchvision does not match the installed torch
 import segmentation_models_pytorch as smp  # noqa: E402
 
-_LUMA = (0.299, 0.587, 0.114)
 _SET_BY_FUSEKIT = {
     "encoder_name": "use `encoder`",
     "encoder_weights": "use `weights`",
@@ -62,12 +63,12 @@ class SmpSegmenter(SegmentationNetwork):
     def second_order(self) -> bool:  # type: ignore[override]
         """Whether the network is twice differentiable, tested once with a small image."""
         if self._second_order is None:
-            self._second_order = _differentiates_twice(self)
+            self._second_order = differentiates_twice(self)
         return self._second_order
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
-        x = self._to_channels(image) * 2.0 - 1.0
+        x = to_channels(image, self.channels) * 2.0 - 1.0
         below, right = -height % self.stride, -width % self.stride
         if below or right:
             x = F.pad(x, (0, right, 0, below), mode="replicate")
@@ -100,14 +101,6 @@ class SmpSegmenter(SegmentationNetwork):
             weights = torch.where(counts > 0, (counts.sum() / counts.clamp_min(1.0)) ** self.balance, 0.0)
         void = self.classes.ignore_index
         return F.cross_entropy(logits, target.masked_fill(~labelled, void), weight=weights, ignore_index=void)
-
-    def _to_channels(self, image: Tensor) -> Tensor:
-        if image.shape[1] == self.channels:
-            return image
-        if self.channels == 3:
-            return image.expand(-1, 3, -1, -1)
-        luma = torch.tensor(_LUMA, device=image.device, dtype=image.dtype)
-        return (image * luma[:, None, None]).sum(dim=1, keepdim=True)
 
 
 def _create(config: SmpConfig, classes: int, weights: str | None) -> nn.Module:
@@ -166,20 +159,3 @@ def _check_options(config: SmpConfig) -> None:
                 f"{did_you_mean(option, known)}",
                 hint=f"its options: {', '.join(sorted(known - _SET_BY_FUSEKIT.keys()))}",
             )
-
-
-def _differentiates_twice(network: nn.Module) -> bool:
-    """Whether second derivatives exist, tested with a small image in evaluation mode, without changing the network."""
-    from fusekit.interfaces import undisturbed
-
-    parameter = next(network.parameters())
-    size = 64
-    ramp = torch.linspace(0.1, 0.9, size * size, device=parameter.device, dtype=parameter.dtype)
-    with undisturbed(network), torch.enable_grad():
-        image = ramp.view(1, 1, size, size).clone().requires_grad_()
-        try:
-            (first,) = torch.autograd.grad(network(image).square().mean(), image, create_graph=True)
-            (second,) = torch.autograd.grad(first.square().sum(), image)
-        except (RuntimeError, NotImplementedError):
-            return False
-    return bool(torch.isfinite(second).all())

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fusekit.errors import UsageError
 from fusekit.interfaces import Batch, SegmentationNetwork, StepPlan, StepRecord, Strategy, TrainingContext
 from fusekit_tasks.config import SupervisedConfig
-from fusekit_tasks.inputs import draw, make_inputs, vary
+from fusekit_tasks.inputs import annotated, draw, make_inputs, vary
 
 
 class SupervisedTask(Strategy):
@@ -32,12 +32,12 @@ class SupervisedTask(Strategy):
 
     def step(self, plan: StepPlan, batches: Sequence[Batch]) -> StepRecord:
         self.task.train()
-        images, labels = self._inputs(batches[0])
-        if self.config.draw:
-            images, labels = [draw(images)], labels[: len(images[0])]
-        varied, labels = vary(torch.cat(images), labels.repeat(len(images), 1, 1), self.config)
+        (batch,) = batches
+        self.task.targets(batch)  # refuses data without the annotations, before anything is computed
+        images = make_inputs(batch.sources, self.config)
+        varied = vary(annotated(draw(images) if self.config.draw else torch.cat(images), batch), self.config)
         with self.training.autocast():
-            loss = self.task.loss(self.task(varied), labels)
+            loss = self.task.loss(self.task(varied.sources[0]), self.task.targets(varied))
         self.update(loss)
         return StepRecord({"task": loss.item()})
 
@@ -47,20 +47,14 @@ class SupervisedTask(Strategy):
         The disagreement is 1 - mean IoU, computed in each image over the classes in its label map or prediction, as a
         mean over images and inputs; NaN if the task network is not a segmentation network or nothing is labelled.
         """
-        images, labels = self._inputs(batch)
-        labels = labels.repeat(len(images), 1, 1)
+        every = annotated(torch.cat(make_inputs(batch.sources, self.config)), batch)
         with self.training.autocast():
-            output = self.task(torch.cat(images))
-            loss = self.task.loss(output, labels)
+            output = self.task(every.sources[0])
+            loss = self.task.loss(output, self.task.targets(every))
         disagreement = math.nan
         if isinstance(self.task, SegmentationNetwork):
-            disagreement = 1.0 - _mean_iou(self.task.predict(output), labels, self.task)
+            disagreement = 1.0 - _mean_iou(self.task.predict(output), self.task.targets(every), self.task)
         return {"task": loss.item(), "disagreement": disagreement}
-
-    def _inputs(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
-        if batch.labels is None:
-            raise ValueError("tasks.supervised needs labels, but the dataset has none")
-        return make_inputs(batch.sources, self.config), batch.labels
 
 
 def _mean_iou(predictions: Tensor, labels: Tensor, task: SegmentationNetwork) -> float:

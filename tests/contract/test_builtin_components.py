@@ -102,6 +102,11 @@ class TestSmpUnetOnTimm(kit.TaskContract):
     params = {"architecture": "unet", "encoder": "tu-mobilenetv3_small_050", "channels": 3}
 
 
+class TestCenterNet(kit.TaskContract):
+    name = "tasks.centernet"
+    params = {"encoder": "mobilenetv3_small_050", "width": 8, "channels": 3}
+
+
 class TestAttributionStage(kit.StageContract):
     name = "uaafusion.stage"
     params = {"channels": 4}

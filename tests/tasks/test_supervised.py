@@ -46,7 +46,9 @@ def test_variation_keeps_the_range_and_moves_labels_with_images() -> None:
     torch.manual_seed(0)
     image = torch.linspace(0.2, 0.4, 8).expand(32, 1, 4, 8)
     labels = torch.arange(8).expand(32, 4, 8)
-    varied, moved = vary(image, labels, options(gain=1.5, gamma=1.5, mirror=True))
+    batch = vary(Batch((image,), labels), options(gain=1.5, gamma=1.5, mirror=True))
+    (varied,), moved = batch.sources, batch.labels
+    assert moved is not None
     assert float(varied.min()) >= 0
     assert float(varied.max()) <= 1
     turned = moved[:, 0, 0] == 7
@@ -63,9 +65,10 @@ def test_factors_of_one_change_nothing() -> None:
     state = torch.get_rng_state()
     image, labels = torch.rand(2, 1, 4, 4), torch.zeros(2, 4, 4, dtype=torch.int64)
     before = torch.get_rng_state()
-    varied, moved = vary(image, labels, options())
-    assert torch.equal(varied, image)
-    assert torch.equal(moved, labels)
+    batch = vary(Batch((image,), labels), options())
+    assert torch.equal(batch.sources[0], image)
+    assert batch.labels is not None
+    assert torch.equal(batch.labels, labels)
     assert torch.equal(before, torch.get_rng_state())
     torch.set_rng_state(state)
 

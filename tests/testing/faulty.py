@@ -25,8 +25,10 @@ from torch.func import functional_call
 from fusekit.interfaces import (
     AttributionPath,
     Batch,
+    Boxes,
     ClassTable,
     ComponentConfig,
+    Detections,
     Field,
     FusionOutput,
     ImportedWeights,
@@ -369,6 +371,29 @@ class ShyTask(good.Task):
 @fault("task", "options_declare_what_it_solves")
 class BoastfulClassifier(good.Classifier):
     Config = Plain
+
+
+@fault("task", "options_declare_what_it_solves")
+class ShyDetector(good.Detector):
+    Config = Classifies
+
+
+@fault("task", "detections_are_objects")
+class RisingScores(good.Detector):
+    def predict(self, logits: Tensor) -> tuple[Detections, ...]:
+        return tuple(replace(found, scores=found.scores.flip(0)) for found in super().predict(logits))
+
+
+@fault("task", "loss_of_images_without_objects_is_finite")
+class MeanOverObjects(good.Detector):
+    def loss(self, logits: Tensor, target: tuple[Boxes, ...]) -> Tensor:
+        return super().loss(logits, target) / sum(len(boxes.classes) for boxes in target)
+
+
+@fault("task", "ignored_images_do_not_affect_the_loss")
+class NothingSpared(good.Detector):
+    def loss(self, logits: Tensor, target: tuple[Boxes, ...]) -> Tensor:
+        return super().loss(logits, target) + logits.sigmoid().mean()
 
 
 @fault("task", "logits_are_finite")
@@ -773,6 +798,17 @@ class StrangeLabels(good.Noise):
         sample = super().__getitem__(index)
         assert sample.label is not None
         return replace(sample, label=sample.label + 1)
+
+
+@fault("dataset", "boxes_are_in_their_image")
+class BoxBeyond(good.Noise):
+    class Config(SceneConfig):
+        def annotations(self) -> frozenset[str]:
+            return frozenset({"labels", "boxes"})
+
+    def __getitem__(self, index: int) -> Sample:
+        corners, kinds = torch.tensor([[0.0, 0.0, 12.0, 10.0]]), torch.tensor([0])  # height and width confused
+        return replace(super().__getitem__(index), boxes=Boxes(corners, kinds, torch.tensor([False])))
 
 
 @fault("dataset", "ideals_are_images")

@@ -16,6 +16,9 @@ from fusekit.errors import DataError
 from fusekit.interfaces import (
     AttributionPath,
     Batch,
+    Boxes,
+    DetectionNetwork,
+    Detections,
     FusionDataset,
     Guidance,
     ImportedWeights,
@@ -47,6 +50,7 @@ from fusekit.testing import toys
 from tests.testing.good_configs import (
     AsksASegmenter,
     Classifies,
+    Detects,
     Plain,
     SceneConfig,
     Term,
@@ -91,6 +95,39 @@ class Classifier(TaskNetwork):
 
     def predict(self, logits: Tensor) -> Tensor:
         return logits.argmax(dim=1)
+
+
+class Detector(DetectionNetwork):
+    """Says of every pixel whether it is in an object of each class; its objects are single pixels."""
+
+    Config: Any = Detects
+
+    def __init__(self, config: Any = None, context: Any = None) -> None:
+        super().__init__(config, context)
+        self.net = nn.Conv2d(1, len(self.classes), 3, padding=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        found: Tensor = self.net(image.mean(dim=1, keepdim=True))
+        return found
+
+    def loss(self, logits: Tensor, target: tuple[Boxes, ...]) -> Tensor:
+        wanted, counted = torch.zeros_like(logits), torch.ones_like(logits)
+        for image, boxes in enumerate(target):
+            for corners, label, ignored in zip(boxes.corners, boxes.classes, boxes.ignored, strict=True):
+                left, top, right, bottom = (int(side) for side in corners)
+                kinds = slice(None) if label < 0 else label
+                (counted if ignored else wanted)[image, kinds, top:bottom, left:right] = 0.0 if ignored else 1.0
+        loss = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none") * counted
+        return loss.sum() / counted.sum().clamp_min(1)
+
+    def predict(self, logits: Tensor) -> tuple[Detections, ...]:
+        found = []
+        for scores in logits.sigmoid():
+            best, place = scores.flatten().topk(4)
+            label, row = place // scores[0].numel(), place % scores[0].numel() // scores.shape[-1]
+            corner = torch.stack([place % scores.shape[-1], row], dim=1).float()
+            found.append(Detections(torch.cat([corner, corner + 1], dim=1), label, best))
+        return tuple(found)
 
 
 class Stage(UnfoldingStage):

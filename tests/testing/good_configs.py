@@ -18,6 +18,11 @@ class Classifies(ComponentConfig):
         return frozenset({"classification"})
 
 
+class Detects(ComponentConfig):
+    def solves(self) -> frozenset[str]:
+        return frozenset({"detection"})
+
+
 class AsksASegmenter(ComponentConfig):
     size: int = Field(3, ge=1, description="something to choose")
 

@@ -14,7 +14,7 @@ from fusekit.plugin.specs import ComponentSpec, component
 from fusekit.testing.check import CONTRACTS, check_component
 from tests.testing import faulty
 from tests.testing.faulty import FAULTS, Fault, released
-from tests.testing.good import GOOD, Classifier, IdealDistance, ToTheProposed
+from tests.testing.good import GOOD, Classifier, Detector, IdealDistance, ToTheProposed
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ def test_a_fault_fails_its_check_alone(fault: Fault) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "target"),
-    [*GOOD.items(), ("metric", IdealDistance), ("task", Classifier), ("loss-term", ToTheProposed)],
+    [*GOOD.items(), ("metric", IdealDistance), ("task", Classifier), ("task", Detector), ("loss-term", ToTheProposed)],
 )
 def test_a_good_component_passes(kind: str, target: type) -> None:
     spec = spec_of(kind, "faulty.part", target, _config_of(target))

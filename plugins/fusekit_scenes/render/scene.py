@@ -17,6 +17,9 @@ from fusekit_scenes.render.mesh import Thing
 from fusekit_scenes.render.pair import check_request
 from fusekit_scenes.render.raster import Faces, GroundMask, draw_faces
 
+COUNTABLE = (1, 2, 3)
+"""Classes whose objects can be counted: car, person and bike."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -27,12 +30,15 @@ class Scene:
         infrared: ``(H, W)`` uint8, white is hot.
         label: Label map ``(H, W)`` uint8 with classes 0..8 (see ``MSRS_CLASSES``).
         night: Whether it is night.
+        boxes: The visible parts of cars, persons and bikes, one row each: class, left, top, right, bottom (pixels,
+            right and bottom exclusive), number of visible pixels; ``(M, 6)`` int32.
     """
 
     visible: np.ndarray
     infrared: np.ndarray
     label: np.ndarray
     night: bool
+    boxes: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -201,9 +207,29 @@ def render_scene(seed: int, index: int, *, height: int = 480, width: int = 640, 
     )
     labels = palette.scalars("label").astype(np.uint8)[faces.material]
     labels[0] = 0
+    label = labels.take(surface.face)
     return Scene(
         visible=develop(sensor_rng, traced.radiance, traced.street.night),
         infrared=thermal_camera(sensor_rng, heat),
-        label=labels.take(surface.face),
+        label=label,
         night=traced.street.night,
+        boxes=_boxes(faces.thing.take(surface.face), label),
     )
+
+
+def _boxes(things: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Boxes of the visible pixels of each object whose class can be counted; see `Scene`."""
+    rows, columns = np.nonzero(np.isin(label, COUNTABLE))
+    keys = things[rows, columns].astype(np.int64) * 256 + label[rows, columns]
+    order = np.argsort(keys, kind="stable")
+    rows, columns, keys = rows[order], columns[order], keys[order]
+    found, start, count = np.unique(keys, return_index=True, return_counts=True)
+    if not len(found):
+        return np.zeros((0, 6), np.int32)
+    sides = [
+        np.minimum.reduceat(columns, start),
+        np.minimum.reduceat(rows, start),
+        np.maximum.reduceat(columns, start) + 1,
+        np.maximum.reduceat(rows, start) + 1,
+    ]
+    return np.stack([found % 256, *sides, count], axis=1).astype(np.int32)
