@@ -231,7 +231,9 @@ def _plain(
         "datasets": datasets,
         "cost": costs,
         "downstream": [
-            network(bench, number).table(_of(done, "downstream", number))
+            network(bench, number).table(
+                {t.index: r for t, r in done.items() if (t.part, t.number) == ("downstream", number)}
+            )
             if section.protocol == "frozen"
             else retrained(bench, section, folder / "retrained", display)
             for number, section in enumerate(model.downstream)

@@ -39,14 +39,14 @@ class SceneResult:
         values: Method → values.
         failed: Method → why it has no values.
         unscored: Why the scene could not be scored for any method, or None.
-        counts: Method → confusion matrix of a task network on its image.
+        found: Method → what a task network finds in its image, plain data.
     """
 
     scene: str
     values: dict[str, Values] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     unscored: str | None = None
-    counts: dict[str, list[list[int]]] = field(default_factory=dict)
+    found: dict[str, Any] = field(default_factory=dict)
 
 
 class Workbench:

@@ -45,7 +45,7 @@ def plain(data: Path, other: Path) -> dict[str, Any]:
     return {
         "schema": 1,
         "name": "small",
-        "datasets": [{"name": "scenes", "use": "data.pairs", "root": str(data)}],
+        "datasets": [{"name": "scenes", "use": "data.pairs", "root": str(data), "params": {"train_folder": None}}],
         "methods": [{"name": "theirs", "images": str(other)}],
         "metrics": ["strict.en", "strict.mi", "strict.sf"],
         "bootstrap": {"resamples": 200},

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import fusekit
 from fusekit.benchmarking import workbench
 from fusekit.benchmarking.run import BenchmarkResult, benchmark
 from fusekit.errors import DataError, FusekitError, UsageError
+from fusekit.evaluation.confusion import Confusion
+from fusekit.interfaces import SegmentationNetwork
 from tests.benchmarking.conftest import SCENES, write
 
 
@@ -218,3 +221,35 @@ def test_several_processes_give_the_same_result(plain: dict[str, Any], tmp_path:
     two = benchmark(plain, out=tmp_path / "two", jobs=2, device="cpu")
     assert two is not None
     assert two.plain["datasets"] == one.plain["datasets"]
+
+
+def test_a_frozen_segmenter_sees_the_images_of_every_method(
+    plain: dict[str, Any], data: Path, other: Path, tmp_path: Path
+) -> None:
+    segmenter = fusekit.load("segmenter-msrs", device="cpu").task
+    assert isinstance(segmenter, SegmentationNetwork)
+    random = np.random.default_rng(3)
+    labels = {scene: random.integers(0, 3, (40, 48), dtype=np.uint8) for scene in SCENES}
+    for scene, label in labels.items():
+        write(data / "test" / "label" / f"{scene}.png", label)
+    params = {"train_folder": None, "labels": "{split}/label", "class_names": list(segmenter.classes.names)}
+    plain["datasets"][0]["params"] = params
+    plain["baselines"] = [{"use": "baselines.mean"}]
+    plain["downstream"] = [{"dataset": "scenes", "network": "segmenter-msrs"}]
+    (table,) = run(plain, tmp_path / "out").plain["downstream"]
+
+    wanted = Confusion(len(segmenter.classes), segmenter.ignored)
+    for scene, label in labels.items():
+        image = torch.from_numpy(np.asarray(Image.open(other / f"{scene}.png")).copy())[None, None] / 255.0
+        with torch.no_grad():
+            wanted.add(segmenter.predict(segmenter(image))[0], torch.from_numpy(label.astype(np.int64)))
+    theirs, mean = table["rows"]
+    assert (theirs["method"], mean["method"]) == ("theirs", "mean")
+    assert theirs["value"] == pytest.approx(wanted.mean_iou())
+    assert table["labels"] == "human"
+
+    (other / "one.png").unlink()
+    again = run(plain, tmp_path / "out")
+    theirs, unchanged = again.plain["downstream"][0]["rows"]
+    assert theirs["value"] is None  # over other scenes, the value could not be compared
+    assert unchanged == mean
