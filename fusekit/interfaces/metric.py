@@ -49,18 +49,18 @@ def shared(function: F) -> F:
     tensors that are not images of an active block, every call computes, so that values do not depend on it.
 
     Args:
-        function: Function of tensors and hashable values, passed by position, with the same result for the same
-            arguments. Nobody may change that result.
+        function: Function of images, which are passed by position, and of hashable values, with the same result for the
+            same arguments. Nobody may change that result.
     """
 
     @wraps(function)
-    def once(*args: Any) -> Any:
+    def once(*args: Any, **options: Any) -> Any:
         images = {id(a) for a in args if isinstance(a, Tensor)}
         nothing_kept: dict[Any, Any] = {}
         kept = next((results for known, results in _BLOCKS.get() if images and images <= known.keys()), nothing_kept)
-        key = (function, *(id(a) if isinstance(a, Tensor) else a for a in args))
+        key = (function, *(id(a) if isinstance(a, Tensor) else a for a in args), *options.items())
         if key not in kept:
-            kept[key] = function(*args)
+            kept[key] = function(*args, **options)
         return kept[key]
 
     return cast(F, once)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -250,9 +250,25 @@ class StructuralSimilarity(PairwiseMetric):
     dialect: ClassVar[str] = "strict"
     minimum_size: ClassVar[int] = 11
 
+    def similarity(self, source: Tensor, fused: Tensor) -> Tensor:
+        """SSIM with one source at every position of the window."""
+        return ssim_map(source, fused)
+
     def compare(self, source: Tensor, fused: Tensor) -> float:
         """Measure the similarity with one source."""
-        return ssim(source, fused)
+        return float(self.similarity(source, fused).mean())
+
+    def map(self, fused: Tensor, sources: Sequence[Tensor]) -> Tensor | None:
+        """Mean over the sources of ``(1 + SSIM) / 2`` per pixel; None for images that are too small.
+
+        The mean of the map over the positions of the window is ``(1 + m) / 2``, where m is the mean over the sources of
+        ``per_source``. At the border, where the window is not inside the image, the map repeats the nearest position.
+        """
+        if min(fused.shape) < self.minimum_size:
+            return None
+        mean = torch.stack([self.similarity(source, fused) for source in sources]).mean(dim=0)
+        border = (fused.shape[0] - mean.shape[0]) // 2
+        return torch.nn.functional.pad((1.0 + mean[None]) / 2.0, (border,) * 4, mode="replicate")[0].clamp_(0.0, 1.0)
 
 
 class VisualInformationFidelity(PairwiseMetric):
