@@ -32,9 +32,8 @@ def sharing(images: Iterable[Tensor], kept: dict[Any, Any] | None = None) -> Ite
         kept: Where results are kept; give the same dictionary to a later block of the same images to use them again.
     """
     outer = _BLOCKS.get()
-    token = _BLOCKS.set(
-        (*outer, ({**outer[-1][0], **{id(image): image for image in images}}, {} if kept is None else kept))
-    )
+    known = {**outer[-1][0], **{id(image): image for image in images}}
+    token = _BLOCKS.set((*outer, (known, {} if kept is None else kept)))
     try:
         yield
     finally:
@@ -56,8 +55,7 @@ def shared(function: F) -> F:
     @wraps(function)
     def once(*args: Any, **options: Any) -> Any:
         images = {id(a) for a in args if isinstance(a, Tensor)}
-        nothing_kept: dict[Any, Any] = {}
-        kept = next((results for known, results in _BLOCKS.get() if images and images <= known.keys()), nothing_kept)
+        kept = next((found for ids, found in _BLOCKS.get() if images and images <= ids.keys()), dict[Any, Any]())
         key = (function, *(id(a) if isinstance(a, Tensor) else a for a in args), *options.items())
         if key not in kept:
             kept[key] = function(*args, **options)
