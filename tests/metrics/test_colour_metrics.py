@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from skimage import color
 from torch import Tensor
 
 from fusekit.evaluation.grey import colour8
@@ -44,6 +43,7 @@ def test_published_pairs(first: tuple[float, ...], second: tuple[float, ...], ex
 
 
 def test_scikit_image_agrees() -> None:
+    color = pytest.importorskip("skimage.color")
     expected = [color.rgb2lab(image.permute(1, 2, 0).numpy()) for image in (VISIBLE, FUSED)]
     for image, one in zip((VISIBLE, FUSED), expected, strict=True):
         np.testing.assert_allclose(lab(image).permute(1, 2, 0).numpy(), one, atol=1e-9)
