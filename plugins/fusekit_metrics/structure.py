@@ -178,12 +178,12 @@ class Information:
 
     Attributes:
         preserved: ``g^2 s1^2 / (sv + noise)``.
-        available: ``s1^2 / noise``.
+        variance: ``s1^2``; what is available is ``s1^2 / noise``.
         gain: ``g``.
     """
 
     preserved: Tensor
-    available: Tensor
+    variance: Tensor
     gain: Tensor
 
 
@@ -201,7 +201,7 @@ def information(reference: Moments, test: Moments, noise: float = 2.0) -> Inform
     textured = (variance_1 * variance_2 > 0.0).to(torch.float64)
     gain = (covariance / (variance_1 + _EPSILON)).clamp_(min=0.0).mul_(textured)
     residue = covariance.mul_(gain).neg_().add_(variance_2).clamp_(min=_EPSILON).add_(noise)
-    return Information(gain.square().mul_(variance_1).div_(residue), variance_1 / noise, gain)
+    return Information(gain.square().mul_(variance_1).div_(residue), variance_1, gain)
 
 
 def sum_of_log1p(values: Tensor) -> float:
