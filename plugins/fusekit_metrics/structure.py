@@ -150,7 +150,7 @@ def vif_window(size: int) -> Window:
 def vif_scales(
     image: Tensor, highest_product: float = math.inf, window_of: Callable[[int], Window] = vif_window
 ) -> tuple[Moments, ...]:
-    """Moments of an image at each of the four scales of VIF. Variances below 1e-10 are 0.
+    """Moments of an image at each of the four scales of VIF. Variances up to 1e-10 are 0.
 
     Args:
         image: ``(H, W)`` uint8.
@@ -167,7 +167,7 @@ def vif_scales(
         if scale > 1:
             values = window.mean(window.extended(values), step=2)
         found = moments_of(values, window, highest_product if scale == 1 else math.inf)
-        found.variance.mul_((found.variance >= _EPSILON).to(torch.float64))
+        torch.nn.functional.threshold_(found.variance, _EPSILON, 0.0)
         scales.append(found)
     return tuple(scales)
 
@@ -198,7 +198,7 @@ def information(reference: Moments, test: Moments, noise: float = 2.0) -> Inform
     covariance = reference.covariance(test)
     variance_1, variance_2 = reference.variance, test.variance
     # A gain of 0, where an image is flat or the covariance negative, preserves nothing, whatever the residue is.
-    textured = (variance_1 * variance_2 > 0.0).to(torch.float64)
+    textured = (variance_1 * variance_2).sign_()
     gain = (covariance / (variance_1 + _EPSILON)).clamp_(min=0.0).mul_(textured)
     residue = covariance.mul_(gain).neg_().add_(variance_2).clamp_(min=_EPSILON).add_(noise)
     return Information(gain.square().mul_(variance_1).div_(residue), variance_1, gain)
