@@ -78,7 +78,7 @@ class MetricValue:
 
 
 class Metric(Component, ABC):
-    """Scores one fused image against its sources. Stateless: results never depend on a batch.
+    """Scores one fused image against its sources. Stateless: it may be called from several threads at a time.
 
     Attributes:
         name: Name that tables print.
