@@ -167,7 +167,7 @@ def vif_scales(
         if scale > 1:
             values = window.mean(window.extended(values), step=2)
         found = moments_of(values, window, highest_product if scale == 1 else math.inf)
-        torch.nn.functional.threshold_(found.variance, _EPSILON, 0.0)
+        torch.nn.functional.threshold(found.variance, _EPSILON, 0.0, inplace=True)
         scales.append(found)
     return tuple(scales)
 
