@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from skimage.metrics import structural_similarity
 from times import TIMES_HEAD, times_beside
 from torch import Tensor
 
+import fusekit
 from fusekit.evaluation.scoring import score, score_scenes
 from fusekit.interfaces.config import ComponentRef
 from fusekit.interfaces.metric import Metric, MetricValue
@@ -207,6 +207,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=8)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    fusekit.keep_memory()  # as the command line does
     builder = Builder((), None, registry())
     names = [spec.name for spec in registry().for_tables("metric")]
     metrics: dict[str, Metric] = {name: builder.build("metric", ComponentRef(use=name)) for name in names}
@@ -222,9 +223,10 @@ def main() -> None:
         clock.run("separable", lambda: published(*arrays, separated))
         for _ in range(3):
             clock.run("fusekit", lambda: score(metrics, [fused], sources))
-    clock.print(REFERENCE, [REFERENCE, "separable", "fusekit"])
+            clock.run("fusekit, 1 thread", lambda: score(metrics, [fused], sources, threads=1))
+    clock.print(REFERENCE, [REFERENCE, "separable", "fusekit", "fusekit, 1 thread"])
 
-    print("\nsix methods against the same sources, per method")
+    print("\nsix methods against the same sources")
     methods = [fused, *sources, torch.maximum(*sources), mean(fused, sources[0]), mean(fused, sources[1])]
     clock = Clock()
     for _ in range(options.repeats):
@@ -232,22 +234,24 @@ def main() -> None:
         clock.run("together", lambda: score(metrics, methods, sources))
     clock.print("one by one", ["one by one", "together"])
 
-    print(f"\n{options.pairs} pairs, each with its own sources")
-    pairs = [([fused], sources, None)] * options.pairs
+    print(f"\n{options.pairs} pairs, each with its own sources: one by one, or in parallel")
+    pairs = [([fused.clone()], [source.clone() for source in sources], None) for _ in range(options.pairs)]
     clock = Clock()
     for _ in range(options.repeats):
-        clock.run("one by one", lambda: [score(metrics, *pair) for pair in pairs])
+        clock.run("one thread", lambda: [score(metrics, *pair, threads=1) for pair in pairs])
+        clock.run("threads", lambda: [score(metrics, *pair, threads=options.threads) for pair in pairs])
         clock.run("score_scenes", lambda: score_scenes(metrics, pairs, options.threads))
-    clock.print("one by one", ["one by one", "score_scenes"])
+    clock.print("one thread", ["one thread", "threads", "score_scenes"])
 
-    print("\ngrowth with the number of pixels: median time per megapixel")
+    print("\ngrowth with the number of pixels: minimum time per megapixel")
     for factor in (1, 2, 4, 8):
         height, width = 120 * factor, 160 * factor
         larger = (scene(height, width, 1), scene(height, width, 2))
         clock = Clock()
+        result = mean(*larger)
         for _ in range(options.repeats + 1):
-            clock.run("fusekit", lambda pair=larger: score(metrics, [mean(*pair)], pair))
-        wall, cpu = (statistics.median(times["fusekit"][1:]) for times in (clock.wall, clock.cpu))
+            clock.run("fusekit", lambda result=result, pair=larger: score(metrics, [result], pair))
+        wall, cpu = (min(times["fusekit"][1:]) for times in (clock.wall, clock.cpu))
         print(
             f"{height:>5}x{width:<5} {wall:7.3f} s, {wall / height / width * 1e6:6.3f} s per megapixel, CPU {cpu:.3f} s"
         )

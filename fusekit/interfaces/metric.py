@@ -32,9 +32,8 @@ def sharing(images: Iterable[Tensor], kept: dict[Any, Any] | None = None) -> Ite
         kept: Where results are kept; give the same dictionary to a later block of the same images to use them again.
     """
     outer = _BLOCKS.get()
-    token = _BLOCKS.set(
-        (*outer, ({**outer[-1][0], **{id(image): image for image in images}}, {} if kept is None else kept))
-    )
+    known = {**outer[-1][0], **{id(image): image for image in images}}
+    token = _BLOCKS.set((*outer, (known, {} if kept is None else kept)))
     try:
         yield
     finally:
@@ -49,18 +48,17 @@ def shared(function: F) -> F:
     tensors that are not images of an active block, every call computes, so that values do not depend on it.
 
     Args:
-        function: Function of tensors and hashable values, passed by position, with the same result for the same
-            arguments. Nobody may change that result.
+        function: Function of images, which are passed by position, and of hashable values, with the same result for the
+            same arguments. Nobody may change that result.
     """
 
     @wraps(function)
-    def once(*args: Any) -> Any:
+    def once(*args: Any, **options: Any) -> Any:
         images = {id(a) for a in args if isinstance(a, Tensor)}
-        nothing_kept: dict[Any, Any] = {}
-        kept = next((results for known, results in _BLOCKS.get() if images and images <= known.keys()), nothing_kept)
-        key = (function, *(id(a) if isinstance(a, Tensor) else a for a in args))
+        kept = next((found for ids, found in _BLOCKS.get() if images and images <= ids.keys()), dict[Any, Any]())
+        key = (function, *(id(a) if isinstance(a, Tensor) else a for a in args), *options.items())
         if key not in kept:
-            kept[key] = function(*args)
+            kept[key] = function(*args, **options)
         return kept[key]
 
     return cast(F, once)
@@ -80,7 +78,7 @@ class MetricValue:
 
 
 class Metric(Component, ABC):
-    """Scores one fused image against its sources. Stateless: results never depend on a batch.
+    """Scores one fused image against its sources. Stateless: it may be called from several threads at a time.
 
     Attributes:
         name: Name that tables print.

@@ -21,10 +21,11 @@ class MetricContract(ComponentContract):
     kind = "metric"
 
     def pictures(self, count: int, height: int = 48, width: int = 56, seed: int = 0) -> tuple[Tensor, ...]:
-        """Grey images (height, width) uint8, each a ramp with noise."""
+        """Images (height, width) uint8, or (3, height, width) if the metric takes colour, each a ramp with noise."""
         generator = torch.Generator().manual_seed(seed)
         slope = torch.linspace(0, 1, height)[:, None] + torch.linspace(0, 1, width)[None, :]
-        noise = [torch.rand(height, width, generator=generator) for _ in range(count)]
+        channels = (3,) if getattr(self.component(), "colour", False) else ()
+        noise = [torch.rand(*channels, height, width, generator=generator) for _ in range(count)]
         return tuple((60 * slope + 90 * grain + 20 * n).to(torch.uint8) for n, grain in enumerate(noise))
 
     def measure(self, metric: Any, fused: Tensor, sources: tuple[Tensor, ...]) -> MetricValue:
@@ -44,6 +45,7 @@ class MetricContract(ComponentContract):
         for attribute in ("name", "dialect"):
             text = getattr(metric, attribute, None)
             expect(isinstance(text, str) and bool(text.strip()), f"{attribute}: expected a text, found {text!r}")
+        expect(isinstance(metric.colour, bool), f"colour: expected true or false, found {metric.colour!r}")
         better, unit, smallest = metric.higher_is_better, metric.unit, metric.minimum_size
         expect(isinstance(better, bool), f"higher_is_better: expected true or false, found {better!r}")
         expect(isinstance(unit, str), f"unit: expected a text, found {unit!r}")
@@ -113,7 +115,7 @@ class MetricContract(ComponentContract):
         fused, source = self.pictures(2)
         for what, wrong, sources in (
             ("float images", fused.float(), (source.float(),)),
-            ("a source of another size", fused, (source[1:],)),
+            ("a source of another size", fused, (source[..., 1:, :],)),
             ("no source", fused, ()),
         ):
             try:
@@ -121,6 +123,17 @@ class MetricContract(ComponentContract):
             except ValueError:
                 continue
             raise AssertionError(f"{what}: expected a ValueError, found the value {found.value}")
+
+    def test_map_is_of_the_image(self) -> None:
+        """Its map per pixel, if it has one, has the size of the image and values in [0, 1]."""
+        metric = self.make()
+        fused, *sources = self.pictures(3)
+        found = metric.map(fused, sources)
+        if found is None:
+            raise SkipTest("it has no map")
+        expect(found.shape == fused.shape[-2:], f"map: expected {tuple(fused.shape[-2:])}, found {tuple(found.shape)}")
+        inside = bool(torch.isfinite(found).all()) and 0.0 <= float(found.min()) <= float(found.max()) <= 1.0
+        expect(inside, "map: expected values in [0, 1]")
 
     def test_direction_is_the_declared_one(self) -> None:
         """With a known ideal, the ideal itself scores better than a degraded copy."""

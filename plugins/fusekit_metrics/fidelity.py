@@ -58,7 +58,7 @@ def _smallest_gain(terms: Sequence[Information]) -> Information:
         smaller = other.gain < chosen.gain
         chosen = Information(
             torch.where(smaller, other.preserved, chosen.preserved),
-            torch.where(smaller, other.available, chosen.available),
+            torch.where(smaller, other.variance, chosen.variance),
             torch.where(smaller, other.gain, chosen.gain),
         )
     return chosen
@@ -66,4 +66,4 @@ def _smallest_gain(terms: Sequence[Information]) -> Information:
 
 def _ratio(terms: Information) -> float:
     constant = terms.gain.numel() * 1e-7 * math.log(10.0)  # the constant is for logarithms to the base 10
-    return (sum_of_log1p(terms.preserved) + constant) / (sum_of_log1p(terms.available) + constant)
+    return (sum_of_log1p(terms.preserved) + constant) / (sum_of_log1p(terms.variance / _NOISE) + constant)

@@ -35,6 +35,8 @@ _FURTHER = (
     ("fmi-gradient", "features:GradientInformation", "Mutual information of gradient strengths in windows, averaged"),
     ("qcb", "perception:ContrastPreservation", "Preservation of the sources' local contrast, weighted by saliency"),
     ("qcv", "perception:VisibleDifference", "Visible difference from the sources, weighted by saliency"),
+    ("ciede2000", "colour:ColourDifference", "Colour difference from the source in colour, lightness included"),
+    ("chroma", "colour:ChromaDeviation", "Distance from the chroma of the source in colour, in CIELAB"),
     ("qy", "perception:SwitchedSimilarity", "Similarity to the sources where they agree, else to the nearer one"),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -150,7 +150,7 @@ def vif_window(size: int) -> Window:
 def vif_scales(
     image: Tensor, highest_product: float = math.inf, window_of: Callable[[int], Window] = vif_window
 ) -> tuple[Moments, ...]:
-    """Moments of an image at each of the four scales of VIF. Variances below 1e-10 are 0.
+    """Moments of an image at each of the four scales of VIF. Variances up to 1e-10 are 0.
 
     Args:
         image: ``(H, W)`` uint8.
@@ -167,7 +167,7 @@ def vif_scales(
         if scale > 1:
             values = window.mean(window.extended(values), step=2)
         found = moments_of(values, window, highest_product if scale == 1 else math.inf)
-        found.variance.mul_((found.variance >= _EPSILON).to(torch.float64))
+        torch.nn.functional.threshold(found.variance, _EPSILON, 0.0, inplace=True)
         scales.append(found)
     return tuple(scales)
 
@@ -178,12 +178,12 @@ class Information:
 
     Attributes:
         preserved: ``g^2 s1^2 / (sv + noise)``.
-        available: ``s1^2 / noise``.
+        variance: ``s1^2``; what is available is ``s1^2 / noise``.
         gain: ``g``.
     """
 
     preserved: Tensor
-    available: Tensor
+    variance: Tensor
     gain: Tensor
 
 
@@ -198,10 +198,10 @@ def information(reference: Moments, test: Moments, noise: float = 2.0) -> Inform
     covariance = reference.covariance(test)
     variance_1, variance_2 = reference.variance, test.variance
     # A gain of 0, where an image is flat or the covariance negative, preserves nothing, whatever the residue is.
-    textured = (variance_1 * variance_2 > 0.0).to(torch.float64)
+    textured = (variance_1 * variance_2).sign_()
     gain = (covariance / (variance_1 + _EPSILON)).clamp_(min=0.0).mul_(textured)
     residue = covariance.mul_(gain).neg_().add_(variance_2).clamp_(min=_EPSILON).add_(noise)
-    return Information(gain.square().mul_(variance_1).div_(residue), variance_1 / noise, gain)
+    return Information(gain.square().mul_(variance_1).div_(residue), variance_1, gain)
 
 
 def sum_of_log1p(values: Tensor) -> float:
@@ -250,9 +250,25 @@ class StructuralSimilarity(PairwiseMetric):
     dialect: ClassVar[str] = "strict"
     minimum_size: ClassVar[int] = 11
 
+    def similarity(self, source: Tensor, fused: Tensor) -> Tensor:
+        """SSIM with one source at every position of the window."""
+        return ssim_map(source, fused)
+
     def compare(self, source: Tensor, fused: Tensor) -> float:
         """Measure the similarity with one source."""
-        return ssim(source, fused)
+        return float(self.similarity(source, fused).mean())
+
+    def map(self, fused: Tensor, sources: Sequence[Tensor]) -> Tensor | None:
+        """Mean over the sources of ``(1 + SSIM) / 2`` per pixel; None for images that are too small.
+
+        The mean of the map over the positions of the window is ``(1 + m) / 2``, where m is the mean over the sources of
+        ``per_source``. At the border, where the window is not inside the image, the map repeats the nearest position.
+        """
+        if min(fused.shape) < self.minimum_size:
+            return None
+        mean = torch.stack([self.similarity(source, fused) for source in sources]).mean(dim=0)
+        border = (fused.shape[0] - mean.shape[0]) // 2
+        return torch.nn.functional.pad((1.0 + mean[None]) / 2.0, (border,) * 4, mode="replicate")[0].clamp_(0.0, 1.0)
 
 
 class VisualInformationFidelity(PairwiseMetric):

@@ -125,9 +125,9 @@ class StructuralSimilarity(structure.StructuralSimilarity):
     over_sources: ClassVar[Literal["sum", "mean"]] = "mean"
     minimum_size: ClassVar[int] = 1
 
-    def compare(self, source: Tensor, fused: Tensor) -> float:
-        """Measure the similarity with one source."""
-        return structure.ssim(source, fused, _WINDOW_TO_THE_BORDER, data_range=1.0)
+    def similarity(self, source: Tensor, fused: Tensor) -> Tensor:
+        """SSIM with one source at every position of the window."""
+        return structure.ssim_map(source, fused, _WINDOW_TO_THE_BORDER, data_range=1.0)
 
 
 class ExposureSimilarity(multiscale.ExposureSimilarity):

@@ -54,6 +54,6 @@ class StructuralSimilarity(structure.StructuralSimilarity):
     over_sources: ClassVar[Literal["sum", "mean"]] = "mean"
     minimum_size: ClassVar[int] = 7
 
-    def compare(self, source: Tensor, fused: Tensor) -> float:
-        """Measure the similarity with one source."""
-        return structure.ssim(source, fused, _WINDOW, unbiased=49.0 / 48.0)
+    def similarity(self, source: Tensor, fused: Tensor) -> Tensor:
+        """SSIM with one source at every position of the window."""
+        return structure.ssim_map(source, fused, _WINDOW, unbiased=49.0 / 48.0)

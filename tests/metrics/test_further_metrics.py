@@ -83,7 +83,7 @@ def under(window: np.ndarray, image: np.ndarray) -> np.ndarray:
 
 class TestWhatTheyAre:
     def test_every_class_is_a_component_outside_the_tables(self) -> None:
-        specs = [spec for spec in fusekit_components() if not spec.in_tables]
+        specs = [spec for spec in fusekit_components() if not spec.in_tables and "colour" not in spec.target]
         assert [spec.target for spec in specs] == [f"{m.__module__}:{m.__qualname__}" for m in ALL]
         names = [m.name.lower().replace(" ", "-") for m in ALL]
         assert [spec.name for spec in specs] == [f"strict.{name}" for name in names]
