@@ -129,7 +129,7 @@ def test_doctor(fusekit: Call, site: Path, tmp_path: Path, monkeypatch: pytest.M
     done = fusekit("doctor", "--root", tmp_path)
     assert done.code == 0
     rows = {line[:28].strip(): line[29:] for line in done.out.splitlines()}
-    assert rows["fusekit"].endswith("(plugin API 1.0)")
+    assert rows["fusekit"].endswith("(plugin API 1.1)")
     assert rows["plugin uaafusion"] == "loaded"
     assert rows["plugin noimport"] == "broken, ModuleNotFoundError: No module named 'brick'"
     assert rows["torchvision imports"] == "yes"

@@ -108,7 +108,8 @@ def random_image(random: np.random.Generator, many: bool, ties: bool) -> tuple[D
     true = np.hstack([corner, corner + size])
     kinds, crowd = random.integers(0, CLASSES - 1, count), random.random(count) < 0.25
     kinds = np.where(crowd & (random.random(count) < 0.3), -1, kinds)
-    near = true[random.integers(0, count, more)] if count else random.uniform(0, 9, (more, 4)) + [0, 0, 20, 20]
+    anywhere = random.uniform(0, 9, (more, 4)) + np.array([0, 0, 20, 20])
+    near = true[random.integers(0, count, more)] if count else anywhere
     near = near + random.normal(0, 3, (more, 4))
     near[:, 2:] = np.maximum(near[:, 2:], near[:, :2] + 1)
     scores = random.integers(0, 10, more) / 10 if ties else random.random(more)

@@ -70,6 +70,19 @@ class ClassifierConfig(ComponentConfig):
         return frozenset({"classification"})
 
 
+class DetectorConfig(ComponentConfig):
+    def needs(self) -> frozenset[str]:
+        return frozenset({"boxes"})
+
+    def solves(self) -> frozenset[str]:
+        return frozenset({"detection"})
+
+
+class LabelledConfig(ComponentConfig):
+    def needs(self) -> frozenset[str]:
+        return frozenset({"task", "labels"})
+
+
 class PathsConfig(ComponentConfig):
     pathway: PathwayRef | None = Field(None, description="the path")
 
@@ -164,6 +177,11 @@ class SceneConfig(UnlabelledConfig):
         return NINE
 
 
+class BoxedConfig(SceneConfig):
+    def annotations(self) -> frozenset[str]:
+        return frozenset({"boxes"})
+
+
 class AstrayConfig(SceneConfig):
     def roles(self) -> tuple[str, ...]:
         return ("赤外線", "../up")
@@ -195,6 +213,9 @@ _KINDS = [
     ("task", "fake.segmenter", "SegmenterConfig"),
     ("task", "fake.counted", "CountedConfig"),
     ("task", "fake.classifier", "ClassifierConfig"),
+    ("task", "fake.detector", "DetectorConfig"),
+    ("strategy", "fake.labelled", "LabelledConfig"),
+    ("dataset", "fake.boxed", "BoxedConfig"),
     ("loss-proposer", "fake.regions", "RegionsConfig"),
     ("strategy", "fake.joint", "Empty"),
     ("strategy", "fake.meta", "MetaConfig"),

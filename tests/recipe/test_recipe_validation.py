@@ -196,6 +196,19 @@ def test_what_asks_for_regions_wants_a_task_network_that_segments(tmp_path: Path
     Recipe.load(write(tmp_path, MINIMAL.replace("scenes", "unlabelled") + classifier), (), REGISTRY)
 
 
+def test_the_labels_of_a_detector_are_boxes(tmp_path: Path) -> None:
+    train = "train: {strategy: {use: fake.labelled}}\n"
+    detector, segmenter = "  task: {use: fake.detector}\n", "  task: {use: fake.segmenter}\n"
+    boxed = MINIMAL.replace("fake.scenes", "fake.boxed")
+    Recipe.load(write(tmp_path, boxed + detector + train), (), REGISTRY)
+    task, strategy = refused(tmp_path, MINIMAL + detector + train)
+    assert "task 'fake.detector' needs boxes; dataset 'fake.scenes' has none: choose data with boxes" in task
+    assert "strategy 'fake.labelled' needs boxes; dataset 'fake.scenes' has none" in strategy
+    task, strategy = refused(tmp_path, boxed + segmenter + train)
+    assert "task 'fake.segmenter' needs labels; dataset 'fake.boxed' has none" in task
+    assert "strategy 'fake.labelled' needs labels" in strategy
+
+
 def test_a_role_is_no_path(tmp_path: Path) -> None:
     (line,) = refused(tmp_path, MINIMAL.replace("fake.scenes", "fake.astray"))
     assert line.startswith("recipe.yaml:3:13 data.use: dataset 'fake.astray' has the role '../up', which cannot be")
