@@ -61,6 +61,7 @@ def comparison(
                 "use": section["use"],
                 "root": section["root"],
                 "params": section["params"],
+                "seed": recipe.model.seed,
                 "split": recipe.model.fuse.split,
                 "limit": limit if limit is not None else recipe.model.fuse.limit,
             }

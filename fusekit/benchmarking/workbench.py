@@ -84,7 +84,7 @@ class Workbench:
             if entry.unset is not None:
                 raise DataError(f"the environment variable {entry.unset}, from which `root` is read, is not set")
             found = self.file.registry.component_class("dataset", entry.section.use)
-            seed = stream_seed(0, "data")
+            seed = stream_seed(entry.section.seed, "data")
             self._datasets[name] = found(entry.config, entry.root, entry.section.split, seed=seed)
         return self._datasets[name]
 
