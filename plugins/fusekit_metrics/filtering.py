@@ -51,7 +51,7 @@ def _filter_rows(image: Tensor, taps: tuple[float, ...], step: int) -> Tensor:
         image.as_strided(
             (blocks, matrix.shape[1], image.shape[1]), (_BLOCK * step * down, down, across), image.storage_offset()
         ),
-        out=result[: blocks * _BLOCK].view(blocks, _BLOCK, -1),
+        out=result[: blocks * _BLOCK].view(blocks, _BLOCK, image.shape[1]),
     )
     rest = rows - blocks * _BLOCK
     if rest:
