@@ -20,7 +20,7 @@ from fusekit.benchmarking.frozen import network
 from fusekit.benchmarking.jobs import Setting, Task, default_jobs, perform, results, threads_of
 from fusekit.benchmarking.pictures import chosen_scenes, write_pictures
 from fusekit.benchmarking.retrained import retrained
-from fusekit.benchmarking.statistics import Column, plain, table_rows
+from fusekit.benchmarking.statistics import Column, fewest_images, plain, table_rows
 from fusekit.benchmarking.workbench import SceneResult, Workbench
 from fusekit.devices import choose_device
 from fusekit.errors import DataError, UsageError
@@ -382,7 +382,8 @@ def _conditions(bench: Workbench) -> list[list[str]]:
             f"{100 * bootstrap.confidence:g} % interval of the mean difference from the best baseline of the "
             f"column that fuses; copies of a source are ranked, but not compared with. Paired by image, "
             f"{bootstrap.resamples:,} resamples, seed {bootstrap.seed}. Images of one drive or patient are not "
-            "independent, so the true interval is wider.",
+            f"independent, so the true interval is wider. Fewer than {fewest_images(bootstrap.confidence)} images have no "
+            "interval: their differences have the same sign too often by chance.",
         ],
         ["Device", str(bench.device.type)],
     ]
