@@ -117,7 +117,7 @@ class Workbench:
             raise DataError(
                 "\n".join(f"{name}: {reason}" for name, reason in self.missing.items()),
                 hint="correct `root` of these datasets, or remove them"
-                + ("" if skip_missing else "; --skip-missing leaves them out"),
+                + ("" if skip_missing or len(self.file.datasets) == 1 else "; --skip-missing leaves them out"),
             )
 
     def scenes(self, name: str) -> range:
