@@ -32,8 +32,10 @@ from fusekit.pipeline.evaluate_stage import IDEAL, MEASURED
 from fusekit.plugin.loader import LOCAL_NAMESPACE
 from fusekit.plugin.registry import current_policy
 from fusekit.progress import Advance
+from fusekit.report.benchmark_data import images
 from fusekit.report.benchmark_text import benchmark_csv, benchmark_latex, benchmark_markdown
 from fusekit.report.leaderboard import leaderboard_page
+from fusekit.report.text_tables import one_line
 from fusekit.training.distributed import process_group
 
 RESULT = "benchmark.json"
@@ -61,12 +63,12 @@ class BenchmarkResult:
         found = []
         for data in self.plain["datasets"]:
             if data["unscored"]:
-                found.append(f"{data['name']}: {len(data['unscored'])} scenes could not be scored for any method")
+                found.append(f"{data['name']}: {images(len(data['unscored']))} could not be scored for any method")
             for row in data["rows"]:
                 if row["failed"]:
                     reason = next(iter(row["failed"].values()))
-                    found.append(f"{data['name']}, {row['method']}: {len(row['failed'])} images failed ({reason})")
-        return found
+                    found.append(f"{data['name']}, {row['method']}: {images(len(row['failed']))} failed ({reason})")
+        return [one_line(text) for text in found]
 
 
 def benchmark(
@@ -180,7 +182,7 @@ def _perform(
     for task, result in results(setting, tasks, jobs, bench):
         done[task] = result
         if advance is not None:
-            advance(len(done), len(tasks), f"{task.dataset} {result.scene}")
+            advance(len(done), len(tasks), one_line(f"{task.dataset} {result.scene}"))
     return done
 
 
