@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fusekit.benchmarking.file import BenchmarkFile
+from fusekit.benchmarking.file import BenchmarkFile, MethodSection
 from fusekit.data.image_io import IMAGE_SUFFIXES
 from fusekit.errors import UsageError
 from fusekit.recipe.model_card import MODEL_FILE
@@ -40,6 +40,7 @@ def comparison(
         RecipeError: The recipe is not valid.
     """
     methods = [_method(word) for word in given]
+    _check_names(given, methods)
     if data is None:
         data = next((m["run"] for m in methods if "run" in m), None)
     if data is None:
@@ -61,6 +62,7 @@ def comparison(
                 "use": section["use"],
                 "root": section["root"],
                 "params": section["params"],
+                "seed": recipe.model.seed,
                 "split": recipe.model.fuse.split,
                 "limit": limit if limit is not None else recipe.model.fuse.limit,
             }
@@ -70,6 +72,15 @@ def comparison(
         "metrics": list(metrics),
     }
     return BenchmarkFile.from_dict(plain)
+
+
+def _check_names(given: Sequence[str], methods: Sequence[dict[str, str]]) -> None:
+    named: dict[str, str] = {}
+    for word, method in zip(given, methods, strict=True):
+        name = MethodSection(**method).printed
+        if name in named:
+            raise UsageError(f"{named[name]} and {word} have one name, {name}", hint="give one another: NAME=PATH")
+        named[name] = word
 
 
 def _method(word: str) -> dict[str, str]:

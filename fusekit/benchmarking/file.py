@@ -33,6 +33,7 @@ class DatasetSection(DataSection):
     name: str | None = Field(None, min_length=1, description="printed name; default: the name of the data")
     split: Literal["train", "val", "test"] = Field("test", description="the split that is used")
     limit: int | None = Field(None, ge=1, description="maximum number of scenes; the first ones are used")
+    seed: int = Field(0, ge=0, description="seed of rendered scenes, as `seed` of a recipe")
 
 
 class MethodSection(Section):

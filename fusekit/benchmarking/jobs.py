@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,17 @@ def _begin(setting: Setting) -> None:
     _bench = prepared(setting)
 
 
+def _end_with_parent() -> None:
+    """Ends this process when its parent was killed; otherwise it would wait for tasks forever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def prepared(setting: Setting) -> Workbench:
     """The workbench of a new process, which loads the plugins that its parent has."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     keep_memory()
     torch.set_num_threads(setting.threads)
     set_policy(setting.policy)

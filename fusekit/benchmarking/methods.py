@@ -276,6 +276,7 @@ class MethodLoader:
         same = (
             recipe.data_config == entry.config
             and (recipe.data_root and recipe.data_root.resolve()) == (entry.root and entry.root.resolve())
+            and (recipe.model.seed == entry.section.seed or not entry.config.provenance().synthetic)
             and recipe.model.fuse.split == entry.section.split
             and (recipe.model.fuse.limit or math.inf) >= (entry.section.limit or math.inf)
         )

@@ -20,7 +20,7 @@ from fusekit.benchmarking.frozen import network
 from fusekit.benchmarking.jobs import Setting, Task, default_jobs, perform, results, threads_of
 from fusekit.benchmarking.pictures import chosen_scenes, write_pictures
 from fusekit.benchmarking.retrained import retrained
-from fusekit.benchmarking.statistics import Column, plain, table_rows
+from fusekit.benchmarking.statistics import Column, fewest_images, plain, table_rows
 from fusekit.benchmarking.workbench import SceneResult, Workbench
 from fusekit.devices import choose_device
 from fusekit.errors import DataError, UsageError
@@ -32,8 +32,10 @@ from fusekit.pipeline.evaluate_stage import IDEAL, MEASURED
 from fusekit.plugin.loader import LOCAL_NAMESPACE
 from fusekit.plugin.registry import current_policy
 from fusekit.progress import Advance
+from fusekit.report.benchmark_data import images
 from fusekit.report.benchmark_text import benchmark_csv, benchmark_latex, benchmark_markdown
 from fusekit.report.leaderboard import leaderboard_page
+from fusekit.report.text_tables import one_line
 from fusekit.training.distributed import process_group
 
 RESULT = "benchmark.json"
@@ -61,12 +63,12 @@ class BenchmarkResult:
         found = []
         for data in self.plain["datasets"]:
             if data["unscored"]:
-                found.append(f"{data['name']}: {len(data['unscored'])} scenes could not be scored for any method")
+                found.append(f"{data['name']}: {images(len(data['unscored']))} could not be scored for any method")
             for row in data["rows"]:
                 if row["failed"]:
                     reason = next(iter(row["failed"].values()))
-                    found.append(f"{data['name']}, {row['method']}: {len(row['failed'])} images failed ({reason})")
-        return found
+                    found.append(f"{data['name']}, {row['method']}: {images(len(row['failed']))} failed ({reason})")
+        return [one_line(text) for text in found]
 
 
 def benchmark(
@@ -180,7 +182,7 @@ def _perform(
     for task, result in results(setting, tasks, jobs, bench):
         done[task] = result
         if advance is not None:
-            advance(len(done), len(tasks), f"{task.dataset} {result.scene}")
+            advance(len(done), len(tasks), one_line(f"{task.dataset} {result.scene}"))
     return done
 
 
@@ -384,7 +386,8 @@ def _conditions(bench: Workbench) -> list[list[str]]:
             f"{100 * bootstrap.confidence:g} % interval of the mean difference from the best baseline of the "
             f"column that fuses; copies of a source are ranked, but not compared with. Paired by image, "
             f"{bootstrap.resamples:,} resamples, seed {bootstrap.seed}. Images of one drive or patient are not "
-            "independent, so the true interval is wider.",
+            f"independent, so the true interval is wider. Fewer than {fewest_images(bootstrap.confidence)} images have no "
+            "interval: their differences have the same sign too often by chance.",
         ],
         ["Device", str(bench.device.type)],
     ]

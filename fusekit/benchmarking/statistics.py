@@ -88,6 +88,15 @@ def paired_bootstrap(
     return {"difference": float(differences.mean()), "low": float(low), "high": float(high), "images": count}
 
 
+def fewest_images(confidence: float) -> int:
+    """Smallest number of images that can show a difference.
+
+    Without any difference, all n signs agree with probability 2^(1 - n), and a percentile interval then excludes zero
+    whatever the values are: with two images in every second case. That may happen as often as the confidence allows.
+    """
+    return 1 + math.ceil(-math.log2(1 - confidence) - 1e-9)
+
+
 def _blocks(resamples: int, count: int) -> list[int]:
     """Sizes of blocks of resamples, each of at most about four million numbers."""
     size = max(1, min(resamples, 4_000_000 // count))
@@ -113,7 +122,8 @@ def table_rows(
         dataset: Name of the dataset, on which the resamples depend.
 
     Returns:
-        Method → ``mean``, ``spread``, ``rank``, ``mean_rank`` and ``against``.
+        Method → ``mean``, ``spread``, ``rank``, ``mean_rank`` and ``against``, which has no entry for a metric with
+        fewer than `fewest_images` images.
     """
     rows: dict[str, dict[str, Any]] = {
         name: {"mean": {}, "spread": {}, "rank": {}, "mean_rank": None, "against": {}} for name in values
@@ -129,7 +139,7 @@ def table_rows(
             rows[name]["rank"][column.key] = ranked.get(name)
             if reference is not None and name in compared:
                 against = paired_bootstrap(found, own[reference], section, dataset)
-                if against is not None:
+                if against is not None and against["images"] >= fewest_images(section.confidence):
                     rows[name]["against"][column.key] = {"baseline": reference, **against}
     for row in rows.values():
         given = list(row["rank"].values())

@@ -84,7 +84,7 @@ class Workbench:
             if entry.unset is not None:
                 raise DataError(f"the environment variable {entry.unset}, from which `root` is read, is not set")
             found = self.file.registry.component_class("dataset", entry.section.use)
-            seed = stream_seed(0, "data")
+            seed = stream_seed(entry.section.seed, "data")
             self._datasets[name] = found(entry.config, entry.root, entry.section.split, seed=seed)
         return self._datasets[name]
 
@@ -117,7 +117,7 @@ class Workbench:
             raise DataError(
                 "\n".join(f"{name}: {reason}" for name, reason in self.missing.items()),
                 hint="correct `root` of these datasets, or remove them"
-                + ("" if skip_missing else "; --skip-missing leaves them out"),
+                + ("" if skip_missing or len(self.file.datasets) == 1 else "; --skip-missing leaves them out"),
             )
 
     def scenes(self, name: str) -> range:
@@ -154,7 +154,7 @@ class Workbench:
             for method in self._loader.rules(refs, entry, "baseline", model.fuse):
                 if method.name in made:
                     raise UsageError(
-                        f"a method has the name of a baseline: {method.name}", hint="give it another `name`"
+                        f"a method has the name of a baseline: {method.name}", hint="give it another `name`, or in fusekit compare, NAME=PATH"
                     )
                 made[method.name] = method
             self._methods[name] = made, left_out

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import nn
 
+from fusekit.errors import PluginError
 from fusekit.interfaces.component import Component
 from fusekit.interfaces.guidance import Guidance
 from fusekit.interfaces.types import FusionOutput, Sources
@@ -36,6 +37,13 @@ class FusionBackbone(Component, nn.Module, ABC):
     source_count: ClassVar[int | None] = None
     reach: int | None = None
     stride: int = 1
+
+    def __call__(self, *args: Any, **kwargs: Any) -> FusionOutput:
+        output = super().__call__(*args, **kwargs)
+        if not isinstance(output, FusionOutput):
+            made, name = type(output).__name__, type(self).__name__
+            raise PluginError(f"{name}.forward returns a {made}", hint="return FusionOutput(image) from it")
+        return output
 
     @abstractmethod
     def forward(self, sources: Sources, *, guidance: Guidance | None = None) -> FusionOutput:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fusekit.benchmarking.file import BootstrapSection
-from fusekit.benchmarking.statistics import Column, best, describe, paired_bootstrap, ranks, table_rows
+from fusekit.benchmarking.statistics import Column, best, describe, fewest_images, paired_bootstrap, ranks, table_rows
 
 HIGHER, LOWER = Column("m", True), Column("m", False)
 NAN = math.nan
@@ -85,10 +85,21 @@ def test_the_table_compares_only_with_baselines_that_fuse() -> None:
         ["model"],
         ["mean"],
         [HIGHER],
-        BootstrapSection(resamples=200),
+        BootstrapSection(resamples=200, confidence=0.7),
         "data",
     )
     assert rows["model"]["against"]["m"]["baseline"] == "mean"
     assert rows["model"]["against"]["m"]["low"] >= 1
     assert rows["copy"]["rank"]["m"] == rows["copy"]["mean_rank"] == 1
     assert rows["copy"]["against"] == {} == rows["mean"]["against"]
+
+
+@pytest.mark.parametrize(("confidence", "fewest"), [(0.5, 2), (0.75, 3), (0.9, 5), (0.95, 6), (0.99, 8)])
+def test_too_few_images_are_not_compared(confidence: float, fewest: int) -> None:
+    """Of n random signs, all agree with probability 2 / 2^n."""
+    assert fewest_images(confidence) == fewest
+    assert 2 / 2**fewest <= 1 - confidence + 1e-12 < 2 / 2 ** (fewest - 1)
+    for count, compared in ((fewest - 1, False), (fewest, True)):
+        better = {"model": {"m": np.full(count, 2.0)}, "mean": {"m": np.full(count, 1.0)}}
+        section = BootstrapSection(resamples=100, confidence=confidence)
+        assert ("m" in table_rows(better, ["model"], ["mean"], [HIGHER], section, "data")["model"]["against"]) is compared

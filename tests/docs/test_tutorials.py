@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def test_every_tutorial_is_followed_here() -> None:
         "first-fusion.md",
         "first-plugin.md",
         "first-training-run.md",
+        "researchers-afternoon.md",
     }
 
 
@@ -66,6 +68,22 @@ def test_first_plugin(reader: Reader, tmp_path: Path) -> None:
     reader.follow(TUTORIALS / "first-plugin.md")
     assert (tmp_path / "runs" / "toy" / "report.html").is_file()
     assert (tmp_path / "fusekit-my-segmenter" / "pyproject.toml").is_file()
+
+
+def test_researchers_afternoon(reader: Reader, tmp_path: Path) -> None:
+    write_msrs(tmp_path / "RoadScene")
+    for split in ("train", "test"):
+        shutil.rmtree(tmp_path / "RoadScene" / split / "Segmentation_labels")  # the page says that no labels are needed
+    reader.follow(TUTORIALS / "researchers-afternoon.md")
+    table = (tmp_path / "table.tex").read_text("utf-8")
+    for method in ("by-refusion", "by-uaafusion", "Weighted mean", "copy infrared", "copy visible", "max", "laplacian"):
+        assert f"\n{method} & " in table
+    assert (tmp_path / "results" / "comparison" / "index.html").is_file()
+    # The losses differ, and the page says that nothing is marked with so few images.
+    scored = json.loads((tmp_path / "results" / "comparison" / "benchmark.json").read_text("utf-8"))
+    rows = {row["method"]: row for row in scored["datasets"][0]["rows"]}
+    assert rows["by-refusion"]["values"] != rows["by-uaafusion"]["values"]
+    assert not any(row["against"] for row in rows.values())
 
 
 def test_the_plugin_of_the_tutorial_is_the_example() -> None:
