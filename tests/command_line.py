@@ -43,7 +43,7 @@ def fusekit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("FUSEKIT_PLUGINS", raising=False)
     monkeypatch.delenv("FORCE_COLOR", raising=False)
-    monkeypatch.setattr(registry_module, "_policy_set", False)
+    monkeypatch.setattr(registry_module, "_policy", None)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # typer puts its own there
 
     def call(*words: object) -> Outcome:

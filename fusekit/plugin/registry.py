@@ -179,20 +179,19 @@ class Registry:
         )
 
 
-_policy = PluginPolicy()
-_policy_set = False
+_policy: PluginPolicy | None = None
 
 
 def set_policy(policy: PluginPolicy) -> None:
     """Sets which plugins `registry` loads; the command line calls it before anything else."""
-    global _policy, _policy_set
-    _policy, _policy_set = policy, True
+    global _policy
+    _policy = policy
     registry.cache_clear()
 
 
 def current_policy() -> PluginPolicy:
     """Which plugins `registry` loads, for processes that load the same ones."""
-    return _policy if _policy_set else PluginPolicy.from_environment()
+    return _policy or PluginPolicy.from_environment()
 
 
 @cache

@@ -91,7 +91,8 @@ def pack(
         out: File to write, ``.safetensors``.
         description: What the author states.
         keep: Further parts to keep, such as ``task``.
-        half: Store numbers in 16 bits; they are loaded as 32 bits again.
+        half: Store all numbers in 16 bits; they are loaded as 32 bits again. Without it, only those tensors that this
+            does not change.
         evaluations: Further evaluations, as folders of runs or ``evaluation.json`` files.
         data: Folder of the data, if it is not where the recipe says.
         overwrite: Replace `out` if it exists.
@@ -176,11 +177,16 @@ def _state(file: Path, kept: Sequence[str], half: bool) -> dict[str, Tensor]:
     prefixes = tuple("guidance_maker." if name == "guidance" else f"{name}." for name in kept)
     state = {name: value for name, value in load_file(file).items() if name.startswith(prefixes)}
     if not half:
-        return state
+        # What 16 bits represent exactly is loaded as it was, such as a part that comes from other shipped weights.
+        return {name: value.half() if _fits_half(value) else value for name, value in state.items()}
     for name, value in state.items():
         if value.dtype == torch.float32 and value.numel() and float(value.abs().max()) > torch.finfo(torch.float16).max:
             raise RunError(f"{name} has values beyond the range of 16 bits", hint="leave out --half")
     return {name: value.half() if value.dtype == torch.float32 else value for name, value in state.items()}
+
+
+def _fits_half(value: Tensor) -> bool:
+    return value.dtype == torch.float32 and torch.equal(value.half().float(), value)
 
 
 def _metric_keys(names: Sequence[str], tables: Sequence[Table]) -> list[str]:

@@ -46,6 +46,12 @@ _WEIGHTS = (
         "TDFusion for infrared and visible street scenes, its loss learned through a segmentation network",
     ),
     (
+        "uaafusion-msrs",
+        "infrared-visible",
+        False,
+        "UAAFusion for infrared and visible street scenes, guided by the attribution of its segmentation network",
+    ),
+    (
         "segmenter-msrs",
         "segmentation",
         False,
