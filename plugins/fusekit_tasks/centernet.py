@@ -160,9 +160,10 @@ def encode(boxes: Boxes, classes: int, size: tuple[int, int], overlap: float = 0
         bell = torch.exp(-((columns - column) ** 2 + (rows - row) ** 2) / (2 * max(sigma, 1e-3) ** 2))
         heat[label] = torch.maximum(heat[label], bell)
     counted = torch.ones_like(heat, dtype=torch.bool)
+    x, y = STRIDE * (columns + 0.5), STRIDE * (rows + 0.5)
+    x[-1], y[-1] = x[-1] - 1.5, y[-1] - 1.5  # the border can cut the last cells: there, the first pixel decides
     for label, box in zip(boxes.classes[boxes.ignored].tolist(), boxes.corners[boxes.ignored].tolist(), strict=True):
         left, top, right, bottom = box
-        x, y = STRIDE * (columns + 0.5), STRIDE * (rows + 0.5)
         inside = (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
         counted[slice(None) if label < 0 else label] &= ~inside
     return Target(heat, counted | (heat == 1), cells.flip(1), sizes, centres - cells)
