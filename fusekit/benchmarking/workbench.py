@@ -154,7 +154,8 @@ class Workbench:
             for method in self._loader.rules(refs, entry, "baseline", model.fuse):
                 if method.name in made:
                     raise UsageError(
-                        f"a method has the name of a baseline: {method.name}", hint="give it another `name`, or in fusekit compare, NAME=PATH"
+                        f"a method has the name of a baseline: {method.name}",
+                        hint="give it another `name`, or in fusekit compare, NAME=PATH",
                     )
                 made[method.name] = method
             self._methods[name] = made, left_out

@@ -102,4 +102,6 @@ def test_too_few_images_are_not_compared(confidence: float, fewest: int) -> None
     for count, compared in ((fewest - 1, False), (fewest, True)):
         better = {"model": {"m": np.full(count, 2.0)}, "mean": {"m": np.full(count, 1.0)}}
         section = BootstrapSection(resamples=100, confidence=confidence)
-        assert ("m" in table_rows(better, ["model"], ["mean"], [HIGHER], section, "data")["model"]["against"]) is compared
+        assert (
+            "m" in table_rows(better, ["model"], ["mean"], [HIGHER], section, "data")["model"]["against"]
+        ) is compared
