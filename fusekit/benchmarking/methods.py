@@ -74,6 +74,9 @@ class Method(ABC):
     system: FusionSystem | None = None
     """Its parts, for measurements of cost; None if it is only images."""
 
+    range: str | None = None
+    """How the range of its images was fused; None if it is not known."""
+
     def __init__(self, name: str, kind: Kind, source: str) -> None:
         self.name = name
         self.kind: Kind = kind
@@ -126,6 +129,7 @@ class SystemMethod(Method):
         super().__init__(name, kind, source)
         self.system = system
         self.options = options
+        self.range = options.range
         self.device = device
         self.origin = origin
         self.trained_for = tuple(trained_for)
@@ -156,7 +160,6 @@ class ImagesMethod(Method):
         source: What it is, in words.
         folder: The folder.
         measured: Folder of the images that metrics score, if these are not the images of `folder`.
-        file_names: File stem of a scene, where it is not the identifier of the scene.
 
     Raises:
         DataError: A folder is missing or has no images.
@@ -283,7 +286,9 @@ class MethodLoader:
         if not same:
             return None
         source = f"fused images of the run {folder.path}"
-        return ImagesMethod(section.printed, "run", source, folder.fused, folder.measured)
+        made = ImagesMethod(section.printed, "run", source, folder.fused, folder.measured)
+        made.range = recipe.model.fuse.range
+        return made
 
     def _model(self, section: MethodSection, entry: DatasetEntry, options: FuseOptions) -> list[Method] | str:
         given = section.model or section.run or ""

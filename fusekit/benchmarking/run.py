@@ -372,6 +372,8 @@ def _metric(bench: Workbench, name: str, metric: Metric) -> dict[str, Any]:
 def _conditions(bench: Workbench) -> list[list[str]]:
     model = bench.file.model
     bootstrap = model.bootstrap
+    methods = {name: method for entry in bench.present for name, method in bench.methods(entry.name).items()}
+    others = [f"{name}: {m.range}" for name, m in methods.items() if m.range not in (None, model.fuse.range)]
     measured = [MEASURED]
     if any(section.images is not None for section in model.methods):
         measured.append("Images of other programs are converted to 8-bit grey (BT.601).")
@@ -379,15 +381,20 @@ def _conditions(bench: Workbench) -> list[list[str]]:
         measured.append(IDEAL)
     return [
         ["Measured", " ".join(measured)],
-        ["Range", model.fuse.range],
+        ["Range", "; ".join([model.fuse.range, *others])],
         ["Colour", "metrics score luminance; the pictures show the fused colours"],
         [
             "Interval",
             f"{100 * bootstrap.confidence:g} % interval of the mean difference from the best baseline of the "
             f"column that fuses; copies of a source are ranked, but not compared with. Paired by image, "
             f"{bootstrap.resamples:,} resamples, seed {bootstrap.seed}. Images of one drive or patient are not "
+<<<<<<< HEAD
             f"independent, so the true interval is wider. Fewer than {fewest_images(bootstrap.confidence)} images have "
             "no interval: their differences have the same sign too often by chance.",
+=======
+            "independent, so the true interval is wider. "
+            f"Fewer than {fewest_images(bootstrap.confidence)} images have none.",
+>>>>>>> helper14-N
         ],
         ["Device", str(bench.device.type)],
     ]

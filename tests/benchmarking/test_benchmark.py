@@ -129,6 +129,19 @@ def test_failures_are_shown_and_never_averaged_away(plain: dict[str, Any], other
     assert any("2 images failed" in problem for problem in done.problems)
 
 
+def test_other_ranges_and_hostile_names_are_shown_as_what_they_are(
+    plain: dict[str, Any], other: Path, tmp_path: Path
+) -> None:
+    (other / "two.png").unlink()
+    plain["methods"] = [
+        {"name": "a\u202eb\nc", "images": str(other)},
+        {"name": "stretched", "backbone": {"use": "baselines.mean"}, "fuse": {"range": "stretch"}},
+    ]
+    done = run(plain, tmp_path / "out")
+    assert dict(done.plain["conditions"])["Range"] == "clip; stretched: stretch"
+    assert done.problems == [f"scenes, ab c: 1 image failed (no image with this stem in {other})"]
+
+
 def test_a_scene_that_cannot_be_read_is_named(plain: dict[str, Any], data: Path, tmp_path: Path) -> None:
     (data / "test" / "ir" / "two.png").write_bytes(b"no image")
     done = run(plain, tmp_path / "out")
