@@ -388,13 +388,8 @@ def _conditions(bench: Workbench) -> list[list[str]]:
             f"{100 * bootstrap.confidence:g} % interval of the mean difference from the best baseline of the "
             f"column that fuses; copies of a source are ranked, but not compared with. Paired by image, "
             f"{bootstrap.resamples:,} resamples, seed {bootstrap.seed}. Images of one drive or patient are not "
-<<<<<<< HEAD
-            f"independent, so the true interval is wider. Fewer than {fewest_images(bootstrap.confidence)} images have "
-            "no interval: their differences have the same sign too often by chance.",
-=======
             "independent, so the true interval is wider. "
             f"Fewer than {fewest_images(bootstrap.confidence)} images have none.",
->>>>>>> helper14-N
         ],
         ["Device", str(bench.device.type)],
     ]

@@ -194,13 +194,8 @@ def _frozen_parts(strategy: Component, frame: RecipeModel, tree: Node) -> list[P
         if isinstance(part, PartComponentRef) and part.freeze:
             place = ("model", name, "freeze")
             message = (
-<<<<<<< HEAD
-                f"{strategy.label} trains {_NOUNS.get(kind, kind)}, but model.{name} is frozen; choose options of the "
-                f"strategy that do not train it (fusekit plugins show {strategy.reference.ref.use}), or remove freeze"
-=======
                 f"{strategy.label} trains {_NOUNS.get(kind, kind)}, but model.{name} is frozen; choose options that do "
                 f"not train it (fusekit plugins show {strategy.reference.ref.use} lists them), or remove freeze"
->>>>>>> helper14-N
             )
             problems.append(Problem(dotted(place), message, str(tree.where(place))))
     return problems
