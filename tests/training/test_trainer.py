@@ -155,7 +155,7 @@ class OneBatch(Scenes):
 def test_joint_training_changes_both_networks_and_lowers_the_loss(tmp_path: Path) -> None:
     before, system = joint_system(), joint_system()
     strategy = JointTraining(JointConfig(), Builder(ROLES, None).context)
-    settings = section(epochs=30, optimiser={"lr": 2e-3}, checkpoint_every=30)
+    settings = section(epochs=10, optimiser={"lr": 5e-3}, checkpoint_every=10)
     Trainer(system, strategy, OneBatch(), settings, folder=tmp_path, seed=7).fit()
     changed = {
         name.partition(".")[0]
@@ -164,7 +164,7 @@ def test_joint_training_changes_both_networks_and_lowers_the_loss(tmp_path: Path
     }
     assert changed == {"backbone", "task"}
     losses = [record["losses"]["total"] for record in log_of(tmp_path)]
-    assert sum(losses[-3:]) < 0.9 * sum(losses[:3])
+    assert sum(losses[-3:]) / 3 < 0.9 * losses[0]
 
 
 class Exploding(Strategy):
