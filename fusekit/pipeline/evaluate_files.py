@@ -36,6 +36,7 @@ from fusekit.words import some
 
 RANGE = "8-bit levels as they are; no image is stretched"
 COLOUR = "images in colour are converted to BT.601 grey"
+COLOUR_METRICS = f"{COLOUR}, except for metrics of colour; baselines have none, so these are undefined for them"
 BIT_DEPTH = (
     "Samples v of 16 bits become round(255 v / 65535), floating point samples round(255 v); other files have 8 bits."
 )
@@ -313,7 +314,7 @@ class _Job:
             "roles": list(roles),
             "dialects": dialects,
             "range": RANGE,
-            "colour": COLOUR,
+            "colour": COLOUR_METRICS if any(metric.colour for metric in first.metrics.values()) else COLOUR,
             "coloured": {key: seen.coloured for key, seen in self.seen.items()},
             "bit_depth": BIT_DEPTH,
             "bit_depths": depths,
