@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,4 +49,25 @@ def test_runs(recipe: ShippedRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyP
     done = fusekit.run(loaded, device="cpu")
     evaluation = json.loads(done.folder.evaluation.read_text())
     assert evaluation["methods"][0]["is_model"]
-    assert "Synthetic data" in done.folder.report.read_text()
+    report = done.folder.report.read_text()
+    assert "Synthetic data" in report
+    if recipe.name == "detector_msrs_boxes":
+        check_detection(evaluation["task"], report)
+
+
+def check_detection(task: dict[str, Any], report: str) -> None:
+    """The detector is scored on the fused image, on each source and on the baselines, and the report shows it."""
+    assert task["kind"] == "detection"
+    assert [row["input"] for row in task["rows"]] == [
+        "detector-msrs-boxes",
+        "copy infrared",
+        "copy visible",
+        "max",
+        "laplacian",
+    ]
+    assert [row["is_model"] for row in task["rows"]] == [True, False, False, False, False]
+    assert sum(task["objects"]) > 0
+    assert all(0 <= row["ap"] <= row["ap50"] <= 1 for row in task["rows"])
+    for text in (">Detection</h2>", "Average precision (AP) in %", ">AP50<", "objects in fused", "annotated objects"):
+        assert text in report, text
+    assert "Mean IoU" not in report
