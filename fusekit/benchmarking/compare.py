@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def comparison(
     section = recipe.plain["data"]
     plain: dict[str, Any] = {
         "schema": 1,
-        "name": "comparison",
+        "name": _name([MethodSection(**method).printed for method in methods]),
         "title": "Comparison",
         "datasets": [
             {
@@ -72,6 +73,11 @@ def comparison(
         "metrics": list(metrics),
     }
     return BenchmarkFile.from_dict(plain)
+
+
+def _name(methods: Sequence[str]) -> str:
+    """Name of the output folder: the names of the methods, so that another comparison does not replace this one."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-vs-".join(methods)).strip("-._")[:80] or "comparison"
 
 
 def _check_names(given: Sequence[str], methods: Sequence[dict[str, str]]) -> None:

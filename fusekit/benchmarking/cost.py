@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any
 
@@ -41,7 +42,10 @@ def measure(
     for dataset, name in methods:
         # A new process for each: the peak of its memory is that of this method.
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            rows.append(pool.submit(_cost, setting, dataset, name, size, repeats).result())
+            try:
+                rows.append(pool.submit(_cost, setting, dataset, name, size, repeats).result())
+            except BrokenProcessPool:
+                rows.append({**_unknown(name), "error": "its process was killed, probably because memory ran out"})
     return {
         "device": _device(setting),
         "size": list(size),
@@ -58,14 +62,7 @@ def _cost(setting: Setting, dataset: str, name: str, size: tuple[int, int], repe
     assert system is not None
     generator = torch.Generator().manual_seed(0)
     sample = Sample("cost", tuple(torch.rand(1, *size, generator=generator) for _ in bench.entry(dataset).roles))
-    row: dict[str, Any] = {
-        "method": name,
-        "parameters": sum(p.numel() for part in _used(system) for p in part.parameters()),
-        "gflops": None,
-        "seconds": None,
-        "spread": None,
-        "peak_mib": None,
-    }
+    row = {**_unknown(name), "parameters": sum(p.numel() for part in _used(system) for p in part.parameters())}
     try:
         before = _peak(bench.device)
         method.fuse(sample)
@@ -81,6 +78,11 @@ def _cost(setting: Setting, dataset: str, name: str, size: tuple[int, int], repe
         quartiles = statistics.quantiles(seconds, n=4, method="inclusive")
         row["spread"] = (quartiles[2] - quartiles[0]) / 2
     return row
+
+
+def _unknown(name: str) -> dict[str, Any]:
+    """A row without values."""
+    return {"method": name, **dict.fromkeys(("parameters", "gflops", "seconds", "spread", "peak_mib"))}
 
 
 def _used(system: Any) -> list[torch.nn.Module]:

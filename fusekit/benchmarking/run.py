@@ -130,7 +130,9 @@ def benchmark(
             if where.rank > 0:
                 return None
             done = {task: done.get(task) or perform(bench, task) for task in tasks}
-    found = _plain(bench, setting, done, folder, display or Display(quiet=True))
+    display = display or Display(quiet=True)
+    display.info("all scenes are scored; tables and pictures follow")
+    found = _plain(bench, setting, done, folder, display)
     if not any(data["scenes"] for data in found["datasets"]):
         reasons = [f"{s}: {reason}" for data in found["datasets"] for s, reason in data["unscored"].items()]
         raise DataError(f"no image could be scored: {'; '.join(reasons[:5])}")

@@ -122,8 +122,9 @@ def table_rows(
         dataset: Name of the dataset, on which the resamples depend.
 
     Returns:
-        Method → ``mean``, ``spread``, ``rank``, ``mean_rank`` and ``against``, which has no entry for a metric with
-        fewer than `fewest_images` images.
+        Method → ``mean``, ``spread``, ``rank``, ``mean_rank`` (over the metrics that are
+        defined for the method; None if it lacks an image) and ``against``, which has no entry for a metric with fewer
+        than `fewest_images` images.
     """
     rows: dict[str, dict[str, Any]] = {
         name: {"mean": {}, "spread": {}, "rank": {}, "mean_rank": None, "against": {}} for name in values
@@ -142,7 +143,8 @@ def table_rows(
                 if against is not None and against["images"] >= fewest_images(section.confidence):
                     rows[name]["against"][column.key] = {"baseline": reference, **against}
     for row in rows.values():
-        given = list(row["rank"].values())
+        # A metric can be undefined for a method by its nature, as SCD is for a copy of a source.
+        given = [rank for key, rank in row["rank"].items() if row["mean"][key] is not None]
         if given and None not in given:
             row["mean_rank"] = math.fsum(given) / len(given)
     return rows

@@ -45,7 +45,7 @@ class Score:
         verdict: Whether the interval of the difference from the best baseline excludes zero, and in which direction.
         baseline: The best baseline of the metric; empty for baselines.
         difference: Difference from that baseline, as printed.
-        interval: 95 % interval of the difference, as printed.
+        interval: Interval of the difference, as printed.
         paired: Number of images of the comparison.
     """
 

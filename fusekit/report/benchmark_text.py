@@ -14,7 +14,7 @@ from fusekit.report.text_tables import md, one_line, plain_text, ranked, tex
 
 MEANING = (
     "Mean ± standard deviation over the images; bold: best of its column, underlined: second. ↑ higher is better, "
-    "↓ lower is better. ▲ and ▼: significantly better and worse than the best baseline of the metric (the 95 % "
+    "↓ lower is better. ▲ and ▼: significantly better and worse than the best baseline of the metric (the "
     "interval of a paired bootstrap over the images excludes zero). †n: n images have no value. ᵗ: the method was "
     "trained for the metric. Rank: mean rank over all metrics; a method that failed on an image has none."
 )
@@ -173,7 +173,7 @@ def _tex_board(board: Board) -> Iterator[str]:
     caption = (
         f"{board.subset}. Mean and standard deviation over {images(len(board.scenes))}. Best in bold, "
         "second underlined; + and \N{MINUS SIGN}: significantly better and worse than the best baseline (paired "
-        "bootstrap, 95 %)"
+        "bootstrap)"
     )
     scores = [score for line in board.lines for score in line.scores]
     caption += "; †n: n images have no value" * any(score.missing for score in scores)

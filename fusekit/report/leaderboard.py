@@ -192,7 +192,7 @@ def _tip(line: Line, board: Board, index: int) -> str:
             score.verdict, "no clear difference"
         )
         text += (
-            f" Against the best baseline, {score.baseline}: {score.difference}, 95 % interval {score.interval}, "
+            f" Against the best baseline, {score.baseline}: {score.difference}, interval {score.interval}, "
             f"{images(score.paired)}: {verdict}."
         )
     return text + (" The method was trained for this metric." if score.trained else "")
