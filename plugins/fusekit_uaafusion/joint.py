@@ -66,9 +66,9 @@ class JointTraining(Strategy):
             terms, total = dict(fusion.terms), fusion.total
 
             # L_seg: mean of the segmentation losses on the fused image and on every source.
-            if self.task is not None and batch.labels is not None:
-                images = (fused, *batch.sources)
-                losses = [self.task.loss(self.task(image), batch.labels) for image in images]
+            if self.task is not None and getattr(batch, self.task.annotation) is not None:
+                images, target = (fused, *batch.sources), self.task.targets(batch)
+                losses = [self.task.loss(self.task(image), target) for image in images]
                 terms["task"] = torch.stack(losses).mean()
                 total = total + self.config.task_weight * terms["task"]
         return LossTerms(total, terms), proposal

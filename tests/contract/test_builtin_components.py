@@ -334,6 +334,14 @@ class TestInformationFidelity(kit.MetricContract):
     name = "strict.vif"
 
 
+class TestColourDifference(kit.MetricContract):
+    name = "strict.ciede2000"
+
+
+class TestChromaDifference(kit.MetricContract):
+    name = "strict.chroma"
+
+
 class TestEdgesKept(kit.MetricContract):
     name = "strict.qabf"
 

@@ -27,6 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "refusion.network": TRANSFORMER,
     "refusion.proposer": TRANSFORMER,
     "tasks.smp": {"architecture": "unet", "encoder": "tu-mobilenetv3_small_050"},
+    "tasks.centernet": {"encoder": "mobilenetv3_small_050", "width": 8},
 }
 WITHOUT_WEIGHTS = {
     "baselines.copy",
@@ -70,6 +71,8 @@ def reasons(backbone: str, proposer: str, task: str | None, strategy: str) -> se
     found = set()
     if task is None and proposer == "uaafusion.attribution":
         found.add("guidance 'uaafusion.attribution_guidance' needs a task network")
+    if task == "tasks.centernet" and proposer == "uaafusion.attribution":
+        found.add("guidance 'uaafusion.attribution_guidance' needs a task network for segmentation")
     if task is None and strategy in ("uaafusion.joint", "tasks.supervised"):
         found.add(f"strategy '{strategy}' needs a task network")
     if task is None and strategy == "refusion.meta, task":

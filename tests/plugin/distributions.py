@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 
+from fusekit import API_VERSION
+
 FACE = """\
 from fusekit.plugin import component, hookimpl
 FUSEKIT_API = ">=1.0,<2"
@@ -177,7 +179,7 @@ BROKEN: dict[str, Broken] = {
     ),
     "oldapi": Broken(
         "incompatible",
-        "it is written for plugin API <1.0, this is API 1.0",
+        f"it is written for plugin API <1.0, this is API {API_VERSION}",
         face("[]", 'FUSEKIT_API = "<1.0"'),
         traced=False,
     ),

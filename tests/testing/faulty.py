@@ -537,6 +537,12 @@ class Windowed(good.Distance):
         return super().measure(fused, sources)
 
 
+@fault("metric", "map_is_of_the_image")
+class Halved(good.Distance):
+    def map(self, fused: Tensor, sources: Sequence[Tensor]) -> Tensor:
+        return 1.0 - (fused[::2, ::2].double() - sources[0][::2, ::2].double()).abs() / 255.0
+
+
 @fault("metric", "wrong_images_are_refused")
 class Tolerant(good.Distance):
     def __call__(self, fused: Tensor, sources: Sequence[Tensor]) -> MetricValue:
