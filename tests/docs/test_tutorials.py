@@ -78,9 +78,10 @@ def test_researchers_afternoon(reader: Reader, tmp_path: Path) -> None:
     table = (tmp_path / "table.tex").read_text("utf-8")
     for method in ("by-refusion", "by-uaafusion", "Weighted mean", "copy infrared", "copy visible", "max", "laplacian"):
         assert f"\n{method} & " in table
-    assert (page := tmp_path / "results" / "by-refusion-vs-by-uaafusion-vs-Weighted-mean" / "index.html").is_file()
+    folder = tmp_path / "results" / "by-refusion-vs-by-uaafusion-vs-Weighted-mean"
+    assert (folder / "index.html").is_file()
     # The losses differ, and the page says that nothing is marked with so few images.
-    scored = json.loads((page.parent / "benchmark.json").read_text("utf-8"))
+    scored = json.loads((folder / "benchmark.json").read_text("utf-8"))
     rows = {row["method"]: row for row in scored["datasets"][0]["rows"]}
     assert rows["by-refusion"]["values"] != rows["by-uaafusion"]["values"]
     assert not any(row["against"] for row in rows.values())
