@@ -71,7 +71,7 @@ def joint_system(seed: int = 0) -> FusionSystem:
             UnfoldingBackbone(UnfoldingConfig(stages=2, channels=2), context),
             proposer=AttributionProposer(),
             guidance=AttributionGuidance(),
-            task=SmpSegmenter(SmpConfig(), context),
+            task=SmpSegmenter(SmpConfig(encoder="tu-mobilenetv3_small_050"), context),
             classes=class_table(4),
         )
 
@@ -155,7 +155,7 @@ class OneBatch(Scenes):
 def test_joint_training_changes_both_networks_and_lowers_the_loss(tmp_path: Path) -> None:
     before, system = joint_system(), joint_system()
     strategy = JointTraining(JointConfig(), Builder(ROLES, None).context)
-    settings = section(epochs=10, optimiser={"lr": 5e-3}, checkpoint_every=10)
+    settings = section(epochs=10, optimiser={"lr": 2e-2}, checkpoint_every=10)
     Trainer(system, strategy, OneBatch(), settings, folder=tmp_path, seed=7).fit()
     changed = {
         name.partition(".")[0]
