@@ -32,7 +32,7 @@ def small_recipe(name: str = "small", **changes: Any) -> fusekit.Recipe:
                 },
             },
             "proposer": {"use": "uaafusion.attribution"},
-            "task": {"use": "tasks.smp"},
+            "task": {"use": "tasks.smp", "params": {"encoder": "tu-mobilenetv3_small_050"}},
             "guidance": {"use": "uaafusion.attribution_guidance"},
         },
         "pretrain": {
