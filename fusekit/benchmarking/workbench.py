@@ -319,8 +319,8 @@ class Workbench:
         for name in metrics:
             entry = stored.get(name)
             if isinstance(entry, dict) and entry.get("code") == self._code(name):
-                value = entry["value"]
-                known[name] = MetricValue(math.nan if value is None else value, tuple(entry["per_source"]))
+                value, *per_source = (math.nan if v is None else v for v in (entry["value"], *entry["per_source"]))
+                known[name] = MetricValue(value, tuple(per_source))
         return known
 
     def _stored(self, key: str, value: MetricValue) -> dict[str, Any]:

@@ -105,6 +105,15 @@ def test_what_is_stored_is_not_computed_again(
     assert set(counting.metrics) == {"strict.ag"}
 
 
+def test_undefined_values_are_stored_too(plain: dict[str, Any], data: Path, tmp_path: Path) -> None:
+    write(data / "test" / "ir" / "two.png", np.zeros((40, 48), np.uint8))  # CC with a constant source is undefined
+    plain["metrics"] = ["strict.cc"]
+    first = run(plain, tmp_path / "out")
+    place = first.plain["datasets"][0]["scenes"].index("two")
+    assert None in row(first, "theirs")["per_source"]["strict.cc"][place]
+    assert run(plain, tmp_path / "out").plain["datasets"] == first.plain["datasets"]
+
+
 def test_a_damaged_store_is_computed_again(plain: dict[str, Any], tmp_path: Path) -> None:
     first = run(plain, tmp_path / "out")
     for number, path in enumerate(sorted((tmp_path / "out" / "cache" / "values").rglob("*.json"))):
