@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from fusekit.benchmarking.statistics import Column, fewest_images, plain, table_
 from fusekit.benchmarking.workbench import SceneResult, Workbench
 from fusekit.devices import choose_device
 from fusekit.errors import DataError, UsageError
-from fusekit.files import write_text
+from fusekit.interfaces.config import SEVERITIES
 from fusekit.interfaces.metric import Metric
 from fusekit.launch import launch
 from fusekit.pipeline.display import Display
@@ -33,14 +32,14 @@ from fusekit.plugin.loader import LOCAL_NAMESPACE
 from fusekit.plugin.registry import current_policy
 from fusekit.progress import Advance
 from fusekit.report.benchmark_data import images
-from fusekit.report.benchmark_text import benchmark_csv, benchmark_latex, benchmark_markdown
-from fusekit.report.leaderboard import leaderboard_page
+from fusekit.report.benchmark_saving import save_benchmark
 from fusekit.report.text_tables import one_line
 from fusekit.training.distributed import process_group
 
 RESULT = "benchmark.json"
 PAGE = "index.html"
-SEVERITIES = ("none", "light", "medium", "heavy")
+GRID = ("none", *SEVERITIES)
+"""Severities of the degradations, from the sources as they are."""
 
 
 @dataclass(frozen=True)
@@ -136,11 +135,8 @@ def benchmark(
     if not any(data["scenes"] for data in found["datasets"]):
         reasons = [f"{s}: {reason}" for data in found["datasets"] for s, reason in data["unscored"].items()]
         raise DataError(f"no image could be scored: {'; '.join(reasons[:5])}")
-    write_text(folder / "results.csv", benchmark_csv(found))
-    write_text(folder / "results.md", benchmark_markdown(found))
-    write_text(folder / "results.tex", benchmark_latex(found))
-    write_text(folder / PAGE, leaderboard_page(found))
-    write_text(folder / RESULT, json.dumps(found, indent=1) + "\n")
+    for name in ("results.csv", "results.md", "results.tex", PAGE, RESULT):
+        save_benchmark(found, folder / name)
     return BenchmarkResult(found, folder, folder / PAGE)
 
 
@@ -162,7 +158,7 @@ def _tasks(bench: Workbench) -> Iterator[Task]:
     present = {entry.name for entry in bench.present}
     for entry in bench.present:
         bench.methods(entry.name)
-        bench.metrics(ideal=_has_ideal(bench, entry))
+        bench.metrics(ideal=bench.has_ideal(entry.name))
         yield from (Task(entry.name, index) for index in bench.scenes(entry.name))
     for number, frozen in enumerate(model.downstream):
         if frozen.dataset in present and frozen.protocol == "frozen":
@@ -172,7 +168,7 @@ def _tasks(bench: Workbench) -> Iterator[Task]:
         if grid.dataset in present:
             for transform in grid.transforms:
                 bench.transform(transform, grid.dataset)
-                for severity in SEVERITIES:
+                for severity in GRID:
                     for index in bench.spread(grid.dataset, grid.limit):
                         yield Task(grid.dataset, index, "robustness", number, transform, severity)
 
@@ -196,7 +192,7 @@ def _plain(
     scored = {entry.name: [done[Task(entry.name, index)] for index in bench.scenes(entry.name)] for entry in present}
     metrics: dict[str, Metric] = {}
     for entry in present:
-        metrics.update(bench.metrics(ideal=_has_ideal(bench, entry)))
+        metrics.update(bench.metrics(ideal=bench.has_ideal(entry.name)))
     for section in model.robustness:
         metrics.update(bench.named_metrics(section.metrics or []))
     datasets = [_dataset(bench, entry, scored[entry.name], folder) for entry in present]
@@ -255,10 +251,6 @@ def _in_no_table(bench: Workbench, method: str) -> str | None:
     return "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
 
 
-def _has_ideal(bench: Workbench, entry: DatasetEntry) -> bool:
-    return len(bench.scenes(entry.name)) > 0 and bench.read(entry.name, 0).ideal is not None
-
-
 def _of(done: Mapping[Task, SceneResult], part: str, number: int, **wanted: str) -> list[SceneResult]:
     return [
         result
@@ -270,7 +262,7 @@ def _of(done: Mapping[Task, SceneResult], part: str, number: int, **wanted: str)
 def _dataset(bench: Workbench, entry: DatasetEntry, found: Sequence[SceneResult], folder: Path) -> dict[str, Any]:
     """A dataset with its rows, in the structure of ``benchmark.json``."""
     methods = bench.methods(entry.name)
-    metrics = bench.metrics(ideal=_has_ideal(bench, entry))
+    metrics = bench.metrics(ideal=bench.has_ideal(entry.name))
     scenes = [result for result in found if result.unscored is None]
     values = {
         name: {key: np.array([_value(result, name, key) for result in scenes]) for key in metrics} for name in methods
@@ -337,15 +329,15 @@ def _robustness(bench: Workbench, done: Mapping[Task, SceneResult]) -> Iterator[
     for number, section in enumerate(bench.file.model.robustness):
         if section.dataset not in present:
             continue
-        keys = section.metrics or list(bench.metrics(ideal=_has_ideal(bench, bench.entry(section.dataset))))
+        keys = section.metrics or list(bench.metrics(ideal=bench.has_ideal(section.dataset)))
         methods = [name for name, m in bench.methods(section.dataset).items() if m.system is not None]
         for transform in section.transforms:
-            grid = [_of(done, "robustness", number, transform=transform, severity=severity) for severity in SEVERITIES]
+            grid = [_of(done, "robustness", number, transform=transform, severity=severity) for severity in GRID]
             yield {
                 "dataset": section.dataset,
                 "transform": transform,
                 "title": transform.partition(".")[2].replace("_", " "),
-                "severities": list(SEVERITIES),
+                "severities": list(GRID),
                 "scenes": len(grid[0]),
                 "metrics": {
                     key: {name: [_mean(results, name, key) for results in grid] for name in methods} for key in keys
@@ -379,7 +371,7 @@ def _conditions(bench: Workbench) -> list[list[str]]:
     measured = [MEASURED]
     if any(section.images is not None for section in model.methods):
         measured.append("Images of other programs are converted to 8-bit grey (BT.601).")
-    if any(_has_ideal(bench, entry) for entry in bench.present):
+    if any(bench.has_ideal(entry.name) for entry in bench.present):
         measured.append(IDEAL)
     return [
         ["Measured", " ".join(measured)],

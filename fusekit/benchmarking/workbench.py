@@ -67,6 +67,7 @@ class Workbench:
         self._methods: dict[str, tuple[dict[str, Method], dict[str, str]]] = {}
         self._metrics: dict[bool, dict[str, Metric]] = {}
         self._codes: dict[str, str] = {}
+        self._ideals: dict[str, bool] = {}
         self.networks: dict[int, Any] = {}
 
     def entry(self, name: str) -> DatasetEntry:
@@ -124,6 +125,12 @@ class Workbench:
         """Indices of the scenes of a dataset that are used."""
         count, limit = len(self.dataset(name)), self.entry(name).section.limit
         return range(count if limit is None else min(limit, count))
+
+    def has_ideal(self, name: str) -> bool:
+        """Whether a dataset has ground-truth fused images; reads its first scene once."""
+        if name not in self._ideals:
+            self._ideals[name] = len(self.scenes(name)) > 0 and self.read(name, 0).ideal is not None
+        return self._ideals[name]
 
     def methods(self, name: str) -> dict[str, Method]:
         """The methods of a dataset by printed name, baselines last.

@@ -48,7 +48,7 @@ def benchmark(
     Values are stored below the output folder: a benchmark that was killed resumes, and one that was changed computes
     only what is new. Images that cannot be scored are listed, and the exit code is then 1.
 
-    Example: fusekit benchmark recipes/benchmarks/results.yaml --jobs 2 --save docs/results.md --overwrite
+    Example: fusekit benchmark benchmarks/results.yaml --jobs 2 --save docs/results.md --overwrite
     """
     add_local_files(with_)
     from fusekit.benchmarking.file import BenchmarkFile
