@@ -13,6 +13,7 @@ from fusekit.benchmarking.statistics import Column, Values, best
 from fusekit.benchmarking.workbench import Workbench
 from fusekit.evaluation.grey import grey8
 from fusekit.files import file_name
+from fusekit.pipeline.scene_subset import spread_over
 from fusekit.report.benchmark_pictures import nearest_source_error, shared_scale, write_map, write_picture
 
 NEAREST = "nearest source"
@@ -43,7 +44,7 @@ def chosen_scenes(
         return list(range(total))
     orders = [order for name in methods if (order := _from_worst(values, name, baselines, columns)) is not None]
     if not orders:
-        return sorted({round(i * (total - 1) / max(1, count - 1)) for i in range(count)})
+        return spread_over(total, count)
     turns = [scene for pair in zip(*(side for o in orders for side in (o, o[::-1])), strict=True) for scene in pair]
     return sorted(list(dict.fromkeys(turns))[:count])
 

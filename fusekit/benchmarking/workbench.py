@@ -24,6 +24,7 @@ from fusekit.interfaces.metric import Metric, MetricValue
 from fusekit.interfaces.transform import Transform, degrade
 from fusekit.model.assembly import Builder
 from fusekit.pipeline.metric_choice import choose_metrics
+from fusekit.pipeline.scene_subset import spread_over
 from fusekit.seeds import stream_seed
 
 Values = dict[str, MetricValue]
@@ -346,8 +347,7 @@ class Workbench:
     def spread(self, name: str, count: int | None) -> list[int]:
         """Indices of scenes spread over a dataset, because consecutive frames of a recording are nearly the same."""
         scenes = self.scenes(name)
-        wanted = len(scenes) if count is None else min(count, len(scenes))
-        return sorted({round(i * (len(scenes) - 1) / max(1, wanted - 1)) for i in range(wanted)})
+        return spread_over(len(scenes), len(scenes) if count is None else count)
 
 
 def _scores(metrics: Mapping[str, Metric], fused: Sequence[Fusion], reference: Sample) -> list[Values]:

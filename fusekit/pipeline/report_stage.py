@@ -18,6 +18,7 @@ from fusekit.pipeline.display import Display
 from fusekit.pipeline.fuse_stage import chosen_scenes
 from fusekit.pipeline.run_folder import RunFolder
 from fusekit.pipeline.scene_pictures import scene_pictures
+from fusekit.pipeline.scene_subset import spread_over
 from fusekit.recipe.recipe import Recipe
 from fusekit.report.data import (
     Curve,
@@ -130,9 +131,7 @@ def _described(name: str, part: torch.nn.Module | None) -> str:
 
 def _scenes(recipe: Recipe, folder: RunFolder, system: FusionSystem, device: torch.device) -> tuple[SceneRow, ...]:
     dataset, scenes = chosen_scenes(recipe)
-    wanted = min(recipe.model.evaluate.pictures, len(scenes))
-    # Spread over the split, because consecutive frames of a recording are nearly the same.
-    chosen = sorted({round(i * (len(scenes) - 1) / max(1, wanted - 1)) for i in range(wanted)})
+    chosen = spread_over(len(scenes), recipe.model.evaluate.pictures)
     rows = []
     for index in chosen:
         sample = dataset[index]

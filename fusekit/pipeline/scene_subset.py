@@ -1,10 +1,16 @@
-"""A subset of a dataset, as a dataset."""
+"""Subsets of a dataset: indices spread over it, and a subset as a dataset."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from fusekit.interfaces.dataset import FusionDataset, Sample
+
+
+def spread_over(total: int, count: int) -> list[int]:
+    """Indices of `count` of `total` scenes, spread evenly: consecutive frames of a recording are nearly the same."""
+    count = min(count, total)
+    return sorted({round(i * (total - 1) / max(1, count - 1)) for i in range(count)})
 
 
 class SceneSubset(FusionDataset):

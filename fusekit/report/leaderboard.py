@@ -8,17 +8,14 @@ from __future__ import annotations
 import functools
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Template
 from markupsafe import Markup
 
-from fusekit.files import write_text
 from fusekit.report.benchmark_data import Board, Grid, GridRow, Line, arrow, best_of, direction, images, signed
 from fusekit.report.benchmark_plots import pair_plot, spread_plot, style, sweep_plot
 from fusekit.report.benchmark_text import MEANING, ROBUSTNESS
@@ -140,24 +137,6 @@ def _template() -> Template:
     made.finalize = lambda value: printable(value) if type(value) is str else value
     made.globals.update(arrow=arrow, direction=direction, images=images, tip=_tip)
     return made.get_template("leaderboard.html.j2")
-
-
-def write_leaderboard(plain: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
-    """Render and write the page atomically; if that fails, an existing page is kept.
-
-    Args:
-        plain: The content of ``benchmark.json``.
-        path: Path of the page, in the folder of ``benchmark.json``.
-
-    Returns:
-        The path.
-
-    Raises:
-        RunError: The file cannot be written.
-    """
-    path = Path(path)
-    write_text(path, leaderboard_page(plain))
-    return path
 
 
 def _overview(view: View) -> Grid:

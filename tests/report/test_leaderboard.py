@@ -18,7 +18,7 @@ from fusekit.report.benchmark_pictures import nearest_source_error, shared_scale
 from fusekit.report.benchmark_saving import save_benchmark
 from fusekit.report.benchmark_text import benchmark_csv, benchmark_latex, benchmark_markdown, benchmark_text
 from fusekit.report.benchmark_view import View
-from fusekit.report.leaderboard import leaderboard_page, write_leaderboard
+from fusekit.report.leaderboard import leaderboard_page
 from fusekit.report.pictures import HEAT
 from tests.report.test_report import Walk
 
@@ -329,7 +329,8 @@ class TestPage:
 
     def test_every_format_is_written(self, tmp_path: Path) -> None:
         plain = benchmark(dataset())
-        path = write_leaderboard(plain, tmp_path / "new" / "index.html")
+        path = tmp_path / "new" / "index.html"
+        save_benchmark(plain, path)
         assert path.read_text(encoding="utf-8") == leaderboard_page(plain)
         for suffix, start in ((".csv", "dataset,method"), (".tex", "%"), (".md", "# "), (".html", "<!DOCTYPE")):
             save_benchmark(plain, tmp_path / f"benchmark{suffix}")
